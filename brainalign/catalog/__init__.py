@@ -1,0 +1,224 @@
+"""What the literature says, as data: checkpoints, data sets, printed tables, claims. No computation."""
+
+import csv
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+HERE = Path(__file__).parent
+PAPER = "Aw et al. 2024, arXiv 2312.00575 v2"
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a data set.
+
+    Attributes
+    ----------
+    path : str
+        Its place below the data set's address.
+    url : str
+        Its whole address.
+    hash : str
+        ``sha256:...`` or ``sha1:...``, as its publisher gives it.
+    bytes : int or None
+        Its size, where it is known.
+    """
+
+    path: str
+    url: str
+    hash: str
+    bytes: int | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One data set: where it is, what may be done with it, whom to cite.
+
+    Attributes
+    ----------
+    name, title, kind, address, licence, citation, note : str
+        As in ``datasets.yaml``.
+    counts, ceilings : dict
+        Published counts, and noise ceilings (Pearson r) by part.
+    files : dict of str to DataFile
+        By path; empty where the user brings the files.
+    """
+
+    name: str
+    title: str
+    kind: str
+    address: str
+    licence: str
+    citation: str
+    note: str
+    counts: dict
+    ceilings: dict
+    files: dict[str, DataFile]
+
+    def file(self, path: str) -> DataFile:
+        """One file by its path.
+
+        Raises
+        ------
+        LookupError
+            The data set has no such file.
+        """
+        if path not in self.files:
+            raise LookupError(unknown(f"file of {self.name}", path, self.files))
+        return self.files[path]
+
+    @property
+    def bytes(self) -> int | None:
+        """Size of all files together, or None where one is not known."""
+        sizes = [file.bytes for file in self.files.values()]
+        return sum(sizes) if sizes and None not in sizes else None
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Message for a name that is not known: the near ones, else all of them.
+
+    Parameters
+    ----------
+    what : str
+        The kind of thing, as in "study".
+    name : str
+        What was asked for.
+    known : iterable of str
+        What there is.
+
+    Returns
+    -------
+    str
+        One sentence or two, for an exception.
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
+    rest = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known) or 'none'}."
+    return f"unknown {what} {name!r}. {rest}"
+
+
+def checkpoints() -> pd.DataFrame:
+    """Every checkpoint of the paper, the true parents of Flan-T5, and how they descend from each other.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``name``. ``vanilla`` is what the paper's names imply that it is compared with, ``parent`` what
+        it was trained from; ``parameters`` counts the architecture's (a checkpoint that adds tokens to the
+        vocabulary has a few thousand more); ``layers`` counts encoder and decoder blocks; ``group`` is ``main``
+        (the paper's 25), ``gpt2``, ``table8`` or ``extension``.
+    """
+    return _read("checkpoints.csv").set_index("name")
+
+
+def checkpoint(name: str) -> pd.Series:
+    """One checkpoint by the paper's name for it.
+
+    Raises
+    ------
+    LookupError
+        No such checkpoint; the message suggests near names.
+    """
+    table = checkpoints()
+    if name not in table.index:
+        raise LookupError(unknown("checkpoint", name, table.index))
+    return table.loc[name]
+
+
+def surprisal_series(collection: str) -> pd.DataFrame:
+    """Models of a published collection of surprisal series.
+
+    Parameters
+    ----------
+    collection : str
+        Name of the collection, also that of its data set.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``name``: ``family``, ``kind``, ``vanilla`` (base of a tuned model, where the collection has
+        it), ``parameters`` (nominal; missing where unpublished), ``huggingface``.
+
+    Raises
+    ------
+    LookupError
+        No such collection.
+    """
+    table = _read("surprisal_series.csv")
+    if collection not in set(table.collection):
+        raise LookupError(unknown("collection of surprisal series", collection, set(table.collection)))
+    return table[table.collection == collection].drop(columns="collection").set_index("name")
+
+
+def printed(table: str) -> pd.DataFrame:
+    """One of the paper's printed tables.
+
+    Parameters
+    ----------
+    table : str
+        ``models``, ``correlations``, ``changes``, ``ceilings`` or ``gemma_llama2``.
+
+    Returns
+    -------
+    DataFrame
+        As printed, without computation; an empty cell is missing.
+
+    Raises
+    ------
+    LookupError
+        No such table.
+    """
+    known = {path.stem for path in (HERE / "printed").glob("*.csv")}
+    if table not in known:
+        raise LookupError(unknown("printed table", table, known))
+    return _read(f"printed/{table}.csv")
+
+
+@cache
+def datasets() -> dict[str, Dataset]:
+    """Every data set by name."""
+    entries = yaml.safe_load((HERE / "datasets.yaml").read_text(encoding="utf-8"))
+    return {name: _dataset(name, entry) for name, entry in entries.items()}
+
+
+def dataset(name: str) -> Dataset:
+    """One data set by name.
+
+    Raises
+    ------
+    LookupError
+        No such data set; the message suggests near names.
+    """
+    if name not in datasets():
+        raise LookupError(unknown("data set", name, datasets()))
+    return datasets()[name]
+
+
+@cache
+def claims() -> list[dict]:
+    """Every quantitative claim of the paper, in our words, in the paper's order."""
+    return yaml.safe_load((HERE / "claims.yaml").read_text(encoding="utf-8"))
+
+
+def _dataset(name: str, entry: dict) -> Dataset:
+    optional = {"note": "", "counts": {}, "ceilings": {}}
+    manifest = HERE / "files" / f"{name}.csv"
+    files = {}
+    if manifest.exists():
+        with manifest.open(encoding="utf-8", newline="") as lines:
+            for row in csv.DictReader(lines):
+                size = int(row["bytes"]) if row["bytes"] else None
+                url = entry["address"] + row["path"]
+                files[row["path"]] = DataFile(row["path"], url, row["hash"], size)
+    return Dataset(name=name, files=files, **{**optional, **entry})
+
+
+def _read(path: str) -> pd.DataFrame:
+    # "NA" and the like are names here, never missing; only an empty cell is missing.
+    return pd.read_csv(HERE / path, keep_default_na=False, na_values=[""])
