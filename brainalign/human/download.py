@@ -1,0 +1,199 @@
+"""Files of a data set: from a mirror or from their address, verified, kept in the store.
+
+``BRAINALIGN_MIRROR=DIR`` takes each file from ``DIR/HOST/PATH`` and never touches the network. Without it a
+file is downloaded by pooch, which checks its hash and retries. What has arrived of it lies beside its final
+name as ``NAME.part`` and survives a killed process: the next call asks for the missing bytes only.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from brainalign import catalog, store
+
+RETRIES = 3  # after the first attempt; pooch waits 1, 2, 3 s between them
+TIMEOUT = 30  # seconds without a byte
+CHUNK = 1 << 16  # bytes
+BAR_FROM = 10_000_000  # bytes; smaller files are here before a bar is read
+
+
+def fetch(file: catalog.DataFile, progress: bool | None = None) -> Path:
+    """Path of a file whose hash is right, fetched first where the store does not have it.
+
+    Parameters
+    ----------
+    file : catalog.DataFile
+        Its address, and its hash as ``sha256:...`` or ``sha1:...``.
+    progress : bool, optional
+        Whether to draw a progress bar on a download; by default for files over 10 MB, on a terminal.
+
+    Returns
+    -------
+    Path
+        ``STORE/downloads/HOST/PATH``. The hash is checked at every call: a damaged file is fetched again.
+
+    Raises
+    ------
+    FileNotFoundError
+        The mirror does not have the file, or its server does not.
+    ValueError
+        The content is not the one that the catalog names.
+    OSError
+        The network, or the disk.
+    """
+    target = store.root() / "downloads" / _place(file)
+    if target.is_file() and _right(target, file):
+        return target
+    mirror = os.environ.get("BRAINALIGN_MIRROR")
+    if mirror:
+        _copy(file, Path(mirror), target)
+    else:
+        _download(file, target, progress)
+    return target
+
+
+def fetch_all(dataset: catalog.Dataset | str, progress: bool | None = None) -> dict[str, Path]:
+    """Fetch every file of a data set, given as such or by name: where each is, by its path in the catalog.
+
+    Raises
+    ------
+    LookupError
+        No such data set.
+    ValueError
+        The data set has no public home; else, and for ``OSError``, as in `fetch`.
+    """
+    if isinstance(dataset, str):
+        dataset = catalog.dataset(dataset)
+    if not dataset.files:
+        raise ValueError(f"{dataset.name} has no files to download. {dataset.note}".strip())
+    return {path: fetch(file, progress) for path, file in dataset.files.items()}
+
+
+def _place(file: catalog.DataFile) -> Path:
+    """HOST/PATH of the file's address: its place in a mirror, and in the store."""
+    address = urlsplit(file.url)
+    # A colon cannot stand in a file name everywhere, so a port stays out of it.
+    return Path(address.hostname or "") / address.path.lstrip("/")
+
+
+def _hash(path: Path, file: catalog.DataFile) -> str:
+    import pooch
+
+    algorithm = file.hash.partition(":")[0]
+    return f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
+
+
+def _right(path: Path, file: catalog.DataFile) -> bool:
+    return _hash(path, file) == file.hash.lower()
+
+
+def _copy(file: catalog.DataFile, mirror: Path, target: Path) -> None:
+    source = mirror / _place(file)
+    remedy = "Put the file there, or unset BRAINALIGN_MIRROR to download it."
+    if not source.is_file():
+        raise FileNotFoundError(
+            f"{file.path} is not in the mirror {mirror}: no {source}. {remedy} Its address is {file.url}."
+        )
+    with store.writing(target) as temporary:
+        shutil.copyfile(source, temporary)
+        # The copy is checked, not the source: it is what will be used.
+        if not _right(temporary, file):
+            raise ValueError(
+                f"{source} in the mirror is not the file that the catalog names: expected {file.hash}, "
+                f"got {_hash(temporary, file)}. {remedy}"
+            )
+
+
+class _WrongContent(Exception):
+    """The server's whole answer is another file. Not a ValueError: pooch would try that again."""
+
+
+def _download(file: catalog.DataFile, target: Path, progress: bool | None) -> None:
+    import pooch
+    import requests
+    from filelock import FileLock
+
+    part = target.with_name(f"{target.name}.part")
+    folder = target.parent
+
+    def downloader(_url: str, output: str, _pooch: pooch.Pooch) -> None:
+        if _receive(file, part, progress) and not _right(part, file):
+            # It was appended to what lay there, which may be damaged: once more, from zero.
+            part.unlink()
+            _receive(file, part, progress)
+        if not _right(part, file):
+            got = f"{_hash(part, file)} ({part.stat().st_size} bytes)"
+            part.unlink()
+            raise _WrongContent(got)
+        part.replace(output)
+
+    known = pooch.create(
+        path=folder,
+        base_url="",
+        registry={target.name: file.hash.lower()},
+        urls={target.name: file.url},
+        retry_if_failed=RETRIES,
+    )
+    instead = f"or set BRAINALIGN_MIRROR to a folder that has it as {_place(file)}."
+    size = f"{file.bytes} bytes" if file.bytes else "an unknown number of bytes"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Jobs that run side by side would write the same part; the second finds the file that the first made.
+        with FileLock(folder / f".{target.name}.lock"):
+            known.fetch(target.name, downloader=downloader)
+    except _WrongContent as got:
+        raise ValueError(
+            f"{file.url} is not the file that the catalog names: expected {file.hash} ({size}), got {got}. "
+            f"Nothing was kept. Its publisher may have replaced it: update the catalog, {instead}"
+        ) from None
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}. Correct its address in the catalog, {instead}") from None
+    except requests.exceptions.RequestException as error:
+        have = part.stat().st_size if part.exists() else 0
+        kept = f" (kept in {part}, where the next call goes on)" if have else ""
+        raise ConnectionError(
+            f"could not download {file.url} in {1 + RETRIES} attempts: {error}. Expected {size}, got {have}"
+            f"{kept}. Try again with a network, {instead}"
+        ) from error
+    except OSError as error:
+        raise OSError(
+            f"cannot write {target.name} in {folder}: {error.strerror or error}. Make the folder writable, "
+            "see that the disk has room, or set BRAINALIGN_STORE to another folder."
+        ) from error
+
+
+def _receive(file: catalog.DataFile, part: Path, progress: bool | None) -> bool:
+    """Append to ``part`` what it lacks of the file; whether there was something to append to."""
+    import requests
+    from tqdm import tqdm
+
+    have = part.stat().st_size if part.exists() else 0
+    # Ranges count the bytes that are sent: they must be those of the file, not of a compressed form of it.
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(file.url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        status, sent = answer.status_code, answer.headers.get("Content-Range", "")
+        if status == 416:
+            return True  # nothing is missing, or the part is longer than the file: its hash tells
+        if 400 <= status < 500 and status not in (408, 429):
+            raise FileNotFoundError(f"{file.url} cannot be downloaded: {status} {answer.reason}")
+        answer.raise_for_status()
+        # A server that knows no ranges answers 200, and starts anew.
+        resumed = status == 206
+        if resumed and not sent.startswith(f"bytes {have}-"):
+            part.unlink()
+            raise requests.exceptions.ConnectionError(f"asked for the bytes from {have} on, got {sent!r}")
+        start = have if resumed else 0
+        length = answer.headers.get("Content-Length")
+        total = start + int(length) if length else file.bytes
+        wanted = (total or 0) > BAR_FROM and sys.stderr.isatty() if progress is None else progress
+        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=not wanted)
+        with bar, part.open("ab" if resumed else "wb") as out:
+            for chunk in answer.iter_content(CHUNK):
+                out.write(chunk)
+                bar.update(len(chunk))
+    arrived = part.stat().st_size
+    if total and arrived < total:
+        raise requests.exceptions.ConnectionError(f"the answer ended early, after {arrived} of {total} bytes")
+    return resumed

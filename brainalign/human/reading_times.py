@@ -1,0 +1,99 @@
+"""The one shape of reading times: words in order, what is known of each, and how long people took."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+COORDINATES = ("story", "position", "sentence", "text", "length", "log_frequency", "n_readers", "sd")
+
+
+@dataclass(frozen=True)
+class ReadingTimes:
+    """Reading times of every word of some stories.
+
+    Attributes
+    ----------
+    name : str
+        The data set, as in the catalog.
+    times : DataArray
+        Milliseconds, NaN where missing. Dims ``word`` (means over readers) or ``word, reader``. Coordinates
+        on ``word``: ``story`` (int or str), ``position`` (from 1 within the story), ``sentence`` (from 1
+        within the story), ``text`` (the word as shown), ``length`` (characters, punctuation at the edges left
+        out), ``log_frequency`` (natural logarithm of a count; which, its loader says), ``n_readers``, ``sd``
+        (milliseconds, over readers).
+    licence, citation : str
+        What may be done with the data, and whom to cite.
+    alignment : str
+        Which word a time was assigned to, where a data set has more than one answer; else ``original``.
+
+    Raises
+    ------
+    ValueError
+        The words are not whole stories in order, or a coordinate is missing or impossible.
+    """
+
+    name: str
+    times: xr.DataArray
+    licence: str
+    citation: str
+    alignment: str
+
+    def __post_init__(self):
+        if self.times.dims not in (("word",), ("word", "reader")):
+            raise ValueError(
+                f"{self.name}: reading times have dims {self.times.dims}, expected ('word',) or "
+                "('word', 'reader'). Transpose or rename them."
+            )
+        missing = [name for name in COORDINATES if name not in self.times.coords]
+        if missing:
+            raise ValueError(
+                f"{self.name}: reading times lack {', '.join(missing)}. Assign coordinates on 'word'."
+            )
+        words = self._words()
+        values = self.times.to_numpy().reshape(len(words), -1)
+        # Each word follows the one before: the next position of its story, or the first of a new one.
+        story, opens = words.story, ~words.story.duplicated()
+        step = words[["position", "sentence"]].diff()
+        rules = {
+            "the words of a story must stand together": opens != (story != story.shift()),
+            "positions must count 1, 2, 3, ... within the story": np.where(
+                opens, words.position != 1, step.position != 1
+            ),
+            "sentences must count 1, 2, 3, ... within the story": np.where(
+                opens, words.sentence != 1, ~step.sentence.isin([0, 1])
+            ),
+            "numbered stories must ascend": pd.api.types.is_numeric_dtype(story) and story.diff() < 0,
+            "the word must not be empty": words.text == "",
+            "the length must be at least 1 character": words.length < 1,
+            "a time must be a positive number of milliseconds, or NaN": (
+                np.isinf(values) | (values <= 0)
+            ).any(axis=1),
+        }
+        for rule, broken in rules.items():
+            if np.any(broken):
+                word = words.iloc[int(np.argmax(broken))]
+                raise ValueError(
+                    f"{self.name}: story {word.story}, position {word.position} ({word.text!r}, sentence "
+                    f"{word.sentence}): {rule}. Correct the words before making ReadingTimes."
+                )
+
+    def table(self) -> pd.DataFrame:
+        """Tidy table, a row per word.
+
+        Returns
+        -------
+        DataFrame
+            The coordinates as columns, and ``reading_time``: milliseconds, the mean over readers.
+        """
+        means = self.times.mean("reader") if "reader" in self.times.dims else self.times
+        return self._words().assign(reading_time=means.to_numpy().astype(float))
+
+    @property
+    def first_in_sentence(self) -> np.ndarray:
+        """Whether a word opens its sentence: bool (n_words,)."""
+        return ~self._words().duplicated(["story", "sentence"]).to_numpy()
+
+    def _words(self) -> pd.DataFrame:
+        return pd.DataFrame({name: self.times[name].to_numpy() for name in COORDINATES})

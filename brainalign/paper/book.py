@@ -1,0 +1,136 @@
+"""Builds the book: executes notebooks, lays the sources of one study side by side, renders them."""
+
+import filecmp
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+import brainalign
+from brainalign import store
+from brainalign import study as studies
+
+BUILD = store.PROJECT / "build"
+
+
+def source(study: str) -> Path:
+    """Folder that holds the sources of one study's book."""
+    return BUILD / study / "source"
+
+
+def html(study: str) -> Path:
+    """Folder that holds the rendered book of one study."""
+    return BUILD / study / "_build" / "html"
+
+
+def execute(notebook: Path, output: Path, parameters: dict) -> None:
+    """Execute a notebook with papermill; nothing is left behind if a cell raises.
+
+    Parameters
+    ----------
+    notebook : Path
+        The template.
+    output : Path
+        The executed notebook to write.
+    parameters : dict
+        For papermill.
+
+    Raises
+    ------
+    RuntimeError
+        A cell raised; the message names notebook, cell and error.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    with store.writing(output) as temporary:
+        try:
+            papermill.execute_notebook(notebook, temporary, parameters, kernel_name="python3", progress_bar=False)
+        except PapermillExecutionError as error:
+            raise RuntimeError(
+                f"{notebook.name}, cell {error.cell_index + 1} (In [{error.exec_count}]): "
+                f"{error.ename}: {error.evalue}\n\n{error.source}"
+            ) from error
+
+
+def stage(study: str) -> None:
+    """Lay the sources of the book beside the executed notebooks, touching only what has changed.
+
+    Sphinx reads again what is newer than it was, so an unchanged page must keep its time.
+
+    Parameters
+    ----------
+    study : str
+        Name or path of the study.
+    """
+    settings = studies.load(study)
+    target = source(settings.name)
+    _mirror(store.PROJECT / "book", target / "book")
+    shutil.copy2(store.PROJECT / "_toc.yml", target / "_toc.yml")
+    config = yaml.safe_load((store.PROJECT / "_config.yml").read_text(encoding="utf-8"))
+    if repository := os.environ.get("BRAINALIGN_REPOSITORY"):
+        config["repository"] = {"url": repository, "branch": "main"}
+        config["html"] |= {"use_repository_button": True, "use_issues_button": True}
+    _write(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
+    about = {"name": settings.name, "title": settings.title, "parts": settings.parts}
+    _write(target / "executed" / "study.json", json.dumps(about, indent=1))
+    built = {
+        "Study": f"{settings.name} ({settings.title})",
+        "Built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "Commit": commit(),
+        "Version": brainalign.__version__,
+    }
+    _write(target / "executed" / "build.json", json.dumps(built, indent=1))
+
+
+def render(study: str) -> None:
+    """Render the staged sources with jupyter-book; any warning is an error.
+
+    Raises
+    ------
+    RuntimeError
+        The build failed; the message is jupyter-book's own.
+    """
+    folder = source(study)
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", folder, "--path-output", BUILD / study]
+    options = ["--warningiserror", "--keep-going", "--quiet"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True)
+    if done.returncode:
+        # A page that failed is not read again unless it changes: forget it, or the next build would pass.
+        shutil.rmtree(BUILD / study / "_build", ignore_errors=True)
+        raise RuntimeError(f"the book of study {study!r} has errors:\n{done.stdout}\n{done.stderr}")
+
+
+def commit() -> str:
+    """The commit that is checked out, and whether the tree differs from it."""
+    git = ["git", "-C", store.PROJECT]
+    try:
+        revision = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown (not a git checkout)"
+    return revision + (" with uncommitted changes" if changes.strip() else "")
+
+
+def _mirror(source: Path, target: Path) -> None:
+    wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
+    for path in [path for path in target.rglob("*") if path.is_file()]:
+        if path.relative_to(target) not in wanted:
+            path.unlink()
+    for path in wanted:
+        if not (target / path).exists() or not filecmp.cmp(source / path, target / path, shallow=False):
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / path, target / path)
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        with store.writing(path) as file:
+            file.write_text(text, encoding="utf-8")

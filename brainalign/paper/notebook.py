@@ -1,0 +1,121 @@
+"""What every notebook of the book begins with: checked parameters, its study, and its way into the book."""
+
+import ast
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from brainalign import catalog, store
+from brainalign import study as studies
+from brainalign.paper import assets
+from brainalign.paper.numbers import Numbers
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One run of a notebook.
+
+    Attributes
+    ----------
+    name : str
+        The notebook's name, without its ending.
+    study : Study
+        The study it runs on.
+    folder : Path
+        Where its figures and tables go.
+    numbers : Numbers
+        The numbers it hands to the book.
+    """
+
+    name: str
+    study: studies.Study
+    folder: Path
+    numbers: Numbers
+
+    def figure(self, name: str, figure, data: pd.DataFrame, **texts) -> None:
+        """Save a figure for the book; see `assets.save_figure`."""
+        assets.save_figure(self.folder / name, figure, data, notebook=self.name, **texts)
+
+    def table(self, name: str, data: pd.DataFrame, **texts) -> None:
+        """Save a table for the book; see `assets.save_table`."""
+        assets.save_table(self.folder / name, data, notebook=self.name, **texts)
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """Results of the study; what is missing is computed."""
+        return studies.results(self.study)
+
+
+def begin(name: str, study: str, output: str, evidence: str | None = None) -> Notebook:
+    """Begin a notebook: refuse parameters that it does not have, read its study, make its folder.
+
+    Parameters
+    ----------
+    name : str
+        The notebook's name, without its ending.
+    study : str
+        Name or path of the study.
+    output : str
+        Folder that gets the figures and tables, in a folder of the notebook's name.
+    evidence : str, optional
+        On what its numbers rest by default, if not on what the study's do.
+
+    Raises
+    ------
+    TypeError
+        papermill was given a parameter that the notebook does not have; the message lists those it has.
+    LookupError, ValueError
+        As `study.load`.
+    """
+    refuse_unknown_parameters(_history())
+    loaded = studies.load(study)
+    # Live numbers are shown below a cell, so what a cell prints should stay readable.
+    pd.set_option("display.precision", 3, "display.max_rows", 100, "display.width", 120)
+    return Notebook(
+        name=name,
+        study=loaded,
+        folder=Path(output) / name,
+        numbers=Numbers(name, loaded.name, evidence or loaded.evidence),
+    )
+
+
+def refuse_unknown_parameters(history: list[str]) -> None:
+    """Raise on a parameter that papermill injected and the notebook does not declare.
+
+    papermill puts what it was given into a cell that starts with ``# Parameters``, right after the notebook's own
+    cell of parameters, and only warns about names that it does not find there.
+
+    Parameters
+    ----------
+    history : list of str
+        Source of the cells that were run, in order.
+
+    Raises
+    ------
+    TypeError
+        An injected name is unknown.
+    """
+    for declared, injected in zip(history, history[1:], strict=False):
+        if injected.lstrip().startswith("# Parameters"):
+            known = _assigned(declared)
+            for name in _assigned(injected):
+                if name not in known:
+                    suggestion = catalog.unknown("parameter", name, known)
+                    raise TypeError(f"{suggestion} This notebook's parameters: {', '.join(sorted(known))}.")
+
+
+def _assigned(source: str) -> set[str]:
+    statements = ast.parse(source).body
+    targets = [target for s in statements if isinstance(s, ast.Assign) for target in s.targets]
+    targets += [s.target for s in statements if isinstance(s, ast.AnnAssign)]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def _history() -> list[str]:
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return list(shell.user_ns["In"]) if shell else []

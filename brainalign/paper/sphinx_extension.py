@@ -1,0 +1,229 @@
+"""Sphinx extension of the book: places figures and tables of notebooks, and keeps live numbers live.
+
+Directives:
+
+- ``{result-figure} NOTEBOOK/NAME`` and ``{result-table} NOTEBOOK/NAME`` place what a notebook saved.
+- ``{when} PART`` and ``{unless} PART`` keep their content if the study built fills that part of the book, or not.
+- ``{build}`` says what was built, when and from which commit.
+"""
+
+import html
+import json
+import re
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from myst_nb.ext.glue.utils import PendingGlueReference
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.docutils import SphinxDirective
+
+from brainalign.paper.numbers import EVIDENCE
+
+LIVE = re.compile(r'href="live:([^"#]+)#')
+
+
+class Asset(SphinxDirective):
+    """Shared by figures and tables: finds the files and tells Sphinx that the page depends on them."""
+
+    required_arguments = 1
+    has_content = False
+
+    def read(self, ending: str) -> str:
+        """Text of one of the asset's files."""
+        path = Path(self.env.srcdir, "executed", self.arguments[0]).with_suffix(ending)
+        self.env.note_dependency(str(path))
+        if not path.exists():
+            raise self.error(f"no notebook saved {self.arguments[0]!r}: {path.name} is not in {path.parent.name}/")
+        return path.read_text(encoding="utf-8")
+
+    def mark(self, evidence: str) -> nodes.inline:
+        """The labelled mark that says what a figure or table rests on."""
+        mark = nodes.inline("", evidence, classes=["mark", evidence])
+        mark["title"] = EVIDENCE[evidence]
+        return mark
+
+    def links(self, words: dict) -> nodes.paragraph:
+        """Line below an asset: its mark, its data, its notebook."""
+        target = f"/executed/{self.arguments[0]}.csv"
+        download = addnodes.download_reference(reftarget=target, refdoc=self.env.docname)
+        download += nodes.inline("", "data (CSV)")
+        notebook = addnodes.pending_xref(
+            refdomain="std",
+            reftype="doc",
+            refexplicit=True,
+            refwarn=True,
+            reftarget=f"/executed/{words['notebook']}",
+            refdoc=self.env.docname,
+        )
+        notebook += nodes.inline("", "notebook")
+        line = nodes.paragraph(classes=["asset-links"])
+        for part in (self.mark(words["evidence"]), nodes.Text(" "), download, nodes.Text(" · "), notebook):
+            line += part
+        return line
+
+    def inline(self, text: str) -> list[nodes.Node]:
+        """MyST text of one paragraph, as inline nodes."""
+        container = nodes.container()
+        self.state.nested_parse([text], self.lineno, container)
+        return [node for paragraph in container.children for node in paragraph.children]
+
+    def anchored(self, node: nodes.Element) -> nodes.Element:
+        """Give a node the asset's name as its id, so that it can be linked to."""
+        node["ids"].append(nodes.make_id(self.arguments[0].split("/")[-1]))
+        return node
+
+
+class ResultFigure(Asset):
+    """Place a figure that a notebook saved: the SVG in the page, caption, links."""
+
+    def run(self) -> list[nodes.Node]:
+        """Build the figure."""
+        words = json.loads(self.read(".json"))
+        figure = self.anchored(nodes.figure(classes=["result", *(["wide"] if words["wide"] else [])]))
+        figure += nodes.raw("", f'<div class="drawing">{self.read(".svg")}</div>', format="html")
+        caption = nodes.caption()
+        caption += nodes.strong("", words["title"])
+        caption += nodes.Text(" ")
+        caption.extend(self.inline(words["caption"]))
+        figure += caption
+        legend = nodes.legend()
+        legend += self.links(words)
+        figure += legend
+        return [figure]
+
+
+class ResultTable(Asset):
+    """Place a sortable table that a notebook saved."""
+
+    option_spec = {"id": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        words = json.loads(self.read(".json"))
+        box = self.anchored(nodes.container(classes=["result", "result-table"]))
+        title = nodes.paragraph(classes=["table-title"])
+        title += nodes.strong("", words["title"])
+        if words["caption"]:
+            title += nodes.Text(" ")
+            title.extend(self.inline(words["caption"]))
+        box += title
+        scroll = nodes.container(classes=["table-scroll"])
+        scroll += self.table(words)
+        box += scroll
+        box += self.links(words)
+        return [box]
+
+    def table(self, words: dict) -> nodes.table:
+        """The table itself."""
+        table = nodes.table(classes=["sortable"])
+        group = nodes.tgroup(cols=len(words["header"]))
+        table += group
+        for _ in words["header"]:
+            group += nodes.colspec(colwidth=1)
+        head, body = nodes.thead(), nodes.tbody()
+        head += self.row(words["header"], words, header=True)
+        for cells in words["rows"]:
+            body += self.row(cells, words)
+        group += head
+        group += body
+        return table
+
+    def row(self, cells: list[str], words: dict, header: bool = False) -> nodes.row:
+        """One row; numbers are aligned to the right, and a verdict gets its tint from its own words."""
+        row = nodes.row()
+        for column, text in enumerate(cells):
+            entry = nodes.entry()
+            if words["numeric"][column]:
+                entry["classes"].append("number")
+            if header and column in words["filters"]:
+                entry["classes"].append("filter")
+            if not header and column in words["filters"]:
+                entry["classes"].append("is-" + nodes.make_id(text))
+            paragraph = nodes.paragraph("", text)
+            if column == words["details"] and not header:
+                entry += nodes.raw("", "<details><summary>why</summary>", format="html")
+                entry += paragraph
+                entry += nodes.raw("", "</details>", format="html")
+            else:
+                entry += paragraph
+            row += entry
+        return row
+
+
+class When(SphinxDirective):
+    """Keep the content if the study fills a part of the book."""
+
+    required_arguments = 1
+    has_content = True
+    wanted = True
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the content, or drop it."""
+        path = Path(self.env.srcdir, "executed", "study.json")
+        self.env.note_dependency(str(path))
+        filled = self.arguments[0] in json.loads(path.read_text(encoding="utf-8"))["parts"]
+        if filled is not self.wanted:
+            return []
+        container = nodes.container()
+        self.state.nested_parse(self.content, self.content_offset, container)
+        return container.children
+
+
+class Unless(When):
+    """Keep the content if the study does not fill a part of the book."""
+
+    wanted = False
+
+
+class Build(SphinxDirective):
+    """One paragraph: which study was built, when, and from which commit."""
+
+    def run(self) -> list[nodes.Node]:
+        """Read what the build noted."""
+        path = Path(self.env.srcdir, "executed", "build.json")
+        self.env.note_dependency(str(path))
+        paragraph = nodes.paragraph(classes=["build"])
+        for name, text in json.loads(path.read_text(encoding="utf-8")).items():
+            paragraph += nodes.inline("", f"{name} ", classes=["build-name"])
+            paragraph += nodes.inline("", text, classes=["build-value"])
+            paragraph += nodes.Text(" ")
+        return [paragraph]
+
+
+class LiveLinks(SphinxPostTransform):
+    """Make the links of live numbers relative to the page that quotes them; runs after glue has pasted them."""
+
+    default_priority = 6
+
+    def run(self, **kwargs) -> None:
+        """Rewrite raw HTML that holds a `live:` link."""
+
+        def relative(match: re.Match) -> str:
+            uri = self.app.builder.get_relative_uri(self.env.docname, f"executed/{match[1]}")
+            return f'href="{html.escape(uri)}#'
+
+        for node in list(self.document.findall(nodes.raw)):
+            if "live:" in node.astext():
+                text = LIVE.sub(relative, node.astext())
+                node.replace_self(nodes.raw("", text, format="html"))
+
+
+def note_quoted_notebooks(app: Sphinx, document: nodes.document) -> None:
+    """Read a page again whenever a notebook that it quotes has been executed again."""
+    for node in document.findall(PendingGlueReference):
+        app.env.note_dependency(str(app.env.doc2path(node.refdoc)))
+
+
+def setup(app: Sphinx) -> dict:
+    """Register all of it with Sphinx."""
+    app.add_directive("result-figure", ResultFigure)
+    app.add_directive("result-table", ResultTable)
+    app.add_directive("when", When)
+    app.add_directive("unless", Unless)
+    app.add_directive("build", Build)
+    app.add_post_transform(LiveLinks)
+    app.connect("doctree-read", note_quoted_notebooks)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
