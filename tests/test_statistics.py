@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brainalign.paper import statistics
+from brainalign.paper.clusters import bootstrap_by_cluster, bootstrap_mean_by_cluster, correlation_by_cluster
 
 MODELS = Path(statistics.__file__).parents[1] / "catalog" / "printed" / "models.csv"
 UNITS = {"M": 1e6, "B": 1e9}
@@ -200,7 +201,7 @@ CLUSTERS = list("aabbbbcddde")
 
 def test_bootstrap_of_a_mean_is_a_plain_loop_with_the_same_draws():
     values = columns(n=11)[0]
-    found = statistics.bootstrap_mean_by_cluster(values, CLUSTERS, seed=3, resamples=400, confidence=0.9)
+    found = bootstrap_mean_by_cluster(values, CLUSTERS, seed=3, resamples=400, confidence=0.9)
     draws = np.array([values[rows].mean() for rows in resampled_rows(CLUSTERS, 3, 400)])
     assert found.estimate == pytest.approx(values.mean())
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.05, 0.95])))
@@ -212,7 +213,7 @@ def test_bootstrap_of_a_correlation_is_a_plain_loop_with_the_same_draws():
     x, y = columns(n=11)
     x[:4] = x[0]  # resamples of a and b alone have one x only
     table = pd.DataFrame({"x": x, "y": y, "base": CLUSTERS})
-    found = statistics.correlation_by_cluster(table, "x", "y", "base", seed=1, resamples=3000)
+    found = correlation_by_cluster(table, "x", "y", "base", seed=1, resamples=3000)
     draws = [
         np.corrcoef(x[rows], y[rows])[0, 1] if np.ptp(x[rows]) > 0 else np.nan
         for rows in resampled_rows(CLUSTERS, 1, 3000)
@@ -226,20 +227,20 @@ def test_bootstrap_of_a_correlation_is_a_plain_loop_with_the_same_draws():
 
 def test_clusters_of_one_row_give_the_bootstrap_of_scipy():
     values = columns(n=40)[0] + 0.2
-    ours = statistics.bootstrap_mean_by_cluster(values, np.arange(40), resamples=20_000)
+    ours = bootstrap_mean_by_cluster(values, np.arange(40), resamples=20_000)
     theirs = scipy.stats.bootstrap([values], np.mean, method="percentile", n_resamples=20_000, rng=0)
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.02)
 
 
 def test_bootstraps_are_seeded():
     values = columns(n=11)[0]
-    first, again, other = (statistics.bootstrap_mean_by_cluster(values, CLUSTERS, seed=s) for s in (0, 0, 1))
+    first, again, other = (bootstrap_mean_by_cluster(values, CLUSTERS, seed=s) for s in (0, 0, 1))
     assert first == again != other
 
 
 def test_the_p_of_a_bootstrap_stays_off_zero_and_does_not_exceed_one():
-    assert statistics.bootstrap_mean_by_cluster([1, 2, 3], list("abc"), resamples=500).p == 1 / 500
-    assert statistics.bootstrap_mean_by_cluster([0, 0, 0], list("abc"), resamples=500).p == 1
+    assert bootstrap_mean_by_cluster([1, 2, 3], list("abc"), resamples=500).p == 1 / 500
+    assert bootstrap_mean_by_cluster([0, 0, 0], list("abc"), resamples=500).p == 1
 
 
 @settings(deadline=None, max_examples=30)
@@ -248,8 +249,8 @@ def test_a_bootstrap_scales_with_its_values_and_turns_with_their_sign(values, sc
     values = np.array(values)
     # An odd number of resamples: its quantiles at .1 and .9 are draws, and mirror each other.
     options = {"resamples": 201, "confidence": 0.8}
-    ours = statistics.bootstrap_mean_by_cluster(values, CLUSTERS, **options)
-    scaled = statistics.bootstrap_mean_by_cluster(-scale * values, CLUSTERS, **options)
+    ours = bootstrap_mean_by_cluster(values, CLUSTERS, **options)
+    scaled = bootstrap_mean_by_cluster(-scale * values, CLUSTERS, **options)
     expected = (-scale * ours.estimate, -scale * ours.high, -scale * ours.low)
     assert (scaled.estimate, scaled.low, scaled.high) == pytest.approx(expected, abs=1e-9)
 
@@ -264,12 +265,12 @@ def test_a_bootstrap_scales_with_its_values_and_turns_with_their_sign(values, sc
 )
 def test_what_a_bootstrap_refuses(values, clusters, message):
     with pytest.raises(ValueError, match=message):
-        statistics.bootstrap_mean_by_cluster(values, clusters)
+        bootstrap_mean_by_cluster(values, clusters)
 
 
 def test_a_statistic_without_any_value_is_refused():
     with pytest.raises(ValueError, match="no value in any of 50 resamples"):
-        statistics.bootstrap_by_cluster(
+        bootstrap_by_cluster(
             np.ones((3, 1)), list("abc"), lambda sums: sums[..., 0] * np.nan, resamples=50
         )
 
@@ -356,6 +357,6 @@ def test_printed_p_values_after_fdr(tuned):
 
 
 def test_the_17_tuned_models_are_8_clusters(tuned):
-    whole = statistics.correlation_by_cluster(tuned, "log_size", "average", "vanilla")
+    whole = correlation_by_cluster(tuned, "log_size", "average", "vanilla")
     assert whole.estimate == pytest.approx(statistics.pearson(tuned["log_size"], tuned["average"]).r)
     assert (whole.n, whole.n_clusters) == (17, 8)

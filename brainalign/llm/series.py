@@ -4,13 +4,13 @@ A series has one value for every word of some text, in bits. Whatever the source
 that people read, each with a value: a series that is one word short would be compared one word off from there
 on, and would still correlate.
 
-    >>> words = natural_stories.load().table()
-    >>> load_one("kuribayashi2024", "gpt2", words)
-    >>> load_one("mine.csv", "mine", words, unit="nats")
+    words = natural_stories.load().table()
+    load_one("kuribayashi2024", "gpt2", words)
+    load_one("mine.csv", "mine", words, unit="nats")
 
 A file is CSV with the columns ``story``, ``position``, ``surprisal`` and, if you like, ``word`` (rows in any
 order), or without ``story`` and ``position`` (one row a word, in order); or JSON: a list of numbers, or an
-object with for each story a list of numbers or a list of sentences (each a list of numbers).
+object with, for each story, a list of numbers or a list of sentences that are lists of numbers.
 """
 
 import json
@@ -29,24 +29,12 @@ UNITS = {"bits": 1.0, "nats": 1 / np.log(2)}  # times this is bits
 
 @dataclass(frozen=True)
 class Collection:
-    """How a published collection is laid out, and what is known of how it was made.
+    """How a published collection is laid out, and what is known of how it was made."""
 
-    Attributes
-    ----------
-    words : str
-        File with the words, by story and sentence.
-    series : str
-        File with a model's surprisal, in the same shape.
-    unit : str
-        ``bits`` or ``nats``.
-    context : str
-        What a model had read before a word.
-    """
-
-    words: str
-    series: str
+    words: str  # file with the words, by story and sentence
+    series: str  # file with a model's surprisal, in the same shape
     unit: str
-    context: str
+    context: str  # what a model had read before a word
 
 
 COLLECTIONS = {
@@ -54,30 +42,19 @@ COLLECTIONS = {
         words="data/NS/tokens.json",
         series="results/NS/{}/surprisal.json",
         unit="nats",
-        # Not documented, but it shows: a model gives all sentences that open with "The" the same surprisal for
-        # it, up to rounding.
-        context="the sentence so far; nothing of the sentences before it",
+        # Not documented, but it shows: to a model, every "The" that opens a sentence is equally surprising.
+        context="the sentence so far, nothing of the sentences before it",
     )
 }
 
 
 def models(source: str | Path) -> list[str]:
-    """Names of the series in a source, without reading them.
-
-    Parameters
-    ----------
-    source : str or Path
-        A collection in the catalog, or a CSV or JSON file.
-
-    Returns
-    -------
-    list of str
-        The collection's models in the catalog's order; for a file, its name without the ending.
+    """List the series of a collection in the catalog's order, or name the one of a file by the file's name.
 
     Raises
     ------
     LookupError
-        Neither a collection nor a file.
+        The source is neither a collection nor a CSV or JSON file.
     """
     if str(source) in COLLECTIONS:
         return list(catalog.surprisal_series(str(source)).index)
@@ -85,17 +62,11 @@ def models(source: str | Path) -> list[str]:
 
 
 def about(source: str | Path) -> dict[str, str]:
-    """What the record says of a source: ``source``, ``context``, ``citation``, ``licence``.
-
-    Raises
-    ------
-    LookupError
-        Neither a collection nor a file.
-    """
-    if str(source) in COLLECTIONS:
-        data, context = catalog.dataset(str(source)), COLLECTIONS[str(source)].context
-        return {"source": data.title, "context": context, "citation": data.citation, "licence": data.licence}
-    return {"source": _file(source).name, "context": "not recorded", "citation": "", "licence": ""}
+    """For the record: ``source``, ``context``, ``citation`` and ``licence``; raises as `models` does."""
+    if str(source) not in COLLECTIONS:
+        return {"source": _file(source).name, "context": "not recorded", "citation": "", "licence": ""}
+    data, context = catalog.dataset(str(source)), COLLECTIONS[str(source)].context
+    return {"source": data.title, "context": context, "citation": data.citation, "licence": data.licence}
 
 
 def load(source: str | Path, words: pd.DataFrame, unit: str = "bits") -> dict[str, np.ndarray]:
@@ -137,65 +108,103 @@ def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "b
         raise LookupError(catalog.unknown("unit of surprisal", unit, UNITS))
     if str(source) in COLLECTIONS:
         data, collection = catalog.dataset(str(source)), COLLECTIONS[str(source)]
+        text = fetch(data.file(collection.words))
+        _in_order(_read(text, "word"), "word", words, text)
         path, unit = fetch(data.file(collection.series.format(model))), collection.unit
-        text = _from_json(fetch(data.file(collection.words))).rename(columns={"surprisal": "word"})
-        series = _from_json(path)
-        if len(text) == len(series):
-            series["word"] = text.word
     else:
         path = _file(source)
-        series = _from_json(path) if path.suffix == ".json" else _from_csv(path)
-    found = _aligned(series, words.reset_index(drop=True), path)
-    return _checked(found, words, path) * UNITS[unit]
+    given = _in_order(_read(path, "surprisal"), "surprisal", words, path)
+    values = np.array([_number(value) for value in given])
+    wrong = ~(np.isfinite(values) & (values >= 0))
+    if wrong.any():
+        first = int(wrong.argmax())
+        story, position, word = words[["story", "position", "text"]].iloc[first]
+        raise ValueError(
+            f"{path}: the surprisal of story {story}, position {position} ({word!r}) is {given[first]!r}; "
+            f"{wrong.sum()} values are not finite numbers from 0 up. Surprisal is the negative logarithm of "
+            "a probability: compute these words again, or change the sign of log-probabilities."
+        )
+    return values * UNITS[unit]
 
 
 def _file(source: str | Path) -> Path:
     path = Path(source)
     if not path.is_file() or path.suffix not in (".csv", ".json"):
-        raise LookupError(
-            f"{catalog.unknown('collection of surprisal series', str(source), COLLECTIONS)} "
-            "Or give the path of a .csv or .json file."
-        )
+        problem = catalog.unknown("collection of surprisal series", str(source), COLLECTIONS)
+        raise LookupError(f"{problem} Or give the path of a .csv or .json file.")
     return path
 
 
-def _from_csv(path: Path) -> pd.DataFrame:
-    # As text: a word may read "NA" or "null", and a value that is no number gets a message of our own.
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    given = [name for name in ("story", "position") if name in table]
-    for name in ["surprisal", *(("story", "position") if given else ())]:
+def _read(path: Path, value: str) -> pd.DataFrame:
+    """Read a row per value: the column ``value``, with ``story`` and ``position`` if the file has them."""
+    try:
+        if path.suffix == ".csv":
+            # As text: a word may read "NA", and a value that is no number gets a message of our own.
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        else:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            stories = content.items() if isinstance(content, dict) else [(None, content)]
+            rows = [(s, n, x) for s, values in stories for n, x in enumerate(_flat(values), start=1)]
+            table = pd.DataFrame(rows, columns=["story", "position", value], dtype=object)
+            table = table if isinstance(content, dict) else table[[value]]
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} is not laid out as expected: {error}. See brainalign.llm.series."
+        ) from error
+    by_story = ("story", "position") if {"story", "position"} & set(table) else ()
+    for name in (value, *by_story):
         if name not in table:
             raise LookupError(f"{path}: {catalog.unknown('column', name, table.columns)}")
     return table
 
 
-def _from_json(path: Path) -> pd.DataFrame:
-    """Columns ``story`` and ``position`` where the file is by story, and ``surprisal``: whatever the lists hold."""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(content, list):
-        return pd.DataFrame({"surprisal": list(_flat(content))}, dtype=object)
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a {type(content).__name__}, expected a list, or an object with a list a story.")
-    rows = [
-        (story, position, value)
-        for story, values in content.items()
-        for position, value in enumerate(_flat(values), start=1)
-    ]
-    return pd.DataFrame(rows, columns=["story", "position", "surprisal"], dtype=object)
-
-
-def _flat(values) -> Iterator:
+def _flat(values: list) -> Iterator:
+    """Values of a story, whether or not they come in sentences."""
     for value in values:
-        if isinstance(value, list):
-            yield from value
-        else:
-            yield value
+        yield from value if isinstance(value, list) else [value]
 
 
-def _aligned(series: pd.DataFrame, words: pd.DataFrame, path: Path) -> np.ndarray:
-    """Values in the order of the words, whichever way the file is keyed."""
-    ...
+def _number(value) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return np.nan
 
 
-def _checked(found: np.ndarray, words: pd.DataFrame, path: Path) -> np.ndarray:
-    ...
+def _in_order(table: pd.DataFrame, value: str, words: pd.DataFrame, path: Path) -> list:
+    """Value of each word: by story and position where the table has them, else in its own order."""
+    stories, positions = words.story.astype(str).tolist(), words.position.tolist()
+    keys = list(zip(stories, positions, strict=True))
+    given, texts = table[value].tolist(), table["word"].tolist() if "word" in table else None
+    in_file = [None] * len(table)
+    if "story" in table:
+        in_file = table.story.astype(str).tolist()
+        at = list(zip(in_file, map(_number, table.position), strict=True))
+    else:
+        at = [*keys, *((None, row) for row in range(len(table)))][: len(table)]
+
+    def refuse(what: str, story: str | None) -> ValueError:
+        told = f"expected {len(words)} values, got {len(table)}"
+        if "story" in table:
+            told += f"; in story {story} expected {stories.count(story)}, got {in_file.count(story)}"
+        hint = "" if texts else " A column 'word' would show where the two texts part."
+        return ValueError(f"{path} {what}: {told}. Compute it on the very words that people read.{hint}")
+
+    rows = {}
+    for row, key in enumerate(at):
+        if rows.setdefault(key, row) != row:
+            raise refuse(f"has two values for story {key[0]}, position {key[1]:g}", key[0])
+    found = []
+    for key, text in zip(keys, words.text, strict=True):
+        row, here = rows.pop(key, None), f"story {key[0]}, position {key[1]} ({text!r})"
+        if row is None:
+            raise refuse(f"has no value for {here}", key[0])
+        if texts and texts[row] != text:
+            raise refuse(f"has the word {texts[row]!r} at {here}", key[0])
+        found.append(given[row])
+    if rows:
+        (story, position), row = next(iter(rows.items()))
+        extra = f" ({texts[row]!r})" if texts else ""
+        place = f"story {story}, position {position:g}" if story else "the end of the text"
+        raise refuse(f"has {len(rows)} values too many, the first at {place}{extra}", story)
+    return found

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
-from brainalign.paper.statistics import Estimate, bootstrap_by_cluster, bootstrap_mean_by_cluster
+from brainalign.paper.clusters import Estimate, bootstrap_by_cluster, bootstrap_mean_by_cluster
 
 # All relabellings of the paper's 8 bases (5,832), or of these and GPT-2's 4 (93,312), are enumerated.
 EXACT_UP_TO = 2**17

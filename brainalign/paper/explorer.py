@@ -1,0 +1,82 @@
+"""The interactive scatter: any property of the models against any score, as one page that needs no network."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from brainalign import store
+from brainalign.paper.figures import ALIASES, FAMILIES
+
+
+def save_explorer(path: Path, models: pd.DataFrame, axes: dict[str, str], x: str, y: str) -> None:
+    """Write the interactive scatter as HTML to place in a page, with Vega and its scripts inside.
+
+    Parameters
+    ----------
+    path : Path
+        The HTML file to write.
+    models : DataFrame
+        A row per model: ``model``, ``family``, ``kind`` and the columns of `axes`; a missing value is not drawn.
+    axes : dict
+        What can be chosen for either axis: column to label.
+    x, y : str
+        Columns shown first.
+
+    Raises
+    ------
+    LookupError
+        A column is not in the table.
+    """
+    import vl_convert
+
+    if missing := [name for name in (*axes, x, y, "model", "family", "kind") if name not in models]:
+        raise LookupError(f"the scatter needs column {missing[0]!r}; the table has {', '.join(models)}")
+    specification = json.dumps(_chart(models, axes, x, y).to_dict())
+    options = json.dumps({"renderer": "svg", "actions": False})
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    with store.writing(path) as file:
+        file.write_text(
+            '<div class="explorer" role="figure" aria-label="Scatter with a property of the models to choose for each '
+            'axis; the table below has the same numbers"></div>\n'
+            # The bundle is an ES module, and a page opened from disk may not load modules from files: hence inside.
+            f'<script type="module">{bundle}\nvegaEmbed(document.querySelector(".explorer"), {specification}, {options});'
+            "</script>\n",
+            encoding="utf-8",
+        )
+
+
+def _chart(models: pd.DataFrame, axes: dict[str, str], x: str, y: str):
+    import altair
+
+    def choice(name: str, first: str):
+        options = altair.binding_select(options=list(axes), labels=list(axes.values()), name=f"{name} ")
+        return altair.param(name=name, value=first, bind=options)
+
+    families = models.family.replace(ALIASES)
+    shown = list(dict.fromkeys(families))
+    color = altair.Color(
+        "family:N",
+        scale=altair.Scale(domain=shown, range=[FAMILIES.get(family, FAMILIES["other"]) for family in shown]),
+        legend=altair.Legend(title=None, orient="top"),
+    )
+    scale = altair.Scale(zero=False, nice=True)
+    points = (
+        altair.Chart(models.assign(family=families)[["model", "family", "kind", *axes]])
+        .transform_calculate(x_value="datum[x]", y_value="datum[y]")
+        .transform_filter("isValid(datum.x_value) && isValid(datum.y_value)")
+        .mark_point(size=70, strokeWidth=2)
+        .encode(
+            x=altair.X("x_value:Q", scale=scale, title=None),
+            y=altair.Y("y_value:Q", scale=scale, title=None),
+            color=color,
+            fill=altair.condition("datum.kind === 'vanilla'", altair.value("transparent"), color),
+            tooltip=["model", "kind", altair.Tooltip("x_value:Q", format=".3~f"), altair.Tooltip("y_value:Q", format=".3~f")],
+        )
+    )
+    return (
+        points.add_params(choice("y", y), choice("x", x), altair.selection_interval(bind="scales"))
+        .properties(width="container", height=380, background="transparent", autosize={"type": "fit-x"})
+        .configure_axis(grid=False, domainColor="#888888", tickColor="#888888")
+        .configure_view(stroke=None)
+    )
