@@ -33,24 +33,36 @@ def main(arguments: list[str] | None = None) -> int:
 
 def book(options: argparse.Namespace) -> int:
     """Build a study's book with Snakemake; says where it is and how long it took."""
-    from brainalign.paper import book as books
     from brainalign import study as studies
+    from brainalign.paper import book as books
 
     start = time.monotonic()
-    name = studies.load(options.study).name
-    status = _snakemake(name, options.cores)
+    study = studies.load(options.study)
+    status = _snakemake(options.study, study, options.cores)
     if status == 0:
-        print(f"{books.html(name) / 'index.html'}  ({time.monotonic() - start:.1f} s)")
+        print(f"{books.html(study.name) / 'index.html'}  ({time.monotonic() - start:.1f} s)")
     return status
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run models of a study, all if none is named; what is up to date is left alone."""
+    from brainalign import study as studies
+
+    study = studies.load(options.study)
+    for model in options.models or studies.models(study).index:
+        rows = studies.run(study, model)
+        print(f"{model}: {len(rows)} rows in {studies.result_path(study, model)}")
 
 
 def execute(options: argparse.Namespace) -> None:
     """Execute one notebook into the sources of a study's book."""
+    from brainalign import study as studies
     from brainalign.paper import book as books
 
-    executed = books.source(options.study) / "executed"
+    executed = books.source(studies.load(options.study).name) / "executed"
+    template = store.PROJECT / "notebooks" / f"{options.notebook}.ipynb"
     parameters = {"study": options.study, "output": str(executed)}
-    books.execute(store.PROJECT / "notebooks" / f"{options.notebook}.ipynb", executed / f"{options.notebook}.ipynb", parameters)
+    books.execute(template, executed / f"{options.notebook}.ipynb", parameters)
 
 
 def render(options: argparse.Namespace) -> None:
@@ -61,11 +73,36 @@ def render(options: argparse.Namespace) -> None:
     books.render(options.study)
 
 
-def _snakemake(study: str, cores: int) -> int:
-    command = [Path(sys.executable).with_name("snakemake"), "--snakefile", "workflow/Snakefile", "--cores", str(cores)]
-    options = ["--config", f"study={study}", "--rerun-incomplete", "--quiet", "rules", "progress", "host"]
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    return subprocess.run([*command, *options], cwd=store.PROJECT, env=environment).returncode
+def claims(options: argparse.Namespace) -> None:
+    """Print every claim with its verdicts."""
+    from brainalign import study as studies
+    from brainalign.paper import claims
+
+    checked = claims.check_all(studies.results(studies.load(options.study)))
+    for row in checked.itertuples():
+        value = claims.display(row.value)
+        print(f"{row.section:>4}  {row.id:26} {row.printed:24} {value:>14}  {row.verdict:13} {row.study_verdict}")
+    print("\n" + ", ".join(f"{n} {verdict}" for verdict, n in checked.verdict.value_counts().items()))
+
+
+def _snakemake(name: str, study: "Study", cores: int) -> int:
+    """Run the Snakefile; it is told what there is to do, so that it need not import the library."""
+    from brainalign import study as studies
+    from brainalign.paper import book as books
+
+    config = {
+        "study": name,
+        "settings": studies.path_of(name),
+        "models": " ".join(studies.models(study).index) if study.parts else "",
+        "notebooks": " ".join(books.notebooks(study)),
+        "results": studies.result_path(study, "any").parent,
+    }
+    binaries = Path(sys.executable).parent
+    command = [binaries / "snakemake", "--snakefile", "workflow/Snakefile", "--cores", str(cores)]
+    options = ["--rerun-incomplete", "--quiet", "all"]
+    settings = ["--config", *(f"{key}={value}" for key, value in config.items())]
+    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run([*command, *options, *settings], cwd=store.PROJECT, env=environment).returncode
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,6 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("study", nargs="?", default="printed")
     command.add_argument("--cores", type=int, default=os.cpu_count())
     command.set_defaults(run=book)
+    command = commands.add_parser("run", help="run models of a study")
+    command.add_argument("study")
+    command.add_argument("models", nargs="*", metavar="MODEL")
+    command.set_defaults(run=run)
+    command = commands.add_parser("claims", help="print the paper's claims and their verdicts")
+    command.add_argument("study", nargs="?", default="printed")
+    command.set_defaults(run=claims)
     command = commands.add_parser("execute", help="execute one notebook for a study's book")
     command.add_argument("notebook")
     command.add_argument("study")

@@ -1,14 +1,18 @@
 """One study = models x data sets x protocols. Reads its settings and runs one model through all of it."""
 
 import hashlib
-import json
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brainalign import catalog, store
+from brainalign.alignment.behavior import behavioral_alignment
+from brainalign.human import natural_stories
+from brainalign.llm import series
 
 STUDIES = store.PROJECT / "studies"
 Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -93,14 +97,149 @@ def load(name: str) -> Study:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{path}: expected settings (`key: value`), found {type(settings).__name__}")
+    for source in settings.get("surprisal") or []:
+        if isinstance(source, dict) and "file" in source:
+            source["file"] = str(path.parent.joinpath(str(source["file"])).resolve())
     try:
         study = Study(**{"name": path.stem, **settings})
     except ValidationError as error:
-        raise ValueError("\n".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
+        problems = dict.fromkeys(f"{path}: {_explain(problem)}" for problem in error.errors() if _relevant(problem))
+        raise ValueError("\n".join(problems)) from error
     for source in study.surprisal:
         if isinstance(source, str):
             catalog.surprisal_series(source)
+        elif not Path(source.file).is_file():
+            raise ValueError(f"{path}: surprisal file {source.file} does not exist; paths are relative to the study's")
     return study
+
+
+def models(study: Study) -> pd.DataFrame:
+    """The models of a study.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``model``: ``family``, ``kind``, ``vanilla`` (base of a tuned model), ``parameters`` and ``source``
+        (the position in `Study.surprisal` of what its surprisal comes from).
+
+    Raises
+    ------
+    ValueError
+        Two models have the same name.
+    """
+    rows = []
+    for number, source in enumerate(study.surprisal):
+        if isinstance(source, str):
+            for name, model in catalog.surprisal_series(source).iterrows():
+                rows.append({"model": name, **model.drop("huggingface"), "source": number})
+        else:
+            kind = "instruction-tuned" if source.vanilla else "vanilla"
+            described = {"family": source.family, "kind": kind, "vanilla": source.vanilla}
+            rows.append({"model": source.name, **described, "parameters": source.parameters, "source": number})
+    columns = ["model", "family", "kind", "vanilla", "parameters", "source"]
+    table = pd.DataFrame(rows, columns=columns).astype({"parameters": float}).set_index("model")
+    if twice := list(table.index[table.index.duplicated()]):
+        raise ValueError(f"study {study.name}: two models are called {twice[0]!r}; give one another name")
+    return table
+
+
+def result_path(study: Study, model: str) -> Path:
+    """File with the results of one model of a study."""
+    return store.root() / "results" / study.name / f"{model}.parquet"
+
+
+def run(study: Study, model: str) -> pd.DataFrame:
+    """Run one model of a study through all of it, or read what an earlier run found.
+
+    An earlier result counts if everything that could change it is the same: settings, data, and our own code.
+
+    Parameters
+    ----------
+    study : Study
+        Its settings.
+    model : str
+        One of `models`.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `behavioral_alignment`, one table below the other, with ``model`` in front.
+
+    Raises
+    ------
+    LookupError
+        No such model; the message suggests near names.
+    """
+    known = models(study)
+    if model not in known.index:
+        raise LookupError(catalog.unknown(f"model of study {study.name}", model, known.index))
+    source = study.surprisal[known.source[model]]
+    path, key = result_path(study, model), _key(study, model, source)
+    if path.exists():
+        earlier = pd.read_parquet(path)
+        if earlier.attrs.get("key") == key:
+            return earlier
+    tables = [_behavior(study, model, source, dataset, alignment)
+              for dataset in study.reading_times for alignment in study.alignments]  # fmt: skip
+    result = pd.concat(tables, ignore_index=True)
+    result.insert(0, "model", model)
+    result.attrs["key"] = key
+    with store.writing(path) as file:
+        result.to_parquet(file, index=False)
+    return result
+
+
+def results(study: Study) -> pd.DataFrame:
+    """Results of all models of a study; what is missing is computed.
+
+    Returns
+    -------
+    DataFrame
+        The rows of `run`, with the columns of `models`. Empty if the study measures nothing.
+    """
+    described = models(study).drop(columns="source")
+    if not study.parts:
+        return pd.DataFrame(columns=["model", *described.columns])
+    rows = pd.concat([run(study, model) for model in described.index], ignore_index=True)
+    return rows.merge(described, left_on="model", right_index=True)
+
+
+def _behavior(study: Study, model: str, source: str | SeriesFile, dataset: str, alignment: str) -> pd.DataFrame:
+    times = natural_stories.load(alignment)
+    if isinstance(source, str):
+        surprisal = series.load_one(source, model, times.table())
+    else:
+        surprisal = series.load_one(source.file, Path(source.file).stem, times.table(), source.unit)
+    return behavioral_alignment(surprisal, times, seed=study.seed, n_resamples=study.resamples)
+
+
+def _key(study: Study, model: str, source: str | SeriesFile) -> str:
+    """Digest of all that could change a model's results."""
+    names = [*study.reading_times, *([source] if isinstance(source, str) else [])]
+    hashes = {name: [file.hash for file in catalog.dataset(name).files.values()] for name in names}
+    own = None if isinstance(source, str) else _hash(Path(source.file))
+    settings = study.model_dump(exclude={"title", "evidence", "surprisal", "name"})
+    return store.digest(model, settings, hashes, own, _code())
+
+
+@cache
+def _code() -> str:
+    """Hash of all code that results go through, so that a change of it computes them again."""
+    library = Path(__file__).parent
+    parts = [library / "store.py", Path(__file__)]
+    for floor in ("catalog", "human", "llm", "alignment"):
+        parts += sorted((library / floor).glob("*.py"))
+    return store.digest([_hash(path) for path in parts])
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _relevant(problem: dict) -> bool:
+    # A source is a name or a file; what was given as one need not be told why it is not the other.
+    meant = "SeriesFile" if isinstance(problem["input"], str) else "str"
+    return problem["loc"][0] != "surprisal" or problem["loc"][-1] != meant
 
 
 def _explain(problem: dict) -> str:

@@ -1,14 +1,15 @@
 """How close surprisal is to reading times: their correlation, and what surprisal adds to a regression.
 
-- ``r``, protocol ``aw2024``: Pearson correlation of surprisal and mean reading time over all words but those that
-  open a sentence. The paper reports its magnitude, divided by a ceiling. Its models read the ten stories as one
-  growing text; here the context is whatever the surprisal was computed with.
-- ``ppp``, protocol ``contiguous``: psychometric predictive power, the gain in log-likelihood (nats per word;
-  divided by ln 2 it is bits) of a regression of reading time when surprisal joins length, frequency and position,
-  on stories that the regression has not seen.
+- ``r``, protocol ``aw2024``: Pearson correlation of surprisal and mean reading time over all words but
+  those that open a sentence. The paper reports its magnitude, divided by a ceiling. Its models read the ten
+  stories as one growing text; here the context is whatever the surprisal was computed with.
+- ``ppp``, protocol ``contiguous``: psychometric predictive power, the gain in log-likelihood (nats per
+  word; divided by ln 2 it is bits) of a regression of reading time when surprisal joins length, frequency
+  and position, on stories that the regression has not seen.
 
-Either is a function of sums over stories. So an interval over stories resamples ten rows of numbers instead of ten
-thousand words, and a table that keeps those rows lets two models be compared on the same resampled stories.
+Either is a function of sums over stories. So an interval over stories resamples ten rows of numbers instead
+of ten thousand words, and a table that keeps those rows lets two models be compared on the same resampled
+stories.
 """
 
 from collections.abc import Iterable
@@ -21,13 +22,10 @@ from brainalign.human.reading_times import ReadingTimes
 
 SPILLOVER = 2  # words before the current one that still count (protocols, section 8)
 RESAMPLES = 10_000
-LEVEL = 95  # percent
-KEYS = ["dataset", "alignment", "measure", "protocol"]
+INTERVAL = [2.5, 97.5]  # percentiles
+KEYS = ["dataset", "alignment", "measure", "protocol", "unit"]
 # What a measure needs of each story: columns that add up over stories. x is surprisal (bits), y time (ms).
-SUMS = {
-    "r": ["n_words", "sum_x", "sum_y", "sum_xx", "sum_yy", "sum_xy"],
-    "ppp": ["n_words", "gain"],
-}
+SUMS = {"r": ["n_words", "sum_x", "sum_y", "sum_xx", "sum_yy", "sum_xy"], "ppp": ["n_words", "gain"]}
 
 
 class Correlation(NamedTuple):
@@ -46,17 +44,15 @@ def reading_time_correlation(
 
     Parameters
     ----------
-    surprisal : ndarray
-        (n_words,) bits.
-    reading_time : ndarray
-        (n_words,) milliseconds; where it is NaN the word is left out, and counted.
+    surprisal, reading_time : ndarray
+        (n_words,) bits, and milliseconds. Words whose time is NaN are left out, and counted.
     keep : ndarray of bool
         (n_words,) the words that count; the paper leaves out the first of each sentence.
 
     Returns
     -------
     Correlation
-        NaN where surprisal or reading time does not vary.
+        r is NaN where surprisal or reading time does not vary.
     """
     known = ~np.isnan(reading_time)
     sums = _moments(surprisal, reading_time, np.zeros(len(keep), int), keep & known)
@@ -65,7 +61,7 @@ def reading_time_correlation(
 
 
 def correlation_of_sums(sums: np.ndarray) -> np.ndarray:
-    """Pearson's r from sums over words, (..., 6) in the order of `SUMS`; NaN where something does not vary."""
+    """Pearson's r from sums over words, (..., 6) as in `SUMS`; NaN where something does not vary."""
     n, x, y, xx, yy, xy = np.moveaxis(np.asarray(sums, float), -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = (xx - x * x / n) * (yy - y * y / n)
@@ -73,33 +69,31 @@ def correlation_of_sums(sums: np.ndarray) -> np.ndarray:
         return np.where(spread > 1e-13 * xx * yy, (xy - x * y / n) / np.sqrt(spread), np.nan)
 
 
-def _gain_per_word(sums: np.ndarray) -> np.ndarray:
-    return sums[..., 1] / sums[..., 0]
-
-
-STATISTIC = {"r": correlation_of_sums, "ppp": _gain_per_word}
+# From sums over stories (..., column) to the measure.
+STATISTIC = {"r": correlation_of_sums, "ppp": lambda sums: sums[..., 1] / sums[..., 0]}
 
 
 def _moments(x: np.ndarray, y: np.ndarray, story: np.ndarray, keep: np.ndarray) -> pd.DataFrame:
     """Columns of `SUMS["r"]`, a row per story, over the words to keep."""
-    columns = np.where(keep[:, None], np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1), 0.0)
+    columns = np.where(keep[:, None], np.stack([np.ones_like(y), x, y, x * x, y * y, x * y], axis=1), 0.0)
     return pd.DataFrame(columns, columns=SUMS["r"]).groupby(story, sort=False).sum()
 
 
 def predictive_power(surprisal: np.ndarray, words: pd.DataFrame) -> pd.DataFrame:
     """Gain in log-likelihood when surprisal joins a regression of reading time, by held-out story.
 
-    Least squares of reading time on length, log frequency, both also of the two words before, position in the
-    story and in the sentence; then with surprisal, also of the two words before. Fitted without one story at a
-    time, with its residuals' variance (sum of squares over n), and scored on that story as a Gaussian. Words
-    with fewer than two words before them in their story, or without a time, are left out of both.
+    Least squares of reading time on position in the story and in the sentence, length and log frequency,
+    the latter two also of the two words before; then with surprisal too, also of the two words before.
+    Fitted to all stories but one, with the variance of its residuals (sum of squares over n), and scored on
+    that one as a Gaussian. Words with fewer than two words before them in their story, or without a time,
+    are left out of both.
 
     Parameters
     ----------
     surprisal : ndarray
         (n_words,) bits.
     words : DataFrame
-        `ReadingTimes.table`, stories in order.
+        From `ReadingTimes.table`.
 
     Returns
     -------
@@ -109,55 +103,52 @@ def predictive_power(surprisal: np.ndarray, words: pd.DataFrame) -> pd.DataFrame
     Raises
     ------
     ValueError
-        A word that counts has no length or frequency, or fewer than two stories have words that count.
+        A word that counts lacks length, frequency or surprisal, or fewer than two stories have words that
+        count.
     """
-    story = words.story.rename("story")
-    now = pd.DataFrame({"length": words.length, "log_frequency": words.log_frequency, "surprisal": surprisal})
-    spill = [now, *(now.groupby(story).shift(lag).add_suffix(f"-{lag}") for lag in range(1, SPILLOVER + 1))]
-    design = pd.concat(spill, axis=1)
-    # Controls first, surprisal last: the first columns are the smaller model.
-    design = design[sorted(design, key=lambda name: name.startswith("surprisal"))]
-    design.insert(0, "position", words.position)
-    design.insert(0, "position_in_sentence", words.groupby(["story", "sentence"]).cumcount() + 1)
-    n_controls = 1 + sum(not name.startswith("surprisal") for name in design)
+    story = words.story
 
-    keep = words.groupby("story").cumcount().ge(SPILLOVER) & words.reading_time.notna()
-    blank = design[keep].isna().any(axis=1)
+    def with_spillover(columns: pd.DataFrame) -> np.ndarray:
+        before = [columns.groupby(story).shift(lag) for lag in range(1, SPILLOVER + 1)]
+        return np.hstack([columns, *before]).astype(float)
+
+    place = np.stack([words.position, words.groupby(["story", "sentence"]).cumcount()], axis=1)
+    controls = np.hstack([place, with_spillover(words[["length", "log_frequency"]])])
+    design = np.hstack([controls, with_spillover(pd.DataFrame({"surprisal": surprisal}, index=words.index))])
+
+    keep = (words.position > SPILLOVER) & words.reading_time.notna()
+    blank = keep & np.isnan(design).any(axis=1)
     if blank.any():
         word = words.loc[blank.idxmax()]
         raise ValueError(
-            f"story {word.story}, position {word.position} ({word.text!r}) has no length, frequency or surprisal, "
-            "for itself or for the words before it. Complete the table, or set its reading time to NaN."
+            f"{_place(word)}, or a word before it, lacks length, frequency or surprisal. Complete the "
+            "table, or leave its reading time out (NaN)."
         )
-    # Predictions do not change when columns are centered and scaled, but the normal equations gain digits.
-    x, y = design[keep].to_numpy(float), words.reading_time[keep].to_numpy()
+    if story[keep].nunique() < 2:
+        raise ValueError(f"words of two stories are needed to cross-validate, got {story[keep].nunique()}.")
+
+    # Centering and scaling changes no prediction, and saves the normal equations' digits.
+    x, y = design[keep], words.reading_time[keep].to_numpy()
     scale = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(scale > 0, scale, 1)
     joined = np.column_stack([np.ones(len(y)), x, y - y.mean()])
     parts = {name: joined[(story[keep] == name).to_numpy()] for name in story[keep].unique()}
-    if len(parts) < 2:
-        raise ValueError(f"predictive power needs two stories or more to cross-validate, got {len(parts)}.")
     n = np.array([len(part) for part in parts.values()])
-    gram = np.stack([part.T @ part for part in parts.values()])  # story x column x column, y last
-    gain = _log_likelihood(gram, n, joined.shape[1] - 1) - _log_likelihood(gram, n, n_controls)
+    gram = np.stack([part.T @ part for part in parts.values()])  # story x column x column, time last
+    fewer = [*range(1 + controls.shape[1]), -1]
+    gain = _log_likelihood(gram, n) - _log_likelihood(gram[:, fewer][:, :, fewer], n)
     return pd.DataFrame({"n_words": n, "gain": gain}, index=pd.Index(parts, name="story"))
 
 
-def _log_likelihood(gram: np.ndarray, n: np.ndarray, columns: int) -> np.ndarray:
-    """Gaussian log-likelihood (nats) of each story under least squares fitted to all others."""
-    train, n_train = gram.sum(axis=0) - gram, n.sum() - n
-    use = slice(0, columns)
-    inverse = np.linalg.pinv(train[:, use, use], rcond=1e-10, hermitian=True)
-    weights = inverse @ train[:, use, -1:]
-
-    def squares(of: np.ndarray) -> np.ndarray:
-        """Sum of squared residuals."""
-        residual = np.concatenate([-weights, np.zeros((len(of), of.shape[1] - columns - 1, 1)), ones], axis=1)
-        return (residual.transpose(0, 2, 1) @ of @ residual)[:, 0, 0]
-
-    ones = np.ones((len(gram), 1, 1))
-    variance = squares(train) / n_train
-    return -0.5 * (n * np.log(2 * np.pi * variance) + squares(gram) / variance)
+def _log_likelihood(gram: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Gaussian log-likelihood (nats) of each story's last column under least squares fitted to the others."""
+    train = gram.sum(axis=0) - gram
+    # The pseudo-inverse gives a constant column no weight.
+    weights = np.linalg.pinv(train[:, :-1, :-1], rcond=1e-10, hermitian=True) @ train[:, :-1, -1:]
+    residual = np.concatenate([-weights, np.ones((len(n), 1, 1))], axis=1)[..., 0]
+    fitted, held_out = (np.einsum("si,sij,sj->s", residual, part, residual) for part in (train, gram))
+    variance = fitted / (n.sum() - n)
+    return -0.5 * (n * np.log(2 * np.pi * variance) + held_out / variance)
 
 
 def lag_profile(
@@ -172,54 +163,150 @@ def lag_profile(
     story : ndarray
         (n_words,) no pair crosses its borders.
     lags : iterable of int
-        Words from x to the time: r[lag] = corr(x[i], reading_time[i + lag]).
+        Words from x to the time: r of a lag is corr(x[i], reading_time[i + lag]).
 
     Returns
     -------
     DataFrame
-        A row per lag: ``lag``, ``r`` (Pearson), ``n_words``.
+        ``lag``, ``r`` (Pearson), ``n_words``.
     """
-    table = pd.DataFrame({"x": x, "time": reading_time})
+    table = pd.DataFrame({"x": np.asarray(x), "time": np.asarray(reading_time)})
     rows = []
     for lag in lags:
         pairs = table.assign(time=table.groupby(np.asarray(story)).time.shift(-lag)).dropna()
-        rows.append({"lag": lag, "r": pairs.x.corr(pairs.time), "n_words": len(pairs)})
-    return pd.DataFrame(rows)
+        rows.append((lag, pairs.x.corr(pairs.time), len(pairs)))
+    return pd.DataFrame(rows, columns=["lag", "r", "n_words"])
 
 
 def reliability_of_means(mean: np.ndarray, sd: np.ndarray, n_readers: np.ndarray) -> float:
     """Share of the variance of word means that is not sampling noise: 1 - mean(sd² / n) / var(mean).
 
-    The published standard deviations are over readers, fast and slow ones together. Where (nearly) the same people
-    read all words of a story, their speed shifts all means alike and is no noise between words; here it counts as
-    noise, so that this is closer to a lower bound than to an estimate.
+    The published standard deviations are over readers, fast and slow. Where (nearly) the same people read
+    all words of a story, their speed shifts all means alike and is no noise between words. Here it counts
+    as noise, which makes this a lower bound rather than an estimate.
 
     Parameters
     ----------
-    mean, sd : ndarray
-        (n_words,) milliseconds; words with NaN or fewer than two readers are left out.
-    n_readers : ndarray
-        (n_words,)
+    mean, sd, n_readers : ndarray
+        (n_words,) the first two in milliseconds; words with NaN or fewer than two readers are left out.
+    """
+    mean, sd, n_readers = (np.asarray(values, float) for values in (mean, sd, n_readers))
+    known = ~np.isnan(mean) & ~np.isnan(sd) & (n_readers > 1)
+    return float(1 - np.mean(sd[known] ** 2 / n_readers[known]) / np.var(mean[known], ddof=1))
+
+
+def behavioral_alignment(
+    surprisal: np.ndarray,
+    times: ReadingTimes,
+    ceiling: float | None = None,
+    seed: int = 0,
+    n_resamples: int = RESAMPLES,
+) -> pd.DataFrame:
+    """Score one series of surprisal against reading times, by both measures.
+
+    Parameters
+    ----------
+    surprisal : ndarray
+        (n_words,) bits, in the order of the words.
+    times : ReadingTimes
+        Two stories or more.
+    ceiling : float, optional
+        What ``r`` could reach, for the record; values stay raw.
+    seed, n_resamples : int
+        Of the bootstrap over stories.
 
     Returns
     -------
-    float
-        At most 1; below 0 where noise exceeds the variance.
+    DataFrame
+        A row per measure and story, and one with story ``all``: `KEYS`, ``story`` (text), ``value`` (r
+        signed), ``n_words``, ``n_missing`` (words that would count but have no time), ``low`` and ``high``
+        (95 % percentile interval over stories, for ``all``; PPP's regressions are not fitted anew),
+        ``ceiling``, and the sums that `pair_difference` needs.
+
+    Raises
+    ------
+    ValueError
+        Surprisal does not fit the words, or as in `predictive_power`.
     """
-    known = ~np.isnan(mean) & ~np.isnan(sd) & (np.asarray(n_readers) > 1)
-    noise = np.mean(np.asarray(sd)[known] ** 2 / np.asarray(n_readers)[known])
-    return float(1 - noise / np.var(np.asarray(mean)[known], ddof=1))
+    words, surprisal = times.table(), np.asarray(surprisal, float)
+    if surprisal.shape != (len(words),) or np.ptp(surprisal) == 0:
+        raise ValueError(
+            f"{times.name} has {len(words)} words, got surprisal of shape {surprisal.shape} with "
+            f"{len(np.unique(surprisal))} different values. Give one value a word."
+        )
+    if not np.isfinite(surprisal).all():
+        word = words.iloc[int((~np.isfinite(surprisal)).argmax())]
+        raise ValueError(f"{times.name}: the surprisal of {_place(word)} is not finite. Compute it again.")
+    time, missing = words.reading_time.to_numpy(), words.reading_time.isna().to_numpy()
+    inside, late = ~times.first_in_sentence, (words.position > SPILLOVER).to_numpy()
+    of_r = _moments(surprisal, time, words.story.to_numpy(), inside & ~missing)
+    tables = []
+    for measure, protocol, unit, sums, counts in (
+        ("r", "aw2024", "Pearson r", of_r, inside),
+        ("ppp", "contiguous", "nats per word", predictive_power(surprisal, words), late),
+    ):
+        gone = words.story[counts & missing].value_counts().reindex(sums.index, fill_value=0)
+        stories = sums.assign(n_missing=gone)
+        rows = pd.concat([stories, stories.sum().to_frame("all").T])
+        rows["value"] = STATISTIC[measure](rows[SUMS[measure]].to_numpy())
+        resampled = STATISTIC[measure](_draws(len(sums), seed, n_resamples) @ sums.to_numpy())
+        rows.loc["all", ["low", "high"]] = np.percentile(resampled, INTERVAL)
+        rows = rows.assign(measure=measure, protocol=protocol, unit=unit, story=rows.index.astype(str))
+        tables.append(rows.assign(ceiling=ceiling if measure == "r" else None))
+    table = pd.concat(tables, ignore_index=True).assign(dataset=times.name, alignment=times.alignment)
+    front = [*KEYS, "story", "value", "n_words", "n_missing", "low", "high", "ceiling"]
+    table = table[[*front, *SUMS["r"][1:], *SUMS["ppp"][1:]]]
+    return table.astype({"n_words": int, "n_missing": int, "ceiling": float})
 
 
-def resampled_stories(n_stories: int, seed: int, n_resamples: int = RESAMPLES) -> np.ndarray:
+def pair_difference(
+    table: pd.DataFrame, other: pd.DataFrame, seed: int = 0, n_resamples: int = RESAMPLES
+) -> pd.DataFrame:
+    """Difference of two models' scores, ``table`` minus ``other``, on the same resampled stories.
+
+    Parameters
+    ----------
+    table, other : DataFrame
+        From `behavioral_alignment`, one model each; saved and read again as they are.
+    seed, n_resamples : int
+        Of the bootstrap over stories.
+
+    Returns
+    -------
+    DataFrame
+        A row per combination of `KEYS`: ``value``, ``low`` and ``high`` (95 % percentile interval over
+        stories), ``n_words``, ``n_stories``.
+
+    Raises
+    ------
+    ValueError
+        The two were not scored on the same words.
+    """
+    ours, theirs = (part[part.story != "all"].set_index([*KEYS, "story"]) for part in (table, other))
+    n_words = pd.concat([ours.n_words, theirs.n_words], axis=1, keys=["ours", "theirs"]).fillna(0).astype(int)
+    different = n_words[n_words.ours != n_words.theirs]
+    if len(different):
+        place = ", ".join(map(" ".join, zip((*KEYS, "story"), different.index[0], strict=True)))
+        raise ValueError(
+            f"the two models were scored on different words: {different.ours.iloc[0]} and "
+            f"{different.theirs.iloc[0]} of {place}. Score both on the same."
+        )
+    rows = []
+    for key, mine in ours.groupby(level=KEYS, sort=False):
+        measure = key[KEYS.index("measure")]
+        pair = np.stack([mine[SUMS[measure]], theirs.loc[mine.index, SUMS[measure]]])  # model x story x sum
+        draws = np.vstack([np.ones(len(mine)), _draws(len(mine), seed, n_resamples)])
+        of_ours, of_theirs = STATISTIC[measure](draws @ pair)
+        value, *resampled = of_ours - of_theirs
+        rows.append((*key, value, *np.percentile(resampled, INTERVAL), mine.n_words.sum(), len(mine)))
+    return pd.DataFrame(rows, columns=[*KEYS, "value", "low", "high", "n_words", "n_stories"])
+
+
+def _draws(n_stories: int, seed: int, n_resamples: int) -> np.ndarray:
     """How often each story is drawn, with replacement: (n_resamples, n_stories) counts."""
     even = np.full(n_stories, 1 / n_stories)
     return np.random.default_rng(seed).multinomial(n_stories, even, size=n_resamples)
 
 
-def _interval(values: np.ndarray) -> np.ndarray:
-    tail = (100 - LEVEL) / 2
-    return np.nanpercentile(values, [tail, 100 - tail])
-
-
-def behavioral_alignment(...)
+def _place(word: pd.Series) -> str:
+    return f"story {word.story}, position {word.position} ({word.text!r})"

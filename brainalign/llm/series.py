@@ -14,8 +14,8 @@ object with, for each story, a list of numbers or a list of sentences that are l
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +79,8 @@ def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "b
 
     Parameters
     ----------
-    source : str or Path
-        A collection in the catalog, or a CSV or JSON file.
-    model : str
-        One of `models`.
+    source, model : str or Path, str
+        A collection in the catalog, or a CSV or JSON file; and one of its `models`.
     words : DataFrame
         The words that people read, in order: ``story``, ``position``, ``text`` (`ReadingTimes.table`).
     unit : str
@@ -120,9 +118,9 @@ def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "b
         first = int(wrong.argmax())
         story, position, word = words[["story", "position", "text"]].iloc[first]
         raise ValueError(
-            f"{path}: the surprisal of story {story}, position {position} ({word!r}) is {given[first]!r}; "
-            f"{wrong.sum()} values are not finite numbers from 0 up. Surprisal is the negative logarithm of "
-            "a probability: compute these words again, or change the sign of log-probabilities."
+            f"{path}: the surprisal of story {story}, position {position} ({word!r}) is {given[first]!r}, "
+            f"not a finite number from 0 up, as are {wrong.sum()} of {len(values)} values. Surprisal is minus "
+            "the logarithm of a probability: compute these again, or change the sign of log-probabilities."
         )
     return values * UNITS[unit]
 
@@ -143,25 +141,22 @@ def _read(path: Path, value: str) -> pd.DataFrame:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
         else:
             content = json.loads(path.read_text(encoding="utf-8"))
-            stories = content.items() if isinstance(content, dict) else [(None, content)]
-            rows = [(s, n, x) for s, values in stories for n, x in enumerate(_flat(values), start=1)]
+            by_story = isinstance(content, dict)
+            stories = content.items() if by_story else [("", content)]
+            # A story's values may come in sentences.
+            flat = {
+                s: chain.from_iterable(x if isinstance(x, list) else [x] for x in xs) for s, xs in stories
+            }
+            rows = [(story, n, x) for story, values in flat.items() for n, x in enumerate(values, start=1)]
             table = pd.DataFrame(rows, columns=["story", "position", value], dtype=object)
-            table = table if isinstance(content, dict) else table[[value]]
+            table = table if by_story else table[[value]]
     except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{path} is not laid out as expected: {error}. See brainalign.llm.series."
-        ) from error
-    by_story = ("story", "position") if {"story", "position"} & set(table) else ()
-    for name in (value, *by_story):
+        raise ValueError(f"{path} is not laid out as brainalign.llm.series says: {error}") from error
+    keyed = {"story", "position"} & set(table)
+    for name in (value, "story", "position") if keyed else (value,):
         if name not in table:
             raise LookupError(f"{path}: {catalog.unknown('column', name, table.columns)}")
     return table
-
-
-def _flat(values: list) -> Iterator:
-    """Values of a story, whether or not they come in sentences."""
-    for value in values:
-        yield from value if isinstance(value, list) else [value]
 
 
 def _number(value) -> float:
@@ -206,5 +201,5 @@ def _in_order(table: pd.DataFrame, value: str, words: pd.DataFrame, path: Path) 
         (story, position), row = next(iter(rows.items()))
         extra = f" ({texts[row]!r})" if texts else ""
         place = f"story {story}, position {position:g}" if story else "the end of the text"
-        raise refuse(f"has {len(rows)} values too many, the first at {place}{extra}", story)
+        raise refuse(f"has more values than words, the first at {place}{extra}", story)
     return found

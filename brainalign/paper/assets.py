@@ -70,11 +70,12 @@ def save_table(
     *,
     notebook: str,
     title: str,
-    evidence: str,
+    evidence: str | None = None,
     caption: str = "",
     columns: dict[str, str | tuple[str, str]] | None = None,
     details: str | None = None,
     filters: tuple[str, ...] = (),
+    anchors: str | None = None,
 ) -> None:
     """Write one sortable table: its rows as the page shows them in `PATH.json`, its data as `PATH.csv`.
 
@@ -88,8 +89,8 @@ def save_table(
         The notebook that made it.
     title : str
         What it holds.
-    evidence : str
-        On what it rests; a key of `numbers.EVIDENCE`.
+    evidence : str, optional
+        On what it rests; a key of `numbers.EVIDENCE`. Left out where it holds no results.
     caption : str
         MyST below the title.
     columns : dict
@@ -99,6 +100,8 @@ def save_table(
         A column whose text unfolds on a click.
     filters : tuple of str
         Columns by whose values the reader can filter.
+    anchors : str, optional
+        A column with a name for each row, to link to.
 
     Raises
     ------
@@ -126,6 +129,7 @@ def save_table(
             "numeric": [pd.api.types.is_numeric_dtype(data[name]) for name in shown],
             "filters": [list(shown).index(name) for name in filters],
             "details": list(shown).index(details) if details else None,
+            "anchors": list(data[anchors]) if anchors else None,
             "rows": [[_cell(row[name], form) for name, (_, form) in shown.items()] for _, row in data.iterrows()],
         },
     )
@@ -159,8 +163,8 @@ def _write_json(path: Path, words: dict) -> None:
         file.write_text(json.dumps(words, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _require(path: Path, evidence: str, **texts: str) -> None:
-    if evidence not in EVIDENCE:
+def _require(path: Path, evidence: str | None, **texts: str) -> None:
+    if evidence is not None and evidence not in EVIDENCE:
         raise ValueError(f"{path.name}: evidence must be one of {', '.join(EVIDENCE)}, not {evidence!r}")
     for name, text in texts.items():
         if not text.strip():

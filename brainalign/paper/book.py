@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ from brainalign import store
 from brainalign import study as studies
 
 BUILD = store.PROJECT / "build"
+# Notebooks that need a part of a study (`Study.parts`); all others run on any study.
+NEEDS = {"behavioral_alignment": "behavior"}
 
 
 def source(study: str) -> Path:
@@ -26,6 +29,12 @@ def source(study: str) -> Path:
 def html(study: str) -> Path:
     """Folder that holds the rendered book of one study."""
     return BUILD / study / "_build" / "html"
+
+
+def notebooks(study: studies.Study) -> list[str]:
+    """Names of the notebooks that have something to show in a study."""
+    names = sorted(path.stem for path in (store.PROJECT / "notebooks").glob("*.ipynb"))
+    return [name for name in names if NEEDS.get(name) in {None, *study.parts}]
 
 
 def execute(notebook: Path, output: Path, parameters: dict) -> None:
@@ -48,9 +57,18 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
     import papermill
     from papermill.exceptions import PapermillExecutionError
 
+    # What papermill and the kernel log is in the notebook, or in the error below.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     with store.writing(output) as temporary:
         try:
-            papermill.execute_notebook(notebook, temporary, parameters, kernel_name="python3", progress_bar=False)
+            papermill.execute_notebook(
+                notebook,
+                temporary,
+                parameters,
+                kernel_name="python3",
+                progress_bar=False,
+                extra_arguments=["--IPKernelApp.log_level=40"],
+            )
         except PapermillExecutionError as error:
             raise RuntimeError(
                 f"{notebook.name}, cell {error.cell_index + 1} (In [{error.exec_count}]): "
@@ -71,7 +89,7 @@ def stage(study: str) -> None:
     settings = studies.load(study)
     target = source(settings.name)
     _mirror(store.PROJECT / "book", target / "book")
-    shutil.copy2(store.PROJECT / "_toc.yml", target / "_toc.yml")
+    _write(target / "_toc.yml", yaml.safe_dump(_contents(settings), sort_keys=False))
     config = yaml.safe_load((store.PROJECT / "_config.yml").read_text(encoding="utf-8"))
     if repository := os.environ.get("BRAINALIGN_REPOSITORY"):
         config["repository"] = {"url": repository, "branch": "main"}
@@ -117,6 +135,15 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown (not a git checkout)"
     return revision + (" with uncommitted changes" if changes.strip() else "")
+
+
+def _contents(study: studies.Study) -> dict:
+    """Table of contents without the notebooks that the study leaves out."""
+    contents = yaml.safe_load((store.PROJECT / "_toc.yml").read_text(encoding="utf-8"))
+    left_out = {f"executed/{name}" for name in NEEDS} - {f"executed/{name}" for name in notebooks(study)}
+    for part in contents["parts"]:
+        part["chapters"] = [chapter for chapter in part["chapters"] if chapter["file"] not in left_out]
+    return contents
 
 
 def _mirror(source: Path, target: Path) -> None:

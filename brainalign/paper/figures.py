@@ -38,6 +38,8 @@ NAMES = {
     "log_size": "Parameters (log10)",
     "wikitext2_nwp_loss": "WikiText-2 loss (nats per token)",
 }
+# What the interactive scatter offers.
+PRINTED_AXES = list(NAMES)
 
 
 def color(family: str) -> str:
@@ -172,6 +174,32 @@ def scatter(models: pd.DataFrame, panels: list[tuple[str, str, str]], labels: bo
         if labels:
             label_points(ax, rows[x], rows[y], rows.model, rows.family)
         ax.legend(fontsize=8, handletextpad=0.2)
+    return figure
+
+
+def profile(table: pd.DataFrame, x: str, y: str, line: str, panel: str, xlabel: str, ylabel: str) -> plt.Figure:
+    """Lines over a few whole numbers, one panel below the other.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Long: the columns named by `x`, `y`, `line` (one line each) and `panel` (one panel each).
+    x, y, line, panel : str
+        Columns.
+    xlabel, ylabel : str
+        With units.
+    """
+    panels = list(dict.fromkeys(table[panel]))
+    figure, axes = plt.subplots(len(panels), figsize=(4.8, 2.3 * len(panels)), sharex=True, sharey=True, squeeze=False)
+    tints = list(FAMILIES.values())
+    for ax, name in zip(axes[:, 0], panels, strict=True):
+        for tint, (label, rows) in zip(tints, table[table[panel] == name].groupby(line, sort=False), strict=False):
+            ax.plot(rows[x], rows[y], "o-", color=tint, markersize=4, label=label)
+        ax.axhline(0, color=GRAY, linewidth=0.8)
+        ax.axvline(0, color=GRAY, linewidth=0.8, linestyle=":")
+        ax.set(title=name, ylabel=ylabel)
+    axes[0, 0].legend(fontsize=8)
+    axes[-1, 0].set_xlabel(xlabel)
     return figure
 
 

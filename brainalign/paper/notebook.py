@@ -1,14 +1,13 @@
 """What every notebook of the book begins with: checked parameters, its study, and its way into the book."""
 
 import ast
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from brainalign import catalog, store
+from brainalign import catalog
 from brainalign import study as studies
 from brainalign.paper import assets
 from brainalign.paper.numbers import Numbers
@@ -49,7 +48,9 @@ class Notebook:
         return studies.results(self.study)
 
 
-def begin(name: str, study: str, output: str, evidence: str | None = None) -> Notebook:
+def begin(
+    name: str, study: str, output: str, evidence: str | None = None, needs: str | None = None
+) -> Notebook:
     """Begin a notebook: refuse parameters that it does not have, read its study, make its folder.
 
     Parameters
@@ -62,16 +63,21 @@ def begin(name: str, study: str, output: str, evidence: str | None = None) -> No
         Folder that gets the figures and tables, in a folder of the notebook's name.
     evidence : str, optional
         On what its numbers rest by default, if not on what the study's do.
+    needs : str, optional
+        The part of a study (`Study.parts`) without which the notebook has nothing to show.
 
     Raises
     ------
     TypeError
         papermill was given a parameter that the notebook does not have; the message lists those it has.
     LookupError, ValueError
-        As `study.load`.
+        As `study.load`, and when the study lacks what the notebook needs.
     """
     refuse_unknown_parameters(_history())
     loaded = studies.load(study)
+    if needs and needs not in loaded.parts:
+        able = [name for name in studies.names() if needs in studies.load(name).parts]
+        raise ValueError(f"study {loaded.name!r} has no {needs}, which {name}.ipynb shows; try {' or '.join(able)}")
     # Live numbers are shown below a cell, so what a cell prints should stay readable.
     pd.set_option("display.precision", 3, "display.max_rows", 100, "display.width", 120)
     return Notebook(

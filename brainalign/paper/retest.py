@@ -1,11 +1,114 @@
-"""What the current study's own results say of a claim."""
+"""What the current study's own results say of a claim.
+
+A verdict needs an interval: `supported` if all of it agrees with the claim, `contradicted` if none of it does,
+`inconclusive` otherwise. That there is no effect at all can so be contradicted, but never supported.
+"""
+
 from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy
+
+from brainalign import catalog
+from brainalign.paper.pairs import make_pairs, paired_tests
+from brainalign.paper.statistics import complete, pearson
+
 
 @dataclass(frozen=True)
 class Retested:
+    """A claim's verdict in the current study, what was found, and on what it rests."""
+
     verdict: str
     value: str = ""
     why: str = ""
 
-def run(name, results):
-    return Retested("not run", "", "This study has no measurement of it.")
+
+NOT_RUN = Retested("not run", why="This study measures nothing that bears on it.")
+
+
+def run(name: str | None, results: pd.DataFrame) -> Retested:
+    """Test a claim on a study's results.
+
+    Parameters
+    ----------
+    name : str or None
+        A key of `TESTS`; None where no test exists yet.
+    results : DataFrame
+        As from `study.results`; may be empty.
+
+    Raises
+    ------
+    LookupError
+        No such test.
+    """
+    if name is None or results.empty:
+        return NOT_RUN
+    if name not in TESTS:
+        raise LookupError(catalog.unknown("test of a claim", name, TESTS))
+    return TESTS[name](results)
+
+
+def reading_time_scores(results: pd.DataFrame, measure: str = "r", alignment: str = "original") -> pd.DataFrame:
+    """One measure of behavioral alignment over all stories, a row a model.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As from `study.results`.
+    measure, alignment : str
+        As in `behavioral_alignment`.
+
+    Returns
+    -------
+    DataFrame
+        ``model``, ``family``, ``kind``, ``vanilla``, ``log_size`` (log10 parameters), ``value``, ``low``, ``high``.
+    """
+    rows = results[(results.measure == measure) & (results.alignment == alignment) & (results.story == "all")]
+    columns = ["model", "family", "kind", "vanilla", "log_size", "value", "low", "high"]
+    return rows.assign(log_size=np.log10(rows.parameters))[columns].reset_index(drop=True)
+
+
+def reading_time_pairs(results: pd.DataFrame, measure: str = "r", alignment: str = "original") -> pd.DataFrame:
+    """Table of pairs (`pairs.make_pairs`) of one measure; tuned models without their base in the study are left out."""
+    scores = reading_time_scores(results, measure, alignment)
+    paired = (scores.kind == "vanilla") | scores.vanilla.isin(scores.model)
+    return make_pairs(scores[paired], "value")
+
+
+def _behavior_gain(results: pd.DataFrame) -> Retested:
+    test = paired_tests(reading_time_pairs(results), effect="difference").query("test == 't-test' and unit == 'base'")
+    found = test.iloc[0]
+    verdict = _verdict(found.low, found.high, agrees=lambda change: change <= 0)
+    value = f"{found.estimate:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return Retested(verdict, value, f"mean change of r over {found.n} pairs, t over bases; original alignment")
+
+
+def _behavior_share_without_gain(results: pd.DataFrame) -> Retested:
+    pairs = reading_time_pairs(results)
+    stuck = int((pairs.tuned <= pairs.vanilla).sum())
+    interval = scipy.stats.binomtest(stuck, len(pairs)).proportion_ci()
+    verdict = "contradicted" if not interval.low <= 0.5 <= interval.high else "inconclusive"
+    return Retested(verdict, f"{stuck} of {len(pairs)} pairs", "exact binomial interval; original alignment")
+
+
+def _behavior_size(results: pd.DataFrame) -> Retested:
+    scores = complete(reading_time_scores(results), ["log_size"])
+    found = pearson(scores.log_size, scores.value)
+    verdict = _verdict(found.low, found.high, agrees=lambda r: r == 0)
+    value = f"{found.r:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    return Retested(verdict, value, f"Pearson r over {found.n} models of known size; original alignment")
+
+
+TESTS = {
+    "behavior_gain": _behavior_gain,
+    "behavior_share_without_gain": _behavior_share_without_gain,
+    "behavior_size": _behavior_size,
+}
+
+
+def _verdict(low: float, high: float, agrees) -> str:
+    if agrees(low) and agrees(high):
+        return "supported"
+    # Claims here are half-lines or points: an interval that straddles zero holds values on both sides of them.
+    return "inconclusive" if low <= 0 <= high else "contradicted"

@@ -13,7 +13,6 @@ import re
 from pathlib import Path
 
 from docutils import nodes
-from docutils.parsers.rst import directives
 from myst_nb.ext.glue.utils import PendingGlueReference
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -39,11 +38,13 @@ class Asset(SphinxDirective):
             raise self.error(f"no notebook saved {self.arguments[0]!r}: {path.name} is not in {path.parent.name}/")
         return path.read_text(encoding="utf-8")
 
-    def mark(self, evidence: str) -> nodes.inline:
-        """The labelled mark that says what a figure or table rests on."""
-        mark = nodes.inline("", evidence, classes=["mark", evidence])
-        mark["title"] = EVIDENCE[evidence]
-        return mark
+    def mark(self, evidence: str | None) -> list[nodes.Node]:
+        """The labelled mark that says what a figure or table rests on, if it holds results."""
+        if evidence is None:
+            return []
+        title = html.escape(EVIDENCE[evidence], quote=True)
+        mark = f'<span class="mark {evidence}" title="{title}">{evidence}</span>'
+        return [nodes.raw("", mark, format="html"), nodes.Text(" ")]
 
     def links(self, words: dict) -> nodes.paragraph:
         """Line below an asset: its mark, its data, its notebook."""
@@ -60,8 +61,7 @@ class Asset(SphinxDirective):
         )
         notebook += nodes.inline("", "notebook")
         line = nodes.paragraph(classes=["asset-links"])
-        for part in (self.mark(words["evidence"]), nodes.Text(" "), download, nodes.Text(" · "), notebook):
-            line += part
+        line.extend([*self.mark(words["evidence"]), download, nodes.Text(" · "), notebook])
         return line
 
     def inline(self, text: str) -> list[nodes.Node]:
@@ -70,10 +70,16 @@ class Asset(SphinxDirective):
         self.state.nested_parse([text], self.lineno, container)
         return [node for paragraph in container.children for node in paragraph.children]
 
-    def anchored(self, node: nodes.Element) -> nodes.Element:
-        """Give a node the asset's name as its id, so that it can be linked to."""
-        node["ids"].append(nodes.make_id(self.arguments[0].split("/")[-1]))
+    def anchored(self, node: nodes.Element, name: str) -> nodes.Element:
+        """Make a node a target, so that any page can link to it as `[text](#name)`."""
+        node["names"].append(nodes.fully_normalize_name(name))
+        self.state.document.note_explicit_target(node)
         return node
+
+    @property
+    def name_of_asset(self) -> str:
+        """Name without the notebook's."""
+        return self.arguments[0].split("/")[-1]
 
 
 class ResultFigure(Asset):
@@ -82,7 +88,9 @@ class ResultFigure(Asset):
     def run(self) -> list[nodes.Node]:
         """Build the figure."""
         words = json.loads(self.read(".json"))
-        figure = self.anchored(nodes.figure(classes=["result", *(["wide"] if words["wide"] else [])]))
+        figure = self.anchored(
+            nodes.figure(classes=["result", *(["wide"] if words["wide"] else [])]), self.name_of_asset
+        )
         figure += nodes.raw("", f'<div class="drawing">{self.read(".svg")}</div>', format="html")
         caption = nodes.caption()
         caption += nodes.strong("", words["title"])
@@ -98,12 +106,10 @@ class ResultFigure(Asset):
 class ResultTable(Asset):
     """Place a sortable table that a notebook saved."""
 
-    option_spec = {"id": directives.unchanged}
-
     def run(self) -> list[nodes.Node]:
         """Build the table."""
         words = json.loads(self.read(".json"))
-        box = self.anchored(nodes.container(classes=["result", "result-table"]))
+        box = self.anchored(nodes.container(classes=["result", "result-table"]), self.name_of_asset)
         title = nodes.paragraph(classes=["table-title"])
         title += nodes.strong("", words["title"])
         if words["caption"]:
@@ -125,8 +131,11 @@ class ResultTable(Asset):
             group += nodes.colspec(colwidth=1)
         head, body = nodes.thead(), nodes.tbody()
         head += self.row(words["header"], words, header=True)
-        for cells in words["rows"]:
-            body += self.row(cells, words)
+        for cells, anchor in zip(words["rows"], words["anchors"] or [None] * len(words["rows"]), strict=True):
+            row = self.row(cells, words)
+            if anchor:
+                self.anchored(row[0], anchor)
+            body += row
         group += head
         group += body
         return table
