@@ -1,13 +1,21 @@
 """The `brainalign` command."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brainalign import store
+
+if TYPE_CHECKING:
+    from brainalign.study import Study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,8 +58,8 @@ def run(options: argparse.Namespace) -> None:
 
     study = studies.load(options.study)
     for model in options.models or studies.models(study).index:
-        rows = studies.run(study, model)
-        print(f"{model}: {len(rows)} rows in {studies.result_path(study, model)}")
+        with _timed(f"ran {model}"):
+            studies.run(study, model)
 
 
 def execute(options: argparse.Namespace) -> None:
@@ -62,15 +70,18 @@ def execute(options: argparse.Namespace) -> None:
     executed = books.source(studies.load(options.study).name) / "executed"
     template = store.PROJECT / "notebooks" / f"{options.notebook}.ipynb"
     parameters = {"study": options.study, "output": str(executed)}
-    books.execute(template, executed / f"{options.notebook}.ipynb", parameters)
+    with _timed(f"executed {options.notebook}.ipynb"):
+        books.execute(template, executed / f"{options.notebook}.ipynb", parameters)
 
 
 def render(options: argparse.Namespace) -> None:
     """Stage and render the book from executed notebooks."""
+    from brainalign import study as studies
     from brainalign.paper import book as books
 
-    books.stage(options.study)
-    books.render(options.study)
+    with _timed("rendered the book"):
+        books.stage(options.study)
+        books.render(studies.load(options.study).name)
 
 
 def claims(options: argparse.Namespace) -> None:
@@ -85,7 +96,14 @@ def claims(options: argparse.Namespace) -> None:
     print("\n" + ", ".join(f"{n} {verdict}" for verdict, n in checked.verdict.value_counts().items()))
 
 
-def _snakemake(name: str, study: "Study", cores: int) -> int:
+@contextmanager
+def _timed(what: str) -> Iterator[None]:
+    start = time.monotonic()
+    yield
+    print(f"{what} ({time.monotonic() - start:.1f} s)", flush=True)
+
+
+def _snakemake(name: str, study: Study, cores: int) -> int:
     """Run the Snakefile; it is told what there is to do, so that it need not import the library."""
     from brainalign import study as studies
     from brainalign.paper import book as books

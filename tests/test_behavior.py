@@ -62,9 +62,7 @@ def test_correlation_is_scipys_without_what_does_not_count():
     reading_time[[1, 5, 7]] = np.nan  # 5 opens a sentence
     found = behavior.reading_time_correlation(surprisal, reading_time, keep)
     here = keep & ~np.isnan(reading_time)
-    assert found.r == pytest.approx(
-        scipy.stats.pearsonr(surprisal[here], reading_time[here]).statistic, abs=1e-12
-    )
+    assert found.r == pytest.approx(scipy.stats.pearsonr(surprisal[here], reading_time[here]).statistic, abs=1e-12)
     assert (found.n_words, found.n_missing) == (here.sum(), 2)
     opposite = behavior.reading_time_correlation(-surprisal, reading_time, keep)
     assert opposite.r == pytest.approx(-found.r)
@@ -123,9 +121,7 @@ def by_statsmodels(surprisal, words):
             x = sm.add_constant(design.to_numpy(), has_constant="add")
             fit = sm.OLS(words.reading_time[train], x[train]).fit()
             sd = np.sqrt(fit.ssr / train.sum())
-            log_likelihood = scipy.stats.norm.logpdf(
-                words.reading_time[held_out], fit.predict(x[held_out]), sd
-            )
+            log_likelihood = scipy.stats.norm.logpdf(words.reading_time[held_out], fit.predict(x[held_out]), sd)
             score.append(log_likelihood.sum())
         gains[story] = (held_out.sum(), score[1] - score[0])
     return pd.DataFrame(gains, index=["n_words", "gain"]).T
@@ -176,9 +172,9 @@ def test_what_the_controls_explain_is_no_predictive_power():
     _, times = reading_times(lambda words, rng: noise(words, rng) + 10 * words.length, sizes=[200] * 10)
     words = times.table()
     surprisal = words.length + np.random.default_rng(0).normal(0, 0.1, len(words))
-    assert behavior.behavioral_alignment(surprisal, times).query("story == 'all'").set_index(
-        "measure"
-    ).value.gt([0.5, 0.01]).tolist() == [True, False]
+    assert behavior.behavioral_alignment(surprisal, times).query("story == 'all'").set_index("measure").value.gt(
+        [0.5, 0.01]
+    ).tolist() == [True, False]
 
 
 def test_constant_controls_change_nothing():
@@ -338,9 +334,7 @@ def test_bad_surprisal_is_named():
     with pytest.raises(ValueError, match="with 1 different values"):
         behavior.behavioral_alignment(np.full(540, 3.3), times)
     surprisal[121] = np.inf
-    with pytest.raises(
-        ValueError, match=r"made-up: the surprisal of story 2, position 2 \('w2'\) is not finite"
-    ):
+    with pytest.raises(ValueError, match=r"made-up: the surprisal of story 2, position 2 \('w2'\) is not finite"):
         behavior.behavioral_alignment(surprisal, times)
 
 
@@ -357,9 +351,7 @@ def test_reliability_of_means():
     assert behavior.reliability_of_means(mean, sd, n_readers) == pytest.approx(expected, abs=0.02)
     # Readers who differ in speed leave the order of words as it was, and lower the estimate.
     faster = times + rng.normal(0, 150, readers)
-    lower = behavior.reliability_of_means(
-        faster.mean(axis=1), faster.std(axis=1, ddof=1), np.full(words, readers)
-    )
+    lower = behavior.reliability_of_means(faster.mean(axis=1), faster.std(axis=1, ddof=1), np.full(words, readers))
     assert lower < expected - 0.1
 
 

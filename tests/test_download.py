@@ -289,9 +289,7 @@ def test_mirror_is_copied_and_never_the_network(mirror, tmp_path, monkeypatch):
 
 def test_mirror_without_the_file(mirror, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"other.tsv.*is not in the mirror") as error:
-        download.fetch(
-            catalog.DataFile("data/other.tsv", "https://example.org/data/other.tsv", SHA, len(BODY))
-        )
+        download.fetch(catalog.DataFile("data/other.tsv", "https://example.org/data/other.tsv", SHA, len(BODY)))
     for fact in (str(mirror / "example.org" / "data" / "other.tsv"), "unset BRAINALIGN_MIRROR"):
         assert fact in str(error.value)
     assert stored(tmp_path, "example.org") == []

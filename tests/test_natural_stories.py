@@ -55,9 +55,7 @@ def release(tmp_path, monkeypatch):
             digest = "sha256:" + hashlib.sha256(content.encode()).hexdigest()
             manifest[path] = catalog.DataFile(path, f"https://example.org/{path}", digest, None)
         counts = {"words": 17, "stories": 2, "sentences": 6} | counts
-        data = catalog.Dataset(
-            "natural_stories", "", "", "", "CC BY-NC-SA 4.0", "Futrell", "", counts, {}, manifest
-        )
+        data = catalog.Dataset("natural_stories", "", "", "", "CC BY-NC-SA 4.0", "Futrell", "", counts, {}, manifest)
         monkeypatch.setattr(catalog, "dataset", lambda name: data)
         monkeypatch.setenv("BRAINALIGN_MIRROR", str(tmp_path / "mirror"))
         monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "store"))
@@ -132,9 +130,7 @@ def test_counts_are_those_of_the_catalog(release, what):
 )
 def test_word_without_a_row_is_named(release, path, lost, message):
     contents = files(STORIES)
-    contents[path] = "".join(
-        line for line in contents[path].splitlines(keepends=True) if not line.startswith(lost)
-    )
+    contents[path] = "".join(line for line in contents[path].splitlines(keepends=True) if not line.startswith(lost))
     release(contents)
     with pytest.raises(ValueError, match=message):
         natural_stories.load()
@@ -144,9 +140,7 @@ def test_times_of_another_text(release):
     contents = files(STORIES)
     contents[natural_stories.TIMES] = contents[natural_stories.TIMES].replace("isn't", "is not")
     release(contents)
-    with pytest.raises(
-        ValueError, match=r"processed_wordinfo.tsv has no reading time for story 2, position 2"
-    ):
+    with pytest.raises(ValueError, match=r"processed_wordinfo.tsv has no reading time for story 2, position 2"):
         natural_stories.load()
 
 
@@ -168,9 +162,7 @@ def reading_times(**changes):
     }
     times = changes.pop("times", np.arange(100.0, 105.0))
     dims = ("word", "reader")[: np.ndim(times)]
-    on_word = {
-        name: ("word", values) for name, values in (coordinates | changes).items() if values is not None
-    }
+    on_word = {name: ("word", values) for name, values in (coordinates | changes).items() if values is not None}
     return ReadingTimes("mine", xr.DataArray(times, dims=dims, coords=on_word), "", "", "original")
 
 

@@ -36,9 +36,7 @@ def example(seed=0, sizes=(1, 3, 2, 4), between=0.01):
     rng = np.random.default_rng(seed)
     bases = np.repeat(np.arange(len(sizes)), sizes)
     vanilla = rng.uniform(0.1, 0.3, len(sizes))[bases]
-    tuned = (
-        vanilla + (0.005 + between * rng.normal(size=len(sizes)))[bases] + 0.01 * rng.normal(size=len(bases))
-    )
+    tuned = vanilla + (0.005 + between * rng.normal(size=len(sizes)))[bases] + 0.01 * rng.normal(size=len(bases))
     names = [f"m{i}" for i in range(len(bases))]
     columns = {"base": [f"b{b}" for b in bases], "family": ["T5" if b < 2 else "LLaMA" for b in bases]}
     return pd.DataFrame({"model": names, **columns, "vanilla": vanilla, "tuned": tuned})
@@ -70,9 +68,7 @@ def test_models_that_cannot_be_paired_are_named(models):
         make_pairs(pd.concat([models, models[models["model"] == "gpt2-xl"]]), "average")
     with pytest.raises(ValueError, match="nothing to pair"):
         make_pairs(models[models["kind"] == "vanilla"], "average")
-    with pytest.raises(
-        ValueError, match=r"21 of 21 pairs lack a score: flan-t5-small, .*statistics\.complete"
-    ):
+    with pytest.raises(ValueError, match=r"21 of 21 pairs lack a score: flan-t5-small, .*statistics\.complete"):
         make_pairs(models, "mmlu")  # not printed for vanilla models
 
 

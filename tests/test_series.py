@@ -117,9 +117,9 @@ def test_words_may_have_any_index(saved):
         (pd.concat([frame(), frame()[1:2]]), ["two values for story 1, position 2", "got 9"]),
         (frame(word=WORDS.text.replace("did,", "did")), [r"has the word 'did' at story 2, position 2"]),
         (frame(position=["one", *WORDS.position[1:]]), ["no value for story 1, position 1"]),
-        (frame(surprisal=["x", *BITS[1:]]), [r"story 1, position 1 \('He'\) is 'x'.* 1 of 8 values"]),
+        (frame(surprisal=["x", *BITS[1:]]), [r"story 1, position 1 \('He'\) is 'x'.* Of 8 values, 1 are"]),
         (frame(surprisal=[1, "", *BITS[2:]]), [r"story 1, position 2 \('said:'\) is ''"]),
-        (frame(surprisal=-BITS), [r"position 1 \('He'\) is '-4.5'.* 7 of 8 values", "change the sign"]),
+        (frame(surprisal=-BITS), [r"position 1 \('He'\) is '-4.5'.* Of 8 values, 7 are", "change the sign"]),
         ([*BITS[:7], float("nan")], [r"story 2, position 3 \('too.'\) is nan"]),
         ([*BITS[:7], float("inf")], [r"story 2, position 3 \('too.'\) is inf"]),
         ([*BITS[:7], None], [r"story 2, position 3 \('too.'\) is None"]),
@@ -224,9 +224,7 @@ def test_collection_of_another_text(collection):
 
 def test_collection_one_value_short(collection):
     collection(TOKENS, NESTED | {"1": [NATS[:2].tolist(), NATS[2:4].tolist()]})
-    with pytest.raises(
-        ValueError, match=r"surprisal.json has no value for story 1, position 5.*expected 5, got 4"
-    ):
+    with pytest.raises(ValueError, match=r"surprisal.json has no value for story 1, position 5.*expected 5, got 4"):
         series.load_one("kuribayashi2024", "gpt2", WORDS)
 
 

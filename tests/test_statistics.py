@@ -86,9 +86,7 @@ def test_a_perfect_correlation_has_an_interval_of_no_width(method):
 
 
 finite = st.floats(-100, 100).map(lambda value: round(value, 3))
-rows = st.lists(
-    st.tuples(finite, finite), min_size=5, max_size=20, unique_by=(lambda p: p[0], lambda p: p[1])
-)
+rows = st.lists(st.tuples(finite, finite), min_size=5, max_size=20, unique_by=(lambda p: p[0], lambda p: p[1]))
 
 
 @settings(deadline=None)
@@ -100,12 +98,8 @@ def test_correlations_keep_under_scaling_and_turn_with_sign(table, scale, shift)
         assert ours.low <= ours.r <= ours.high
         assert method(y, x).r == pytest.approx(ours.r)
         if method is statistics.pearson:  # ranks can tie once shifted
-            assert (scaled.r, scaled.low, scaled.high) == pytest.approx(
-                (ours.r, ours.low, ours.high), abs=1e-6
-            )
-        assert (turned.r, turned.low, turned.high) == pytest.approx(
-            (-ours.r, -ours.high, -ours.low), abs=1e-9
-        )
+            assert (scaled.r, scaled.low, scaled.high) == pytest.approx((ours.r, ours.low, ours.high), abs=1e-6)
+        assert (turned.r, turned.low, turned.high) == pytest.approx((-ours.r, -ours.high, -ours.low), abs=1e-9)
 
 
 def test_incomplete_rows_are_refused_and_complete_drops_them():
@@ -270,9 +264,7 @@ def test_what_a_bootstrap_refuses(values, clusters, message):
 
 def test_a_statistic_without_any_value_is_refused():
     with pytest.raises(ValueError, match="no value in any of 50 resamples"):
-        bootstrap_by_cluster(
-            np.ones((3, 1)), list("abc"), lambda sums: sums[..., 0] * np.nan, resamples=50
-        )
+        bootstrap_by_cluster(np.ones((3, 1)), list("abc"), lambda sums: sums[..., 0] * np.nan, resamples=50)
 
 
 # Groups
@@ -306,9 +298,7 @@ def test_leaving_groups_out_row_by_row():
     found = statistics.leave_one_group_out(table, "family", lambda t: statistics.pearson(t["x"], t["y"]))
     assert list(found["left_out"]) == ["none", "a", "b", "c"]
     assert list(found["n"]) == [15, 10, 10, 10]
-    assert found["r"][2] == pytest.approx(
-        np.corrcoef(np.delete(x, range(5, 10)), np.delete(y, range(5, 10)))[0, 1]
-    )
+    assert found["r"][2] == pytest.approx(np.corrcoef(np.delete(x, range(5, 10)), np.delete(y, range(5, 10)))[0, 1])
 
 
 def test_leaving_out_takes_numbers_and_tables_and_a_choice_of_groups():

@@ -1,0 +1,1 @@
+"""How close models and people are."""

@@ -7,9 +7,8 @@
   word; divided by ln 2 it is bits) of a regression of reading time when surprisal joins length, frequency
   and position, on stories that the regression has not seen.
 
-Either is a function of sums over stories. So an interval over stories resamples ten rows of numbers instead
-of ten thousand words, and a table that keeps those rows lets two models be compared on the same resampled
-stories.
+Either is a function of sums over stories, so an interval over stories resamples ten rows, not ten thousand
+words. A table keeps those rows: two models saved apart can be compared on the same resampled stories.
 """
 
 from collections.abc import Iterable
@@ -37,9 +36,7 @@ class Correlation(NamedTuple):
     n_missing: int
 
 
-def reading_time_correlation(
-    surprisal: np.ndarray, reading_time: np.ndarray, keep: np.ndarray
-) -> Correlation:
+def reading_time_correlation(surprisal: np.ndarray, reading_time: np.ndarray, keep: np.ndarray) -> Correlation:
     """Correlate surprisal with reading time as the paper does (protocols, section 8).
 
     Parameters
@@ -52,7 +49,7 @@ def reading_time_correlation(
     Returns
     -------
     Correlation
-        r is NaN where surprisal or reading time does not vary.
+        NaN where surprisal or reading time does not vary.
     """
     known = ~np.isnan(reading_time)
     sums = _moments(surprisal, reading_time, np.zeros(len(keep), int), keep & known)
@@ -112,7 +109,7 @@ def predictive_power(surprisal: np.ndarray, words: pd.DataFrame) -> pd.DataFrame
         before = [columns.groupby(story).shift(lag) for lag in range(1, SPILLOVER + 1)]
         return np.hstack([columns, *before]).astype(float)
 
-    place = np.stack([words.position, words.groupby(["story", "sentence"]).cumcount()], axis=1)
+    place = words[["position"]].assign(in_sentence=words.groupby(["story", "sentence"]).cumcount())
     controls = np.hstack([place, with_spillover(words[["length", "log_frequency"]])])
     design = np.hstack([controls, with_spillover(pd.DataFrame({"surprisal": surprisal}, index=words.index))])
 
@@ -183,7 +180,8 @@ def reliability_of_means(mean: np.ndarray, sd: np.ndarray, n_readers: np.ndarray
 
     The published standard deviations are over readers, fast and slow. Where (nearly) the same people read
     all words of a story, their speed shifts all means alike and is no noise between words. Here it counts
-    as noise, which makes this a lower bound rather than an estimate.
+    as noise, which makes this a lower bound rather than an estimate. Like Brain-Score's split-half ceiling
+    it is a reliability: what a perfect predictor could correlate is its square root.
 
     Parameters
     ----------
@@ -230,10 +228,8 @@ def behavioral_alignment(
     """
     words, surprisal = times.table(), np.asarray(surprisal, float)
     if surprisal.shape != (len(words),) or np.ptp(surprisal) == 0:
-        raise ValueError(
-            f"{times.name} has {len(words)} words, got surprisal of shape {surprisal.shape} with "
-            f"{len(np.unique(surprisal))} different values. Give one value a word."
-        )
+        got = f"shape {surprisal.shape} with {len(np.unique(surprisal))} different values"
+        raise ValueError(f"{times.name} has {len(words)} words, got surprisal of {got}. Give one value a word.")
     if not np.isfinite(surprisal).all():
         word = words.iloc[int((~np.isfinite(surprisal)).argmax())]
         raise ValueError(f"{times.name}: the surprisal of {_place(word)} is not finite. Compute it again.")
@@ -245,8 +241,8 @@ def behavioral_alignment(
         ("r", "aw2024", "Pearson r", of_r, inside),
         ("ppp", "contiguous", "nats per word", predictive_power(surprisal, words), late),
     ):
-        gone = words.story[counts & missing].value_counts().reindex(sums.index, fill_value=0)
-        stories = sums.assign(n_missing=gone)
+        gone = words.story[counts & missing].value_counts()
+        stories = sums.assign(n_missing=gone.reindex(sums.index, fill_value=0))
         rows = pd.concat([stories, stories.sum().to_frame("all").T])
         rows["value"] = STATISTIC[measure](rows[SUMS[measure]].to_numpy())
         resampled = STATISTIC[measure](_draws(len(sums), seed, n_resamples) @ sums.to_numpy())
@@ -269,7 +265,7 @@ def pair_difference(
     table, other : DataFrame
         From `behavioral_alignment`, one model each; saved and read again as they are.
     seed, n_resamples : int
-        Of the bootstrap over stories.
+        Of the bootstrap.
 
     Returns
     -------

@@ -1,0 +1,1 @@
+"""What people did: recordings and reading times. One module a data set, one shape for all."""

@@ -94,9 +94,7 @@ def load(alignment: str = "original") -> ReadingTimes:
         A file could not be fetched.
     """
     if alignment not in ("original", "corrected"):
-        raise LookupError(
-            catalog.unknown("alignment of Natural Stories", alignment, ["original", "corrected"])
-        )
+        raise LookupError(catalog.unknown("alignment of Natural Stories", alignment, ["original", "corrected"]))
     data = catalog.dataset("natural_stories")
     text, times, counts = (fetch(data.file(name)) for name in (TEXT, TIMES, FREQUENCIES))
 

@@ -48,9 +48,7 @@ class ReadingTimes:
             )
         missing = [name for name in COORDINATES if name not in self.times.coords]
         if missing:
-            raise ValueError(
-                f"{self.name}: reading times lack {', '.join(missing)}. Assign coordinates on 'word'."
-            )
+            raise ValueError(f"{self.name}: reading times lack {', '.join(missing)}. Assign coordinates on 'word'.")
         words = self._words()
         values = self.times.to_numpy().reshape(len(words), -1)
         # Each word follows the one before: the next position of its story, or the first of a new one.
@@ -67,9 +65,7 @@ class ReadingTimes:
             "numbered stories must ascend": pd.api.types.is_numeric_dtype(story) and story.diff() < 0,
             "the word must not be empty": words.text == "",
             "the length must be at least 1 character": words.length < 1,
-            "a time must be a positive number of milliseconds, or NaN": (
-                np.isinf(values) | (values <= 0)
-            ).any(axis=1),
+            "a time must be a positive number of milliseconds, or NaN": (np.isinf(values) | (values <= 0)).any(axis=1),
         }
         for rule, broken in rules.items():
             if np.any(broken):

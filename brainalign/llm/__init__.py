@@ -1,0 +1,1 @@
+"""What language models do with the text that people read."""

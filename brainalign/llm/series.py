@@ -118,8 +118,8 @@ def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "b
         first = int(wrong.argmax())
         story, position, word = words[["story", "position", "text"]].iloc[first]
         raise ValueError(
-            f"{path}: the surprisal of story {story}, position {position} ({word!r}) is {given[first]!r}, "
-            f"not a finite number from 0 up, as are {wrong.sum()} of {len(values)} values. Surprisal is minus "
+            f"{path}: the surprisal of story {story}, position {position} ({word!r}) is {given[first]!r}. "
+            f"Of {len(values)} values, {wrong.sum()} are not finite numbers from 0 up. Surprisal is minus "
             "the logarithm of a probability: compute these again, or change the sign of log-probabilities."
         )
     return values * UNITS[unit]
@@ -144,9 +144,7 @@ def _read(path: Path, value: str) -> pd.DataFrame:
             by_story = isinstance(content, dict)
             stories = content.items() if by_story else [("", content)]
             # A story's values may come in sentences.
-            flat = {
-                s: chain.from_iterable(x if isinstance(x, list) else [x] for x in xs) for s, xs in stories
-            }
+            flat = {s: chain.from_iterable(x if isinstance(x, list) else [x] for x in xs) for s, xs in stories}
             rows = [(story, n, x) for story, values in flat.items() for n, x in enumerate(values, start=1)]
             table = pd.DataFrame(rows, columns=["story", "position", value], dtype=object)
             table = table if by_story else table[[value]]

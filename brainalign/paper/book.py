@@ -67,7 +67,7 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
                 parameters,
                 kernel_name="python3",
                 progress_bar=False,
-                extra_arguments=["--IPKernelApp.log_level=40"],
+                extra_arguments=["--IPKernelApp.log_level=50"],
             )
         except PapermillExecutionError as error:
             raise RuntimeError(
@@ -115,7 +115,13 @@ def render(study: str) -> None:
         The build failed; the message is jupyter-book's own.
     """
     folder = source(study)
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", folder, "--path-output", BUILD / study]
+    command = [
+        Path(sys.executable).with_name("jupyter-book"),
+        "build",
+        folder,
+        "--path-output",
+        BUILD / study,
+    ]
     options = ["--warningiserror", "--keep-going", "--quiet"]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     if done.returncode:

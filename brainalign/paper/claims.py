@@ -98,9 +98,14 @@ def check_all(results: pd.DataFrame, seed: int = 0, draws: int = 100) -> pd.Data
         rows.append(
             {
                 **{key: claim[key] for key in ("id", "section", "source", "claim", "printed")},
-                **{"value": found.value, "low": found.low, "high": found.high},
-                **{"verdict": found.verdict, "why": found.why},
-                **{"study_verdict": tested.verdict, "study_value": tested.value, "study_why": tested.why},
+                "value": found.value,
+                "low": found.low,
+                "high": found.high,
+                "verdict": found.verdict,
+                "why": found.why,
+                "study_verdict": tested.verdict,
+                "study_value": tested.value,
+                "study_why": tested.why,
             }
         )
     return pd.DataFrame(rows)

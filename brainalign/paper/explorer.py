@@ -71,7 +71,12 @@ def _chart(models: pd.DataFrame, axes: dict[str, str], x: str, y: str):
             y=altair.Y("y_value:Q", scale=scale, title=None),
             color=color,
             fill=altair.condition("datum.kind === 'vanilla'", altair.value("transparent"), color),
-            tooltip=["model", "kind", altair.Tooltip("x_value:Q", format=".3~f"), altair.Tooltip("y_value:Q", format=".3~f")],
+            tooltip=[
+                "model",
+                "kind",
+                altair.Tooltip("x_value:Q", format=".3~f"),
+                altair.Tooltip("y_value:Q", format=".3~f"),
+            ],
         )
     )
     return (

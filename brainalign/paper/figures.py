@@ -42,6 +42,11 @@ NAMES = {
 PRINTED_AXES = list(NAMES)
 
 
+def use_style() -> None:
+    """Draw all figures that follow in the book's style."""
+    plt.rcParams.update(STYLE)
+
+
 def color(family: str) -> str:
     """Color of a model family."""
     return FAMILIES.get(ALIASES.get(family, family), FAMILIES["other"])
@@ -218,14 +223,23 @@ def strip(panels: pd.DataFrame, xlabel: str, zero: float = 0.0) -> plt.Figure:
     """
     figure, ax = plt.subplots(figsize=(4.8, 0.55 * len(panels) + 0.75))
     known = panels[panels.estimate.notna()]
-    low, high = min(known[["estimate", "low"]].min().min(), zero), max(known[["estimate", "high"]].max().max(), zero)
+    low, high = (
+        min(known[["estimate", "low"]].min().min(), zero),
+        max(known[["estimate", "high"]].max().max(), zero),
+    )
     for y, row in enumerate(panels.itertuples()):
         if pd.notna(row.estimate):
             if pd.notna(row.low):
                 ax.plot([row.low, row.high], [y, y], color=GRAY, linewidth=1.8)
             ax.plot(row.estimate, y, "D", color=FAMILIES["T5"], markersize=7)
-        ax.annotate(row.note, (0, y), xycoords=("axes fraction", "data"), xytext=(4, 9),
-                    textcoords="offset points", fontsize=8)  # fmt: skip
+        ax.annotate(
+            row.note,
+            (0.01, y),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 8),
+            textcoords="offset points",
+            fontsize=8,
+        )
     _rows(ax, list(panels.label))
     pad = 0.08 * (high - low or 1)
     ax.set_xlim(low - pad, high + pad)

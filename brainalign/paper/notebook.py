@@ -3,13 +3,14 @@
 import ast
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 
 from brainalign import catalog
 from brainalign import study as studies
-from brainalign.paper import assets
+from brainalign.paper import assets, figures
 from brainalign.paper.numbers import Numbers
 
 
@@ -48,9 +49,7 @@ class Notebook:
         return studies.results(self.study)
 
 
-def begin(
-    name: str, study: str, output: str, evidence: str | None = None, needs: str | None = None
-) -> Notebook:
+def begin(name: str, study: str, output: str, evidence: str | None = None, needs: str | None = None) -> Notebook:
     """Begin a notebook: refuse parameters that it does not have, read its study, make its folder.
 
     Parameters
@@ -78,7 +77,7 @@ def begin(
     if needs and needs not in loaded.parts:
         able = [name for name in studies.names() if needs in studies.load(name).parts]
         raise ValueError(f"study {loaded.name!r} has no {needs}, which {name}.ipynb shows; try {' or '.join(able)}")
-    # Live numbers are shown below a cell, so what a cell prints should stay readable.
+    figures.use_style()
     pd.set_option("display.precision", 3, "display.max_rows", 100, "display.width", 120)
     return Notebook(
         name=name,
@@ -104,7 +103,7 @@ def refuse_unknown_parameters(history: list[str]) -> None:
     TypeError
         An injected name is unknown.
     """
-    for declared, injected in zip(history, history[1:], strict=False):
+    for declared, injected in pairwise(history):
         if injected.lstrip().startswith("# Parameters"):
             known = _assigned(declared)
             for name in _assigned(injected):

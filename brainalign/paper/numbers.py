@@ -9,6 +9,7 @@ EVIDENCE = {
     "people": "measured on human data",
     "microworld": "simulated in the microworld",
 }
+NO_BREAK = "\u00a0"
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,13 @@ class Numbers:
         text = formatted(key, value, form, unit)
         evidence = evidence or self.evidence
         interval = "" if low is None else f"95 % interval {number(low, form)} to {number(high, form)}"
-        parts = [EVIDENCE[evidence], f"study {self.study}", f"n = {n}" if n is not None else "", interval, method]
+        parts = [
+            EVIDENCE[evidence],
+            f"study {self.study}",
+            f"n = {n}" if n is not None else "",
+            interval,
+            method,
+        ]
         title = "; ".join(part for part in parts if part)
         live = LiveNumber(text, f"{self.notebook}#{anchor(key)}", title, evidence)
         glue(key, live, display=False)
@@ -143,7 +150,7 @@ def formatted(key: str, value: float | str, form: str, unit: str) -> str:
         return value
     if value is None or not math.isfinite(value):
         raise ValueError(f"live number {key!r} is {value}; show a number, or a word that says why there is none")
-    return number(value, form) + unit
+    return number(value, form) + unit.replace(" ", NO_BREAK)
 
 
 def number(value: float, form: str) -> str:
@@ -158,7 +165,8 @@ def number(value: float, form: str) -> str:
 
 def p_value(p: float) -> str:
     """A p value with its sign of equality: three digits, and a bound below .001."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    text = "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    return text.replace(" ", NO_BREAK)
 
 
 def anchor(key: str) -> str:

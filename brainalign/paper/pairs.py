@@ -50,9 +50,7 @@ def make_pairs(models: pd.DataFrame, score: str) -> pd.DataFrame:
     orphans = tuned[~tuned["vanilla"].isin(scores.index)]
     if len(orphans):
         names = ", ".join(f"{row.model} ({row.vanilla})" for row in orphans.itertuples())
-        raise ValueError(
-            f"tuned models without their vanilla one in the table: {names}; add it or drop these"
-        )
+        raise ValueError(f"tuned models without their vanilla one in the table: {names}; add it or drop these")
     pairs = pd.DataFrame(
         {
             "model": tuned["model"].to_numpy(),
@@ -206,9 +204,7 @@ def _checked(pairs: pd.DataFrame) -> pd.DataFrame:
     absent = pairs[~np.isfinite(pairs[["vanilla", "tuned"]].to_numpy(float)).all(axis=1)]
     if len(absent):
         names = ", ".join(absent["model"])
-        raise ValueError(
-            f"{len(absent)} of {len(pairs)} pairs lack a score: {names}; see statistics.complete"
-        )
+        raise ValueError(f"{len(absent)} of {len(pairs)} pairs lack a score: {names}; see statistics.complete")
     several = pairs.groupby("base")["vanilla"].nunique().loc[lambda count: count > 1]
     if len(several):
         raise ValueError(f"{', '.join(several.index)}: more than one vanilla score in pairs of the same base")

@@ -43,7 +43,7 @@ class Printed:
     gemma_llama2: pd.DataFrame
     changes: pd.Series
 
-    @cache  # noqa: B019: a handful of objects, as long-lived as the process
+    @cache  # noqa: B019 (a handful of objects, as long-lived as the process)
     def group(self, name: str) -> pd.DataFrame:
         """Models of one group.
 

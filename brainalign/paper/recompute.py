@@ -114,7 +114,7 @@ def positive_everywhere(tables: Printed) -> Finding:
 
 
 def paired_p(tables: Printed, score: str) -> Finding:
-    """p of a paired t test over pairs, which treats pairs that share a base as independent."""
+    """P of a paired t test over pairs, which treats pairs that share a base as independent."""
     pairs = _changes(tables, score)
     result = scipy.stats.ttest_rel(pairs.tuned, pairs.vanilla)
     return Finding(result.pvalue, f"paired t test over {len(pairs)} pairs, t = {result.statistic:.2f}")
@@ -191,7 +191,7 @@ def p_of_printed_r(tables: Printed, benchmark: str, category: str) -> Finding:
 
 
 def adjusted_p(tables: Printed, benchmark: str, category: str) -> Finding:
-    """p of a printed r after Benjamini-Hochberg over the eleven rows of Table 2."""
+    """P of a printed r after Benjamini-Hochberg over the eleven rows of Table 2."""
     q = _table2(tables)
     return Finding(q.loc[(benchmark, category), "q"], f"Benjamini-Hochberg over the p of {len(q)} printed r")
 

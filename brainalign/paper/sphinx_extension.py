@@ -93,7 +93,7 @@ class ResultFigure(Asset):
         )
         figure += nodes.raw("", f'<div class="drawing">{self.read(".svg")}</div>', format="html")
         caption = nodes.caption()
-        caption += nodes.strong("", words["title"])
+        caption += nodes.strong("", words["title"] + ".")
         caption += nodes.Text(" ")
         caption.extend(self.inline(words["caption"]))
         figure += caption
