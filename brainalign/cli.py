@@ -69,7 +69,8 @@ def execute(options: argparse.Namespace) -> None:
 
     executed = books.source(studies.load(options.study).name) / "executed"
     template = store.PROJECT / "notebooks" / f"{options.notebook}.ipynb"
-    parameters = {"study": options.study, "output": str(executed)}
+    # Relative to the project, so that the executed notebook is the same wherever the project lies.
+    parameters = {"study": options.study, "output": executed.relative_to(store.PROJECT).as_posix()}
     with _timed(f"executed {options.notebook}.ipynb"):
         books.execute(template, executed / f"{options.notebook}.ipynb", parameters)
 

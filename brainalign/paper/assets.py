@@ -56,7 +56,13 @@ def save_figure(
     with store.writing(path.with_suffix(".svg")) as svg:
         # The salt makes ids that are the same in every build and differ between the figures of one page.
         with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{notebook}/{path.name}"}):
-            figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+            figure.savefig(
+                svg,
+                format="svg",
+                transparent=True,
+                bbox_inches="tight",
+                metadata={"Date": None, "Creator": None},
+            )
         svg.write_text(_for_the_page(svg.read_text(encoding="utf-8"), alt), encoding="utf-8")
     plt.close(figure)
     _write_data(path, data)

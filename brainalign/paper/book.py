@@ -67,6 +67,7 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
                 parameters,
                 kernel_name="python3",
                 progress_bar=False,
+                cwd=store.PROJECT,
                 extra_arguments=["--IPKernelApp.log_level=50"],
             )
         except PapermillExecutionError as error:

@@ -40,8 +40,8 @@ def save_explorer(path: Path, models: pd.DataFrame, axes: dict[str, str], x: str
             '<div class="explorer" role="figure" aria-label="Scatter with a property of the models to choose for each '
             'axis; the table below has the same numbers"></div>\n'
             # The bundle is an ES module, and a page opened from disk may not load modules from files: hence inside.
-            f'<script type="module">{bundle}\nvegaEmbed(document.querySelector(".explorer"), {specification}, {options});'
-            "</script>\n",
+            f'<script type="module">{bundle}\n'
+            f'vegaEmbed(document.querySelector(".explorer"), {specification}, {options});</script>\n',
             encoding="utf-8",
         )
 

@@ -26,6 +26,7 @@ STYLE = {
     "ytick.labelcolor": "black",
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
+    "savefig.pad_inches": 0.04,
 }
 NAMES = {
     "average": "Brain alignment, average (Pearson r)",

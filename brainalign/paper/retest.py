@@ -11,6 +11,7 @@ import pandas as pd
 import scipy
 
 from brainalign import catalog
+from brainalign.paper.numbers import number
 from brainalign.paper.pairs import make_pairs, paired_tests
 from brainalign.paper.statistics import complete, pearson
 
@@ -80,7 +81,7 @@ def _behavior_gain(results: pd.DataFrame) -> Retested:
     test = paired_tests(reading_time_pairs(results), effect="difference").query("test == 't-test' and unit == 'base'")
     found = test.iloc[0]
     verdict = _verdict(found.low, found.high, agrees=lambda change: change <= 0)
-    value = f"{found.estimate:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    value = _with_interval(found.estimate, found.low, found.high, "+.3f")
     return Retested(verdict, value, f"mean change of r over {found.n} pairs, t over bases; original alignment")
 
 
@@ -96,7 +97,7 @@ def _behavior_size(results: pd.DataFrame) -> Retested:
     scores = complete(reading_time_scores(results), ["log_size"])
     found = pearson(scores.log_size, scores.value)
     verdict = _verdict(found.low, found.high, agrees=lambda r: r == 0)
-    value = f"{found.r:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    value = _with_interval(found.r, found.low, found.high, ".2f")
     return Retested(verdict, value, f"Pearson r over {found.n} models of known size; original alignment")
 
 
@@ -105,6 +106,10 @@ TESTS = {
     "behavior_share_without_gain": _behavior_share_without_gain,
     "behavior_size": _behavior_size,
 }
+
+
+def _with_interval(value: float, low: float, high: float, form: str) -> str:
+    return f"{number(value, form)} [{number(low, form)}, {number(high, form)}]"
 
 
 def _verdict(low: float, high: float, agrees) -> str:

@@ -21,6 +21,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from brainalign.paper.numbers import EVIDENCE
 
+LONG = 30  # characters; a cell with more gets room
 LIVE = re.compile(r'href="live:([^"#]+)#')
 
 
@@ -147,13 +148,16 @@ class ResultTable(Asset):
             entry = nodes.entry()
             if words["numeric"][column]:
                 entry["classes"].append("number")
+            elif len(text) > LONG:
+                entry["classes"].append("long")
             if header and column in words["filters"]:
                 entry["classes"].append("filter")
             if not header and column in words["filters"]:
                 entry["classes"].append("is-" + nodes.make_id(text))
             paragraph = nodes.paragraph("", text)
             if column == words["details"] and not header:
-                entry += nodes.raw("", "<details><summary>why</summary>", format="html")
+                summary = html.escape(words["header"][column].lower())
+                entry += nodes.raw("", f"<details><summary>{summary}</summary>", format="html")
                 entry += paragraph
                 entry += nodes.raw("", "</details>", format="html")
             else:
