@@ -59,7 +59,8 @@ def check(claim: dict, tables: Printed, redrawn: list[Printed]) -> Recomputed:
     arguments = dict(claim["recompute"])
     function = _function(arguments.pop("function"))
     finding = function(tables, **arguments)
-    values = [function(draw, **arguments).value for draw in redrawn]
+    # A statement has no last digit that rounding could have changed.
+    values = [] if "holds" in claim["expect"] else [function(draw, **arguments).value for draw in redrawn]
     if _agrees(claim["expect"], finding.value, values):
         verdict, why = "matches", finding.basis
     else:
