@@ -36,8 +36,11 @@ class Notebook:
     numbers: Numbers
 
     def figure(self, name: str, figure, data: pd.DataFrame, **texts) -> None:
-        """Save a figure for the book; see `assets.save_figure`."""
+        """Save a figure for the book (see `assets.save_figure`) and show it."""
+        from IPython.display import SVG, display
+
         assets.save_figure(self.folder / name, figure, data, notebook=self.name, **texts)
+        display(SVG(filename=self.folder / f"{name}.svg"))
 
     def table(self, name: str, data: pd.DataFrame, **texts) -> None:
         """Save a table for the book; see `assets.save_table`."""

@@ -90,7 +90,7 @@ class Numbers:
         unit : str
             Appended to the formatted number.
         low, high : float, optional
-            Confidence interval, in the unit of the value.
+            Confidence interval, in the unit of the value; pages quote its ends as ``KEY.low`` and ``KEY.high``.
         n : int, optional
             On how many it rests.
         method : str
@@ -119,9 +119,12 @@ class Numbers:
             method,
         ]
         title = "; ".join(part for part in parts if part)
-        live = LiveNumber(text, f"{self.notebook}#{anchor(key)}", title, evidence)
-        glue(key, live, display=False)
-        self.shown[key] = text
+        texts = {key: text}
+        if low is not None:
+            texts |= {f"{key}.low": formatted(key, low, form, unit), f"{key}.high": formatted(key, high, form, unit)}
+        for name, words in texts.items():
+            glue(name, LiveNumber(words, f"{self.notebook}#{anchor(key)}", title, evidence), display=False)
+        self.shown |= texts
         display(
             HTML(
                 f'<div class="shown {evidence}" id="{anchor(key)}"><code>{html.escape(key)}</code> '
