@@ -67,7 +67,7 @@ def tuning(pairs: pd.DataFrame, score: str, ceiling: float | None = None, labels
     labels : bool
         Whether to name the points.
     """
-    figure, ax = plt.subplots(figsize=(4.8, 4.6))
+    figure, ax = plt.subplots(figsize=(4.2, 4.2))
     values = pairs[["vanilla", "tuned"]].to_numpy()
     if ceiling is not None:
         values = np.append(values, ceiling)
@@ -100,7 +100,7 @@ def changes(changes: pd.DataFrame, means: pd.DataFrame) -> plt.Figure:
     means : DataFrame
         ``dataset``, ``estimate``, ``low``, ``high``; its order is the order of the rows.
     """
-    figure, ax = plt.subplots(figsize=(4.8, 0.55 * len(means) + 1.0))
+    figure, ax = plt.subplots(figsize=(4.2, 0.55 * len(means) + 1.0))
     rng = np.random.default_rng(0)  # jitter only
     for y, row in enumerate(means.itertuples()):
         points = changes[changes.dataset == row.dataset]
@@ -131,7 +131,7 @@ def forest(table: pd.DataFrame, xlabel: str, groups: str | None = None, zero: fl
     zero : float
         Where no effect is.
     """
-    figure, ax = plt.subplots(figsize=(4.8, 0.3 * len(table) + 0.9))
+    figure, ax = plt.subplots(figsize=(4.2, 0.3 * len(table) + 0.9))
     colors = table.color if "color" in table else [GRAY] * len(table)
     for y, (row, tint) in enumerate(zip(table.itertuples(), colors, strict=True)):
         if np.isfinite(row.low):
@@ -159,7 +159,7 @@ def scatter(models: pd.DataFrame, panels: list[tuple[str, str, str]], labels: bo
     labels : bool
         Whether to name the points.
     """
-    figure, axes = plt.subplots(len(panels), figsize=(4.8, 3.4 * len(panels)), squeeze=False)
+    figure, axes = plt.subplots(len(panels), figsize=(4.2, 3.1 * len(panels)), squeeze=False)
     for ax, (x, y, title) in zip(axes[:, 0], panels, strict=True):
         rows = models.dropna(subset=[x, y])
         scores = rows.set_index("model")
@@ -196,7 +196,7 @@ def profile(table: pd.DataFrame, x: str, y: str, line: str, panel: str, xlabel: 
         With units.
     """
     panels = list(dict.fromkeys(table[panel]))
-    figure, axes = plt.subplots(len(panels), figsize=(4.8, 2.3 * len(panels)), sharex=True, sharey=True, squeeze=False)
+    figure, axes = plt.subplots(len(panels), figsize=(4.2, 2.3 * len(panels)), sharex=True, sharey=True, squeeze=False)
     tints = list(FAMILIES.values())
     for ax, name in zip(axes[:, 0], panels, strict=True):
         for tint, (label, rows) in zip(tints, table[table[panel] == name].groupby(line, sort=False), strict=False):
@@ -222,7 +222,7 @@ def strip(panels: pd.DataFrame, xlabel: str, zero: float = 0.0) -> plt.Figure:
     zero : float
         Where no effect is.
     """
-    figure, ax = plt.subplots(figsize=(4.8, 0.55 * len(panels) + 0.75))
+    figure, ax = plt.subplots(figsize=(4.2, 0.55 * len(panels) + 0.75))
     known = panels[panels.estimate.notna()]
     low, high = (
         min(known[["estimate", "low"]].min().min(), zero),
