@@ -93,15 +93,16 @@ def load(name: str) -> Study:
     path = path_of(name)
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{path}: expected settings (`key: value`), found {type(settings).__name__}")
-    for source in settings.get("surprisal") or []:
+    sources = settings.get("surprisal")
+    for source in sources if isinstance(sources, list) else []:
         if isinstance(source, dict) and "file" in source:
             source["file"] = str(path.parent.joinpath(str(source["file"])).resolve())
     try:
-        study = Study(**{"name": path.stem, **settings})
+        study = Study.model_validate({"name": path.stem, **settings})
     except ValidationError as error:
         problems = dict.fromkeys(f"{path}: {_explain(problem)}" for problem in error.errors() if _relevant(problem))
         raise ValueError("\n".join(problems)) from error
@@ -169,6 +170,8 @@ def run(study: Study, model: str) -> pd.DataFrame:
     ------
     LookupError
         No such model; the message suggests near names.
+    ValueError
+        The study measures nothing, or as in `behavioral_alignment`.
     """
     known = models(study)
     if model not in known.index:
@@ -181,6 +184,8 @@ def run(study: Study, model: str) -> pd.DataFrame:
             return earlier
     tables = [_behavior(study, model, source, dataset, alignment)
               for dataset in study.reading_times for alignment in study.alignments]  # fmt: skip
+    if not tables:
+        raise ValueError(f"study {study.name} has no reading_times, so there is nothing to run {model} on")
     result = pd.concat(tables, ignore_index=True)
     result.insert(0, "model", model)
     result.attrs["key"] = key
@@ -217,7 +222,7 @@ def _key(study: Study, model: str, source: str | SeriesFile) -> str:
     """Digest of all that could change a model's results."""
     names = [*study.reading_times, *([source] if isinstance(source, str) else [])]
     hashes = {name: [file.hash for file in catalog.dataset(name).files.values()] for name in names}
-    own = None if isinstance(source, str) else _hash(Path(source.file))
+    own = None if isinstance(source, str) else [_hash(Path(source.file)), source.unit]
     settings = study.model_dump(exclude={"title", "evidence", "surprisal", "name"})
     return store.digest(model, settings, hashes, own, _code())
 

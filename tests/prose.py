@@ -14,39 +14,43 @@ ROOT = Path(__file__).resolve().parents[1]
 # A number of a section, figure or table: 4, 4.1, 6B. Several of them: 6B, 6D and 7.
 LABEL = r"(?:\d+(?:\.\d+)*[A-Z]?|[A-Z])\b"
 LABELS = rf"{LABEL}(?:(?:,|,?\s+and|,?\s+or|\s+to|–|-)\s*{LABEL})*"
+TITLE = r"(?:[A-Z]\w*|of|the|and|for|in)"
 # What results are counted in; a number of them is no year.
-COUNTED = r"(?:pairs|models|bases|tests|claims|comparisons|correlations|families|series|stories|words|readers|people)"
+COUNTED = r"(?:pairs|models|bases|tests|claims|comparisons|correlations|families|series)\b"
 
 UNITS = "one|two|three|four|five|six|seven|eight|nine"
-TEENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
+TEENS = "eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
 TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
-LARGE = rf"(?:(?:{TENS})(?:[- ](?:{UNITS}))?|{TEENS.removeprefix('ten|')}|hundred|thousand)"
-WORD = rf"(?:{LARGE}|ten|{UNITS})"
+# Prose counts up to ten in words. A larger number in words is as suspect as one in digits.
+LARGE = rf"(?:(?:{TENS})(?:[- ](?:{UNITS}))?|{TEENS}|hundred|thousand)\b"
+WORD = rf"(?:{LARGE}|(?:ten|{UNITS})\b)"
+SHARE = r"(?:half|(?:a|one|two|three)[\s-](?:third|quarter|fifth)s?)"
+OUTCOME = r"(?:gain|lose|rise|fall|improve|match|differ|agree|disagree|hold|fail|survive)\b"
 DIGITS = r"[-+−]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
 
 # Why a number may stand in the text. Everything else is live.
 ALLOWED = {
-    "number of a section, figure, table, appendix": rf"\b(?:sections?|figures?|tables?|appendix|appendices)\s+{LABELS}",
-    "number of the section that a heading opens": r"^\#+\s+\d+(?:\.\d+)*\s",
-    "number of a list's item": r"^\s*\d+[.)]\s",
-    "name with a number in it, from GPT-2 and T5-XL to Pereira2018": r"\b[a-z]+(?:[-_]?\d+(?:\.\d+)*[a-z]*)+(?:-\w+)*\b",
-    "size that names a model, panel that names a figure": r"\b\d+(?:\.\d+)?[A-Z]\b",
-    "version": r"\b(?:python|version|CC\s+BY(?:-[A-Z]+)*)\s+\d+(?:\.\d+)*",
-    "identifier of a publication": r"\barXiv[:\s]\s*\d{4}\.\d{4,5}",
-    "volume and pages after a journal in italics": r"(?<=[^\s*]\*)(?:,?\s+\d+)?(?:,\s+\d+[–-]\d+)?(?=\.)",
-    "year": rf"\b(?:19|20)\d\d\b(?!\s+{COUNTED})",
+    "section, figure, table, appendix": rf"\b(?i:sections?|figures?|tables?|appendix|appendices)\s+{LABELS}",
+    "section that a heading opens": r"^\#+\s+\d+(?:\.\d+)*\s",
+    "item of a numbered list": r"^\s*\d+[.)]\s",
+    "name: GPT-2, T5-XL, Pereira2018, SHA-256": r"\b[A-Z][A-Za-z]*(?:[-_]?\d+(?:\.\d+)*[A-Za-z]*)+(?:-\w+)*\b",
+    "size in a model's name, panel of a figure": r"\b\d+(?:\.\d+)?[A-Z]\b",
+    "version": r"\b(?:[Vv]ersion|Python|CC BY(?:-[A-Z]+)*)\s+\d+(?:\.\d+)*",
+    "publication": r"\barXiv[:\s]\s*\d{4}\.\d{4,5}",
+    "volume and pages": rf"\*{TITLE}(?:\s+(?:{TITLE}|\d{{4}}))*\*(?:\s+\d+)?(?:,\s+\d+–\d+)?(?=\.)",
+    "year": rf"(?<![\d.,])\b(?:19|20)\d\d\b(?!\.\d|\s*%|\s+{COUNTED})",
     "confidence level": r"\b95\s*%\s+(?:confidence\s+)?intervals?\b",
     "threshold of significance": r"\bp\s+below\s+0?\.05\b",
 }
 
-# Every number that is left is a result, and some are written in words.
+# What is left of digits is a result; results in words have these forms. The first that fits names the finding.
 FOUND = {
     "percentage": rf"(?:{DIGITS}|\b{WORD})[\s-]*(?:%|per\s?cent\b|percentage\s+points?\b)",
     "statistic": rf"\b\w+\s*[=<>≤≥≈]\s*{DIGITS}",
     "number": DIGITS,
-    "count in words": rf"\b{LARGE}\b"
-    rf"|\b{WORD}\s+(?:out\s+)?of\s+(?:the\s+)?{WORD}\s+(?:\w+\s+)?{COUNTED}\b"
-    rf"|\b(?:half|(?:a|one|two|three)[\s-](?:thirds?|quarters?|fifths?))\s+of\s+(?:the\s+|all\s+)?{COUNTED}\b",
+    "count in words": rf"\b{LARGE}"
+    rf"|\b(?:{WORD}\s+(?:out\s+)?of\s+(?:the\s+)?{WORD}|{SHARE}\s+of(?:\s+the|\s+all)?)\s+(?:\w+\s+)?{COUNTED}"
+    rf"|\b{WORD}\s+(?:\w+\s+)?{COUNTED}\s+{OUTCOME}",
 }
 
 # Directives whose content is no prose, and those whose argument is a name.
@@ -90,7 +94,7 @@ def findings(text: str, name: str = "text") -> list[Finding]:
     """All findings in Markdown, in their order; `name` says where it is from."""
     left = prose(text)
     for pattern in ALLOWED.values():
-        left = re.sub(pattern, _blank, left, flags=re.MULTILINE | re.IGNORECASE)
+        left = re.sub(pattern, _blank, left, flags=re.MULTILINE)
     found = {}
     for kind, pattern in FOUND.items():
         for match in re.finditer(pattern, left, flags=re.IGNORECASE):
@@ -122,22 +126,25 @@ def _without_literal_blocks(text: str) -> str:
     lines, opened, options = [], [], False
     for line in text.split("\n"):
         literal = bool(opened) and opened[-1][1]
+        options = options and bool(re.match(r"\s*:[\w-]+:", line))
         match = FENCE.match(line)
         if match and opened and _closes(match, opened[-1][0]):
             opened.pop()
             line = ""
         elif match and not literal:
-            directive = match["directive"]
-            # A fence of backticks without a directive is code; one of colons is a div.
-            is_literal = directive in LITERAL or (directive is None and match["fence"][0] != ":")
-            opened.append((match["fence"], is_literal))
-            title = directive is not None and directive not in NAMING
-            line = " " * match.start("rest") + match["rest"] if title else ""
-        elif literal or (options and re.match(r"\s*:[\w-]+:", line)):
+            opened.append((match["fence"], _is_literal(match)))
+            options = True
+            titled = match["directive"] is not None and match["directive"] not in NAMING
+            line = match["rest"].rjust(len(line)) if titled else ""
+        elif literal or options:
             line = ""
-        options = bool(match) or (options and not line)
         lines.append(line)
-    return _padded(lines, text)
+    return "\n".join(left.ljust(len(line)) for left, line in zip(lines, text.split("\n"), strict=True))
+
+
+def _is_literal(opening: re.Match) -> bool:
+    # Backticks without a directive are code; colons without one are a division of the page.
+    return opening["directive"] in LITERAL or (opening["directive"] is None and opening["fence"][0] != ":")
 
 
 def _closes(match: re.Match, fence: str) -> bool:
@@ -145,19 +152,13 @@ def _closes(match: re.Match, fence: str) -> bool:
     return closing[0] == fence[0] and len(closing) >= len(fence) and not (match["directive"] or match["rest"].strip())
 
 
-def _padded(lines: list[str], text: str) -> str:
-    """Lines as long as those of the text."""
-    return "\n".join(line.ljust(len(old)) for line, old in zip(lines, text.split("\n"), strict=True))
-
-
 def _blank(match: re.Match) -> str:
     return _spaces(match[0])
 
 
 def _keep(match: re.Match) -> str:
-    """Leave the first group that matched in its place, blank the rest."""
-    group = match.lastindex or 0
-    return _leave(match, [match.span(group)])
+    """Leave the group that matched in its place, blank the rest."""
+    return _leave(match, [match.span(match.lastindex)])
 
 
 def _inline(match: re.Match) -> str:

@@ -114,15 +114,19 @@ def save_table(
     ValueError
         The title is empty, the evidence is not one of the marks, or the table has no rows.
     LookupError
-        A column does not exist.
+        A column does not exist, or the reader is to filter by one that is not shown.
     """
     _require(path, evidence, title=title)
     if data.empty:
         raise ValueError(f"table {path.name} has no rows")
     shown = {name: spec if isinstance(spec, tuple) else (spec, "") for name, spec in (columns or {}).items()}
     shown = shown or {name: (str(name), "") for name in data}
-    if missing := [name for name in shown if name not in data]:
+    if missing := [name for name in (*shown, *([anchors] if anchors else [])) if name not in data]:
         raise LookupError(f"table {path.name} has no column {missing[0]!r}; it has {', '.join(data)}")
+    if hidden := [name for name in (*filters, *([details] if details else [])) if name not in shown]:
+        raise LookupError(f"table {path.name} shows no column {hidden[0]!r}; it shows {', '.join(shown)}")
+    # By column: a row of integers and floats would be floats.
+    cells = [[_cell(value, form) for value in data[name]] for name, (_, form) in shown.items()]
     _write_data(path, data)
     _write_json(
         path,
@@ -136,7 +140,7 @@ def save_table(
             "filters": [list(shown).index(name) for name in filters],
             "details": list(shown).index(details) if details else None,
             "anchors": list(data[anchors]) if anchors else None,
-            "rows": [[_cell(row[name], form) for name, (_, form) in shown.items()] for _, row in data.iterrows()],
+            "rows": list(zip(*cells, strict=True)),
         },
     )
 
@@ -148,11 +152,14 @@ def _cell(value, form: str) -> str:
 
 
 def _for_the_page(svg: str, alt: str) -> str:
-    """SVG to stand inside a page: no prolog, no fixed size, a name for screen readers."""
+    """SVG to stand inside a page: no prolog, no fixed size, ids of its own, a name for screen readers."""
     from xml.sax.saxutils import quoteattr
 
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # matplotlib names every group, in every figure alike; only what is referred to needs its name, which is salted.
+    referred = set(re.findall(r"#([\w-]+)", svg))
+    svg = re.sub(r' id="([^"]*)"', lambda name: name[0] if name[1] in referred else "", svg)
     head, rest = svg.split(">", 1)
     width = re.search(r'width="([\d.]+)pt"', head)[1]
     head = re.sub(r' (width|height)="[^"]*"', "", head)

@@ -25,7 +25,8 @@ class Recomputed:
     value : float, bool or None
         What the tables give.
     low, high : float or None
-        The range that rounding leaves open: the extremes over tables redrawn within the rounding of their entries.
+        The range that rounding leaves open: the extremes over the tables as printed and as redrawn within the
+        rounding of their entries.
     why : str
         On what it rests; for a claim that differs what would explain it, for one not testable what is missing.
     """
@@ -60,7 +61,8 @@ def check(claim: dict, tables: Printed, redrawn: list[Printed]) -> Recomputed:
     function = _function(arguments.pop("function"))
     finding = function(tables, **arguments)
     # A statement has no last digit that rounding could have changed.
-    values = [] if "holds" in claim["expect"] else [function(draw, **arguments).value for draw in redrawn]
+    draws = [] if "holds" in claim["expect"] else redrawn
+    values = [finding.value, *(function(draw, **arguments).value for draw in draws)]
     if _agrees(claim["expect"], finding.value, values):
         verdict, why = "matches", finding.basis
     else:

@@ -259,6 +259,7 @@ def label_points(ax: plt.Axes, x, y, names, families) -> None:
     ]
     adjust_text(
         texts, x=list(x), y=list(y), ax=ax, expand=(1.05, 1.2), max_move=15, ensure_inside_axes=True,
+        iter_lim=400,  # by default it stops after a second, and draws another figure on another machine
         arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.4},
     )  # fmt: skip
 

@@ -104,15 +104,14 @@ def refuse_unknown_parameters(history: list[str]) -> None:
     Raises
     ------
     TypeError
-        An injected name is unknown.
+        Injected names are unknown; the message names each.
     """
     for declared, injected in pairwise(history):
         if injected.lstrip().startswith("# Parameters"):
             known = _assigned(declared)
-            for name in _assigned(injected):
-                if name not in known:
-                    suggestion = catalog.unknown("parameter", name, known)
-                    raise TypeError(f"{suggestion} This notebook's parameters: {', '.join(sorted(known))}.")
+            if wrong := sorted(_assigned(injected) - known):
+                suggestions = " ".join(catalog.unknown("parameter", name, known) for name in wrong)
+                raise TypeError(f"{suggestions} This notebook's parameters: {', '.join(sorted(known))}.")
 
 
 def _assigned(source: str) -> set[str]:

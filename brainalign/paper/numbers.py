@@ -106,11 +106,14 @@ class Numbers:
         from IPython.display import HTML, display
         from myst_nb import glue
 
-        if key in self.shown:
-            raise ValueError(f"live number {key!r} is shown twice in {self.notebook}.ipynb; give it another key")
         text = formatted(key, value, form, unit)
+        texts, interval = {key: text}, ""
+        if low is not None:
+            texts |= {f"{key}.low": formatted(key, low, form, unit), f"{key}.high": formatted(key, high, form, unit)}
+            interval = f"95 % interval {number(low, form)} to {number(high, form)}"
+        if twice := [name for name in texts if name in self.shown]:
+            raise ValueError(f"live number {twice[0]!r} is shown twice in {self.notebook}.ipynb; give it another key")
         evidence = evidence or self.evidence
-        interval = "" if low is None else f"95 % interval {number(low, form)} to {number(high, form)}"
         parts = [
             EVIDENCE[evidence],
             f"study {self.study}",
@@ -119,9 +122,6 @@ class Numbers:
             method,
         ]
         title = "; ".join(part for part in parts if part)
-        texts = {key: text}
-        if low is not None:
-            texts |= {f"{key}.low": formatted(key, low, form, unit), f"{key}.high": formatted(key, high, form, unit)}
         for name, words in texts.items():
             glue(name, LiveNumber(words, f"{self.notebook}#{anchor(key)}", title, evidence), display=False)
         self.shown |= texts
@@ -167,7 +167,9 @@ def number(value: float, form: str) -> str:
 
 
 def p_value(p: float) -> str:
-    """A p value with its sign of equality: three digits, and a bound below .001."""
+    """A p value with its sign of equality: three digits, and a bound below .001; anything else is an error."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"a p value lies between 0 and 1, got {p}")
     text = "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
     return text.replace(" ", NO_BREAK)
 

@@ -47,7 +47,10 @@ def run(name: str | None, results: pd.DataFrame) -> Retested:
         return NOT_RUN
     if name not in TESTS:
         raise LookupError(catalog.unknown("test of a claim", name, TESTS))
-    return TESTS[name](results)
+    try:
+        return TESTS[name](results)
+    except ValueError as error:  # too few models, pairs or bases for the statistics to say anything
+        return Retested("not run", why=f"This study's results do not suffice: {error}.")
 
 
 def reading_time_scores(results: pd.DataFrame, measure: str = "r", alignment: str = "original") -> pd.DataFrame:

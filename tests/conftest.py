@@ -1,0 +1,39 @@
+"""What all tests share: a store of their own, the mirror where there is one, and the claims, checked once."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+# Before anything imports pyplot: no test opens a window.
+os.environ["MPLBACKEND"] = "Agg"
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def own_store(request, tmp_path, monkeypatch):
+    """Keep every test away from the caller's store, and from the mirror unless it asks for `mirror`."""
+    monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "store"))
+    if "mirror" not in request.fixturenames:
+        monkeypatch.delenv("BRAINALIGN_MIRROR", raising=False)
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    """Folder with the real files: the caller's mirror, or the one beside the checkout."""
+    beside = ROOT.parent / "shared" / "mirror"
+    folder = os.environ.get("BRAINALIGN_MIRROR") or (str(beside) if beside.is_dir() else None)
+    if folder is None:
+        pytest.skip("no mirror: set BRAINALIGN_MIRROR")
+    monkeypatch.setenv("BRAINALIGN_MIRROR", folder)
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def checked():
+    """Every claim held against the printed tables, as the printed study does; takes seconds."""
+    from brainalign.paper import claims
+
+    return claims.check_all(pd.DataFrame())

@@ -1,0 +1,314 @@
+"""The book as a clean clone builds it, without a network: complete, consistent, incremental, reproducible, strict."""
+
+import json
+import re
+from collections import Counter
+from itertools import pairwise
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.slow
+pytest_plugins = ["books"]
+
+MEGABYTE = 1_000_000
+LETTERS = "ABCDEFGHIJKLM"
+PAGE = "book/rerun.md"
+QUOTE = "{glue:}`/executed/catalog.ipynb::planted`"
+
+
+def name_of(page):
+    return page.removesuffix(".html")
+
+
+def contents(book):
+    """Titles of the table of contents."""
+    return [link.get_text(strip=True) for link in book.pages["book/index.html"].select("nav.bd-links li > a")]
+
+
+def links(book):
+    """Page, address, and target of everything that a page links to or loads from the book itself."""
+    for name, page in book.pages.items():
+        for element in page.select("[href], [src]"):
+            address = element.get("href") or element.get("src") or ""
+            parts = urlsplit(address)
+            if not (parts.scheme or parts.netloc):
+                path = (book.html / name).parent / unquote(parts.path) if parts.path else book.html / name
+                yield name, address, path.resolve(), unquote(parts.fragment)
+
+
+def ids(book):
+    """Ids of every page, by its file."""
+    found = {name: {element["id"] for element in page.select("[id]")} for name, page in book.pages.items()}
+    return {(book.html / name).resolve(): targets for name, targets in found.items()}
+
+
+def broken(book, found):
+    """Those links whose file, or whose place in the page, does not exist."""
+    known = ids(book)
+    return [
+        (name, address)
+        for name, address, path, fragment in found
+        if not path.exists() or (fragment and path in known and fragment not in known[path])
+    ]
+
+
+# --- the build --------------------------------------------------------------------------------------------
+
+
+def test_the_network_is_out_of_reach(workshop):
+    ask = "import urllib.request; urllib.request.urlopen('https://raw.githubusercontent.com', timeout=5)"
+    done = workshop.copy.run("python", "-c", ask)
+    assert done.returncode != 0
+    assert "URLError" in done.stdout
+
+
+def test_the_copy_runs_its_own_package(workshop):
+    done = workshop.copy.run("python", "-c", "import brainalign; print(brainalign.__file__)")
+    assert done.stdout.startswith(str(workshop.copy.root))
+
+
+def test_the_build_warns_of_nothing_and_says_where_the_book_is(book):
+    assert "warning" not in book.log.lower()
+    path, seconds = book.log.strip().splitlines()[-1].split("  ")
+    assert path == str(book.html / "index.html")
+    assert re.fullmatch(r"\(\d+\.\d s\)", seconds)
+    assert "book/index.html" in (book.html / "index.html").read_text()
+
+
+def test_a_second_build_does_nothing(book):
+    before = {path: path.stat().st_mtime_ns for path in book.copy.root.joinpath("build", book.study).rglob("*")}
+    done = book.copy.build(book.study)
+    assert done.returncode == 0
+    assert len(done.stdout.strip().splitlines()) == 1
+    after = {path: path.stat().st_mtime_ns for path in book.copy.root.joinpath("build", book.study).rglob("*")}
+    assert after == before
+
+
+# --- what is in it ----------------------------------------------------------------------------------------
+
+
+def test_the_contents_have_all_of_the_paper(book):
+    titles = contents(book)
+    sections = {re.match(r"[\d.]+", title)[0] for title in titles if title[0].isdigit()}
+    assert sections == {"1", "2", "3", "4.1", "4.2", "5", "6", "7", "8"}
+    named = [re.match(r"Appendi(?:x|ces) ([A-Z])(?: and ([A-Z]))?:", title) for title in titles]
+    letters = [letter for match in named if match for letter in match.groups() if letter]
+    assert sorted(letters) == list(LETTERS)
+    others = {
+        "Claims",
+        "Controls",
+        "Explore",
+        "Re-run it",
+        "Data and licenses",
+        "Provenance",
+        "API reference",
+        "Glossary",
+    }
+    assert others <= set(titles)
+
+
+def test_the_contents_lead_to_every_page(book):
+    linked = {path for name, _, path, _ in links(book) if name == "book/index.html"}
+    assert {(book.html / name).resolve() for name in book.pages} <= linked
+
+
+def test_every_live_number_has_text(book):
+    empty = [
+        (name, str(link))
+        for name, page in book.pages.items()
+        for link in page.select("a.live")
+        if not link.text.strip()
+    ]
+    assert empty == []
+    assert sum(map(len, book.numbers.values())) > 100
+
+
+def test_every_quoted_number_is_live(book):
+    for name, page in book.pages.items():
+        source = book.copy.root.joinpath(f"{name_of(name)}.md")
+        text = source.read_text(encoding="utf-8") if source.exists() else ""
+        if not re.search(r"\{(when|unless)\}", text):
+            assert len(page.select("a.live")) >= text.count("{glue:}"), name
+
+
+def test_every_live_number_leads_to_its_cell(book):
+    live = {(name, link["href"]) for name, page in book.pages.items() for link in page.select("a.live")}
+    found = [link for link in links(book) if link[:2] in live]
+    assert len({link[:2] for link in found}) == len(live)
+    assert all(path.parent.name == "executed" and fragment.startswith("number-") for _, _, path, fragment in found)
+    assert broken(book, found) == []
+
+
+def test_every_internal_link_and_image_resolves(book):
+    assert broken(book, links(book)) == []
+
+
+def test_no_id_is_used_twice_on_a_page(book):
+    for name, page in book.pages.items():
+        counts = Counter(element["id"] for element in page.select("[id]"))
+        assert {key: n for key, n in counts.items() if n > 1} == {}, name
+
+
+def test_pages_are_small(book):
+    # The interactive scatter carries its own scripts.
+    sizes = {name: (book.html / name).stat().st_size for name in book.pages if name != "book/explore.html"}
+    assert {name: size for name, size in sizes.items() if size >= MEGABYTE} == {}
+
+
+def test_headings_are_in_order(book):
+    for name, page in book.pages.items():
+        levels = [int(heading.name[1]) for heading in page.select_one("article").select("h1, h2, h3, h4, h5, h6")]
+        assert levels[0] == 1, name
+        assert levels.count(1) == 1, name
+        assert [pair for pair in pairwise(levels) if pair[1] > pair[0] + 1] == [], name
+
+
+def test_every_figure_has_words_and_data(book):
+    figures = [(name, figure) for name, page in book.pages.items() for figure in page.select("figure.result")]
+    assert len(figures) >= 15
+    for name, figure in figures:
+        where = f"{name}#{figure.get('id')}"
+        assert len(figure.select_one("svg[role=img]")["aria-label"]) > 20, where
+        assert len(figure.select_one("figcaption").get_text(strip=True)) > 40, where
+        assert len(data_of(book, name, figure)) > 0, where
+
+
+def test_every_table_has_a_title_and_data(book):
+    tables = [(name, table) for name, page in book.pages.items() for table in page.select(".result-table")]
+    assert len(tables) >= 12
+    for name, table in tables:
+        assert table.select_one(".table-title").get_text(strip=True), name
+        assert len(data_of(book, name, table)) == len(table.select("tbody tr")), f"{name}#{table.get('id')}"
+
+
+def data_of(book, name, asset):
+    """The data that a figure or table offers for download."""
+    (download,) = asset.select("a.download[href$='.csv']")
+    return pd.read_csv((book.html / name).parent / download["href"])
+
+
+def test_every_image_has_a_text(book):
+    for name, page in book.pages.items():
+        assert [str(image) for image in page.select("img") if not image.get("alt")] == [], name
+
+
+def test_sample_scores_26_series(library):
+    page = library("sample").pages["book/behavioral_alignment.html"]
+    assert len(page.select("#series tbody tr")) == 26
+    assert "Not run in this study" not in page.text
+
+
+def test_printed_says_that_behavior_was_not_run_and_how_to(library):
+    page = library("printed").pages["book/behavioral_alignment.html"]
+    assert page.select("#series") == []
+    assert "Not run in this study" in page.text
+    assert "make book STUDY=sample" in page.text
+
+
+# --- the same again ---------------------------------------------------------------------------------------
+
+
+def test_two_builds_give_the_same_results_and_numbers(library, workshop):
+    first = library("printed")
+    results = workshop.copy.results("printed")
+    assert len(results) > 50
+    assert {name for name, data in first.copy.results("printed").items() if results.get(name) != data} == set()
+    assert workshop.numbers == first.numbers
+
+
+def test_two_runs_give_the_same_measurements(library, workshop):
+    first, copy = library("sample"), workshop.copy
+    for command in (("run", "sample"), ("execute", "behavioral_alignment", "sample")):
+        done = copy.run("brainalign", *command)
+        assert done.returncode == 0, done.stdout
+    before, again = first.copy.results("sample"), copy.results("sample")
+    assert sum(name.endswith(".parquet") for name in again) == 26
+    assert {name for name, data in again.items() if before.get(name) != data} == set()
+    assert outputs(copy) == outputs(first.copy)
+
+
+def outputs(copy):
+    """What the cells of the notebook on behavior show, numbers for the book among it."""
+    notebook = nbformat.read(copy.executed("sample") / "behavioral_alignment.ipynb", as_version=4)
+    return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+
+
+# --- a part anew ------------------------------------------------------------------------------------------
+
+
+def test_a_change_of_prose_executes_nothing(workshop):
+    copy, sentence = workshop.copy, "A sentence that nobody has written before."
+    before = copy.times("printed")
+    with copy.appended(PAGE, sentence):
+        done = copy.build("printed")
+    assert done.returncode == 0, done.stdout
+    assert "executed" not in done.stdout
+    assert copy.times("printed") == before
+    assert sentence in (copy.html("printed") / "book/rerun.html").read_text(encoding="utf-8")
+
+
+def test_a_notebook_executed_again_updates_the_pages_that_quote_it(workshop):
+    copy = workshop.copy
+    page = copy.html("printed") / "book/rerun.html"
+    with copy.appended(PAGE, f"It says {QUOTE}."):
+        for word in ("forty-one", "forty-two"):
+            before = copy.times("printed")
+            with planted(copy, f'notebook.numbers.show("planted", "{word}")'):
+                done = copy.build("printed")
+            assert done.returncode == 0, done.stdout
+            assert {name for name, time in copy.times("printed").items() if time != before[name]} == {"catalog.ipynb"}
+            assert f">{word}</a>" in page.read_text(encoding="utf-8")
+
+
+def planted(copy, source):
+    """Add a cell to the end of the notebook on the catalog for a while."""
+    name = "notebooks/catalog.ipynb"
+    notebook = nbformat.read(copy.root / name, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(source, id="planted"))
+    return copy.changed(name, json.dumps(notebook, indent=1))
+
+
+# --- what must fail ---------------------------------------------------------------------------------------
+
+
+def test_a_missing_number_fails_the_build(workshop):
+    copy = workshop.copy
+    with copy.appended(PAGE, "It is {glue:}`/executed/published.ipynb::no.such.key`."):
+        done = copy.build("printed")
+    assert done.returncode != 0
+    assert "no.such.key" in done.stdout
+    assert PAGE in done.stdout
+    # What failed is not left to look like a book.
+    assert not (copy.html("printed") / "index.html").exists()
+
+
+def test_a_notebook_that_raises_fails_the_build_and_leaves_nothing(workshop):
+    copy, name = workshop.copy, "catalog.ipynb"
+    with planted(copy, 'raise ValueError("this was planted")'):
+        cells = len(nbformat.read(copy.root / "notebooks" / name, as_version=4).cells)
+        done = copy.build("printed")
+    assert done.returncode != 0
+    assert "ValueError: this was planted" in done.stdout
+    # papermill adds a cell with the parameters.
+    assert f"{name}, cell {cells + 1}" in done.stdout
+    assert not (copy.executed("printed") / name).exists()
+    left = {path.name for path in copy.executed("printed").rglob(".*")}
+    assert left <= {".snakemake_timestamp"}
+
+
+def test_a_mended_book_builds_again(workshop):
+    done = workshop.copy.build("printed")
+    assert done.returncode == 0, done.stdout
+    again = type(workshop)("printed", workshop.copy, done.stdout)
+    assert again.numbers == workshop.numbers
+
+
+def test_an_unknown_study_gets_a_suggestion(workshop):
+    done = workshop.copy.build("smaple")
+    assert done.returncode == 1
+    assert "'smaple'" in done.stdout
+    assert "Did you mean sample?" in done.stdout
+    assert "Traceback" not in done.stdout
