@@ -1,0 +1,220 @@
+"""The command answers at once, says what it did, and fails with a message instead of a traceback."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from brainalign import catalog, cli, store
+from brainalign import study as studies
+from brainalign.paper import book, claims
+
+COMMANDS = ["book", "run", "claims", "execute", "render"]
+HEAVY = {"torch", "transformers", "pandas", "matplotlib", "scipy", "xarray", "sklearn"}
+
+
+def test_help_imports_nothing_heavy_and_lists_the_commands():
+    code = (
+        "import json, sys\nfrom brainalign.cli import main\ntry:\n    main(['--help'])\n"
+        "finally:\n    print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    modules = json.loads(done.stderr.splitlines()[-1])
+    assert "brainalign.cli" in modules
+    assert {name.split(".")[0] for name in modules} & HEAVY == set()
+    assert re.findall(r"^    (\w+) +\S", done.stdout, flags=re.MULTILINE) == COMMANDS
+
+
+def test_installed_command_is_this_one():
+    binary = Path(sys.executable).with_name("brainalign")
+    done = subprocess.run([binary, "run", "printd"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("brainalign: unknown study 'printd'. Did you mean printed?")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run"], ["claims"], ["book"], ["render"], ["execute", "published"]], ids=" ".join
+)
+def test_unknown_study_is_a_message(arguments, capsys):
+    assert cli.main([*arguments, "sampel"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("brainalign: unknown study 'sampel'. Did you mean sample?")
+
+
+@pytest.mark.parametrize("arguments", [[], ["boook"], ["run"], ["book", "printed", "--cores", "many"]])
+def test_wrong_usage_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: brainalign")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("title: [", "not valid YAML"),
+        ("title: Mine\nevidence: people\nsurprisal: 5\n", "surprisal: input should be a valid list, not 5"),
+        ("title: Mine\nevidence: people\nresamples: many\n", "resamples: input should be a valid integer, not 'many'"),
+    ],
+)
+def test_wrong_settings_are_a_message(tmp_path, capsys, settings, message):
+    path = tmp_path / "mine.yaml"
+    path.write_text(settings)
+    assert cli.main(["run", str(path)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"brainalign: {path}: ")
+    assert message in err
+
+
+# --- claims -----------------------------------------------------------------------------------------------
+
+
+def test_claims_has_a_line_for_each_and_the_sums(checked, monkeypatch, capsys):
+    given = []
+    monkeypatch.setattr(claims, "check_all", lambda results: given.append(results) or checked)
+    assert cli.main(["claims"]) == 0
+    *lines, blank, sums = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == [claim["id"] for claim in catalog.claims()]
+    for line, row in zip(lines, checked.itertuples(), strict=True):
+        assert row.printed in line
+        assert line.split("  ")[-1].strip() == "not run"
+        assert f" {row.verdict} " in line
+    assert blank == ""
+    counted = Counter(checked.verdict)
+    assert dict(re.findall(r"(\d+) ([a-z ]+)", sums)) == {str(n): verdict for verdict, n in counted.items()}
+    # The printed study measures nothing.
+    assert given[0].empty
+
+
+# --- run --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A study of two series whose measuring is instant, and a list of what was measured."""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.csv").write_text("surprisal\n1\n")
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        "title: Tiny\nevidence: people\nreading_times: [natural_stories]\nalignments: [original]\n"
+        "surprisal: [{file: one.csv, name: one}, {file: two.csv, name: two}]\n"
+    )
+    measured = []
+
+    def measure(study, model, source, dataset, alignment):
+        measured.append(model)
+        return pd.DataFrame({"dataset": [dataset], "alignment": [alignment], "value": [0.5]})
+
+    monkeypatch.setattr(studies, "_behavior", measure)
+    return str(path), measured
+
+
+def test_run_measures_all_models_once(tiny, capsys):
+    path, measured = tiny
+    assert cli.main(["run", path]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [re.fullmatch(r"ran (\w+) \(\d+\.\d s\)", line)[1] for line in lines] == ["one", "two"]
+    folder = store.root() / "results" / "tiny"
+    assert sorted(file.name for file in folder.iterdir()) == ["one.parquet", "two.parquet"]
+    assert cli.main(["run", path]) == 0
+    assert measured == ["one", "two"]
+
+
+def test_run_measures_the_models_named(tiny, capsys):
+    path, measured = tiny
+    assert cli.main(["run", path, "two"]) == 0
+    assert measured == ["two"]
+    assert cli.main(["run", path, "tow"]) == 1
+    assert "unknown model of study tiny 'tow'. Did you mean two?" in capsys.readouterr().err
+
+
+def test_run_into_a_store_that_cannot_be_written(tiny, tmp_path, monkeypatch, capsys):
+    (tmp_path / "plain").write_text("a regular file")
+    monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "plain"))
+    assert cli.main(["run", tiny[0]]) == 1
+    assert re.search(r"brainalign: cannot write one\.parquet in .*BRAINALIGN_STORE", capsys.readouterr().err)
+
+
+def test_run_of_a_study_that_measures_nothing(capsys):
+    assert cli.main(["run", "printed"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+# --- book -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def snakemake(monkeypatch):
+    """Settings that Snakemake was given; it ends with the status that the list holds."""
+    given, status = {}, [0]
+
+    def run(command, cwd, env):
+        given["cores"] = command[command.index("--cores") + 1]
+        given.update(item.split("=", 1) for item in command[command.index("--config") + 1 :])
+        assert Path(cwd, command[command.index("--snakefile") + 1]).is_file()
+        assert env["PATH"].startswith(str(Path(sys.executable).parent))
+        return subprocess.CompletedProcess(command, status[0])
+
+    monkeypatch.setattr(cli.subprocess, "run", run)
+    return given, status
+
+
+def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
+    given, _ = snakemake
+    assert cli.main(["book", "sample", "--cores", "3"]) == 0
+    study = studies.load("sample")
+    assert given["cores"] == "3"
+    assert given["study"] == "sample"
+    assert Path(given["settings"]) == studies.STUDIES / "sample.yaml"
+    assert given["models"].split() == list(studies.models(study).index)
+    assert given["notebooks"].split() == book.notebooks(study)
+    assert Path(given["results"]) == store.root() / "results" / "sample"
+    assert str(book.html("sample") / "index.html") in capsys.readouterr().out
+
+
+def test_book_of_the_printed_tables_runs_no_model(snakemake):
+    given, _ = snakemake
+    assert cli.main(["book"]) == 0
+    assert (given["study"], given["models"]) == ("printed", "")
+    assert "behavioral_alignment" not in given["notebooks"].split()
+
+
+def test_book_of_a_study_without_people_runs_no_model(snakemake, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("title: Mine\nevidence: people\nsurprisal: [kuribayashi2024]\n")
+    assert cli.main(["book", str(path)]) == 0
+    assert (snakemake[0]["study"], snakemake[0]["models"]) == (str(path), "")
+
+
+def test_book_that_fails_has_snakemakes_status_and_names_no_page(snakemake, capsys):
+    snakemake[1][0] = 3
+    assert cli.main(["book"]) == 3
+    assert capsys.readouterr().out == ""
+
+
+def test_unknown_notebook_is_a_message(capsys, monkeypatch):
+    monkeypatch.setattr(book, "execute", lambda *_: pytest.fail("there is nothing to execute"))
+    assert cli.main(["execute", "publishd", "printed"]) == 1
+    assert capsys.readouterr().err == "brainalign: unknown notebook 'publishd'. Did you mean published?\n"
+
+
+def test_execute_leads_from_template_to_sources(capsys, monkeypatch):
+    given = []
+    monkeypatch.setattr(book, "execute", lambda *arguments: given.extend(arguments))
+    assert cli.main(["execute", "published", "sample"]) == 0
+    template, output, parameters = given
+    assert template == store.PROJECT / "notebooks" / "published.ipynb"
+    assert output == book.source("sample") / "executed" / "published.ipynb"
+    # Notebooks run in the project's folder.
+    assert store.PROJECT / parameters["output"] == output.parent
+    assert parameters["study"] == "sample"
+    assert capsys.readouterr().out.startswith("executed published.ipynb (")
