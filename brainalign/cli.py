@@ -115,7 +115,7 @@ def _snakemake(name: str, study: Study, cores: int) -> int:
 
     config = {
         "study": name,
-        "settings": studies.path_of(name),
+        "settings": " ".join(map(str, [studies.path_of(name), *studies.own_files(study)])),
         "models": " ".join(studies.models(study).index) if study.parts else "",
         "notebooks": " ".join(books.notebooks(study)),
         "results": studies.result_path(study, "any").parent,

@@ -127,6 +127,8 @@ def models(study: Study) -> pd.DataFrame:
     ------
     ValueError
         Two models have the same name.
+    LookupError
+        The base of a tuned model is not in the study.
     """
     rows = []
     for number, source in enumerate(study.surprisal):
@@ -141,7 +143,15 @@ def models(study: Study) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns).astype({"parameters": float}).set_index("model")
     if twice := list(table.index[table.index.duplicated()]):
         raise ValueError(f"study {study.name}: two models are called {twice[0]!r}; give one another name")
+    for name, base in table.vanilla.dropna().items():
+        if base not in table.index:
+            raise LookupError(f"study {study.name}: the base of {name}: {catalog.unknown('model', base, table.index)}")
     return table
+
+
+def own_files(study: Study) -> list[Path]:
+    """Files of one's own that a study's results depend on."""
+    return [Path(source.file) for source in study.surprisal if isinstance(source, SeriesFile)]
 
 
 def result_path(study: Study, model: str) -> Path:

@@ -53,7 +53,8 @@ FAINT = """([selector, least]) => {
     .filter((e) => e.checkVisibility() && e.textContent.trim())
     .map((e) => [contrast(e), e])
     .filter(([ratio]) => ratio < least)
-    .map(([ratio, e]) => `${ratio.toFixed(2)} ${e.localName}.${e.getAttribute("class")}: ${e.textContent.trim().slice(0, 60)}`);
+    .map(([ratio, e]) => [ratio.toFixed(2), e.localName, e.getAttribute("class"), e.textContent.trim().slice(0, 60)])
+    .map((words) => words.filter(Boolean).join(" "));
 }"""
 RENDERED = "document.querySelectorAll('mjx-container').length >= document.querySelectorAll('.math').length"
 WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -112,7 +113,7 @@ def visit(page, path, seen):
     page.wait_for_function(RENDERED)
     seen.too_wide = page.evaluate(WIDE)
     seen.formulas = tuple(page.locator(selector).count() for selector in (".math", "mjx-container"))
-    seen.text = page.inner_text("article")
+    seen.text = page.inner_text("body")
     for theme in ("dark", "light"):
         page.emulate_media(color_scheme=theme)
         page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)

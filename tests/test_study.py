@@ -336,3 +336,20 @@ def test_published_series_on_real_readers(mirror):
     # Moved to the words they belong to, the times go less with surprisal alone, but more beyond length and frequency.
     assert scores.value["r", "original"] > scores.value["r", "corrected"] > 0
     assert scores.value["ppp", "corrected"] > scores.value["ppp", "original"] > 0
+
+
+def test_base_that_is_not_in_the_study(tmp_path):
+    (tmp_path / "mine.csv").write_text("surprisal\n1\n")
+    settings = (
+        "title: x\nevidence: people\nsurprisal: [kuribayashi2024, {file: mine.csv, name: mine, vanilla: gpt-2}]\n"
+    )
+    (tmp_path / "mine.yaml").write_text(settings)
+    with pytest.raises(LookupError, match=r"the base of mine: unknown model 'gpt-2'. Did you mean .*gpt2"):
+        study.models(study.load(tmp_path / "mine.yaml"))
+
+
+def test_files_of_ones_own(tmp_path):
+    (tmp_path / "mine.csv").write_text("surprisal\n1\n")
+    (tmp_path / "mine.yaml").write_text("title: x\nevidence: people\nsurprisal: [{file: mine.csv, name: mine}]\n")
+    assert study.own_files(study.load(tmp_path / "mine.yaml")) == [tmp_path / "mine.csv"]
+    assert study.own_files(study.load("sample")) == []

@@ -8,6 +8,7 @@ import pandas as pd
 
 from brainalign import catalog
 from brainalign.paper import printed, recompute, retest
+from brainalign.paper.numbers import number
 from brainalign.paper.printed import Printed
 
 RECOMPUTED = ("matches", "differs", "not testable")
@@ -25,8 +26,7 @@ class Recomputed:
     value : float, bool or None
         What the tables give.
     low, high : float or None
-        The range that rounding leaves open: the extremes over the tables as printed and as redrawn within the
-        rounding of their entries.
+        The range that rounding leaves open (`printed.rounding_range`); None for a statement.
     why : str
         On what it rests; for a claim that differs what would explain it, for one not testable what is missing.
     """
@@ -38,7 +38,7 @@ class Recomputed:
     why: str
 
 
-def check(claim: dict, tables: Printed, redrawn: list[Printed]) -> Recomputed:
+def check(claim: dict, tables: Printed) -> Recomputed:
     """Recompute one claim from the printed tables.
 
     Parameters
@@ -47,8 +47,6 @@ def check(claim: dict, tables: Printed, redrawn: list[Printed]) -> Recomputed:
         An entry of ``catalog/claims.yaml``.
     tables : Printed
         The tables as printed.
-    redrawn : list of Printed
-        The same tables as they may have been before rounding.
 
     Raises
     ------
@@ -60,30 +58,26 @@ def check(claim: dict, tables: Printed, redrawn: list[Printed]) -> Recomputed:
     arguments = dict(claim["recompute"])
     function = _function(arguments.pop("function"))
     finding = function(tables, **arguments)
-    # A statement has no last digit that rounding could have changed.
-    draws = [] if "holds" in claim["expect"] else redrawn
-    values = [finding.value, *(function(draw, **arguments).value for draw in draws)]
-    if _agrees(claim["expect"], finding.value, values):
+    if "holds" in claim["expect"]:
+        low, high = None, None  # a statement has no last digit
+    else:
+        low, high = printed.rounding_range(tables, lambda moved: function(moved, **arguments).value)
+    if _agrees(claim["expect"], finding.value, low, high):
         verdict, why = "matches", finding.basis
     else:
         verdict = "differs"
         why = ". ".join(part for part in (finding.basis, claim.get("explain", "").rstrip(".")) if part) + "."
-    if isinstance(finding.value, bool):
-        return Recomputed(verdict, finding.value, None, None, why)
-    return Recomputed(verdict, float(finding.value), float(min(values)), float(max(values)), why)
+    value = bool(finding.value) if low is None else float(finding.value)
+    return Recomputed(verdict, value, low, high, why)
 
 
-def check_all(results: pd.DataFrame, seed: int = 0, draws: int = 100) -> pd.DataFrame:
+def check_all(results: pd.DataFrame) -> pd.DataFrame:
     """Hold every claim against the printed tables and against the current study.
 
     Parameters
     ----------
     results : DataFrame
         Results of the current study (`study.results`); may be empty.
-    seed : int
-        Of the draws within rounding.
-    draws : int
-        How many times the tables are redrawn.
 
     Returns
     -------
@@ -92,11 +86,9 @@ def check_all(results: pd.DataFrame, seed: int = 0, draws: int = 100) -> pd.Data
         ``verdict``, ``why`` from the tables; ``study_verdict``, ``study_value``, ``study_why`` from the study.
     """
     tables = printed.load()
-    rng = np.random.default_rng(seed)
-    redrawn = [printed.unrounded(tables, rng) for _ in range(draws)]
     rows = []
     for claim in catalog.claims():
-        found = check(claim, tables, redrawn)
+        found = check(claim, tables)
         tested = retest.run(claim.get("study"), results)
         rows.append(
             {
@@ -121,8 +113,8 @@ def display(value: float | bool | None, digits: int = 3) -> str:
     if isinstance(value, bool | np.bool_):
         return "holds" if value else "does not hold"
     if float(value).is_integer():
-        return f"{value / 1e9:g} B" if value >= 1e9 else f"{value / 1e6:g} M" if value >= 1e6 else f"{value:,.0f}"
-    return f"{value:.2e}" if abs(value) < 0.001 else f"{value:.{digits}g}"
+        return f"{value / 1e9:g} B" if value >= 1e9 else f"{value / 1e6:g} M" if value >= 1e6 else number(value, ",.0f")
+    return number(value, ".2e" if abs(value) < 0.001 else f".{digits}g")
 
 
 def _function(name: str) -> Callable[..., recompute.Finding]:
@@ -133,7 +125,7 @@ def _function(name: str) -> Callable[..., recompute.Finding]:
     return function
 
 
-def _agrees(expect: dict, value: float | bool, redrawn: list) -> bool:
+def _agrees(expect: dict, value: float | bool, low: float | None, high: float | None) -> bool:
     """Whether a recomputed value is what the claim expects."""
     if "holds" in expect:
         return bool(value) == expect["holds"]
@@ -142,4 +134,4 @@ def _agrees(expect: dict, value: float | bool, redrawn: list) -> bool:
     if "above" in expect:
         return value > expect["above"]
     half = 0.5 * 10.0 ** -expect["digits"] * (1 + 1e-9)
-    return min(redrawn) - half <= expect["value"] <= max(redrawn) + half
+    return low - half <= expect["value"] <= high + half

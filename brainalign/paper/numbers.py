@@ -157,8 +157,10 @@ def formatted(key: str, value: float | str, form: str, unit: str) -> str:
 
 
 def number(value: float, form: str) -> str:
-    """A number in typographic form: a true minus sign, powers of ten written out."""
+    """A number in typographic form: a true minus sign, none before zero, powers of ten written out."""
     text = format(value, form)
+    if not any(digit in text for digit in "123456789"):
+        text = text.replace("-", "")
     if "e" in text:
         mantissa, exponent = text.split("e")
         superscript = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

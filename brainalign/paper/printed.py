@@ -1,5 +1,6 @@
 """The paper's printed tables as one object, and what their rounding leaves open."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -89,31 +90,60 @@ def load() -> Printed:
     )
 
 
-def unrounded(tables: Printed, rng: np.random.Generator) -> Printed:
-    """Tables as they may have been before rounding: each entry drawn from the interval that rounds to it.
+def rounding_range(tables: Printed, function: Callable[[Printed], float]) -> tuple[float, float]:
+    """Smallest and largest value of a function over all tables that round to the printed ones, to first order.
 
-    Sizes stay as printed: they are names of models as much as measurements.
+    Within half a unit of its last digit, an entry may have been anything. Over so small a range the function is taken
+    to rise or fall evenly with each entry, so that its extremes lie where each entry is at one end of its range: which
+    end is found by moving the entries one by one.
 
     Parameters
     ----------
     tables : Printed
-        The tables as printed.
-    rng : numpy.random.Generator
-        Where the draws come from.
+        The tables as printed. Sizes stay as they are: they are names of models as much as measurements.
+    function : callable
+        From tables to a number.
+
+    Returns
+    -------
+    tuple of float
+        Low and high; the value of the tables as printed lies within.
     """
+    value = function(tables)
+    toward_high = {}
+    for place, half in _halves(tables).items():
+        # Most functions look at few columns; an uneven shift of a whole column tells which.
+        uneven = half * np.sin(np.arange(1, len(half) + 1) ** 2)
+        if function(_moved(tables, {place: uneven})) != value:
+            steps = half * np.eye(len(half))[half > 0]
+            rises = np.array([function(_moved(tables, {place: step})) - value for step in steps])
+            toward_high[place] = np.sign(rises) @ steps
+    toward_low = {place: -move for place, move in toward_high.items()}
+    ends = [value, *(function(_moved(tables, moves)) for moves in (toward_high, toward_low))]
+    return float(min(ends)), float(max(ends))
 
-    def draw(values: pd.Series, digits: int) -> pd.Series:
-        return values + rng.uniform(-0.5, 0.5, len(values)) * 10.0**-digits
 
-    def draw_columns(table: pd.DataFrame) -> pd.DataFrame:
-        return table.assign(**{name: draw(table[name], DIGITS[name]) for name in table if name in DIGITS})
-
+def _halves(tables: Printed) -> dict[tuple[str, str], np.ndarray]:
+    """Half a unit of the last printed digit of each entry, by table and column; zero where nothing is printed."""
     r = tables.correlations.r
-    decimals = r.map(lambda value: 2 if pd.isna(value) or round(value, 2) == value else 3)
-    return replace(
-        tables,
-        models=draw_columns(tables.models),
-        correlations=tables.correlations.assign(r=r + rng.uniform(-0.5, 0.5, len(r)) * 10.0**-decimals),
-        ceilings=draw(tables.ceilings, DIGITS["ceiling"]),
-        gemma_llama2=draw_columns(tables.gemma_llama2),
-    )
+    digits = {("correlations", "r"): r.map(lambda value: 2 if round(value, 2) == value else 3)}
+    for table in ("models", "gemma_llama2"):
+        printed = getattr(tables, table)
+        digits |= {(table, name): printed[name] * 0 + DIGITS[name] for name in printed if name in DIGITS}
+    digits["ceilings", "ceiling"] = tables.ceilings * 0 + DIGITS["ceiling"]
+    missing = {("correlations", "r"): r.isna()}
+    return {
+        place: np.where(missing.get(place, values.isna()), 0.0, 0.5 * 10.0 ** -values.astype(float))
+        for place, values in digits.items()
+    }
+
+
+def _moved(tables: Printed, moves: dict[tuple[str, str], np.ndarray]) -> Printed:
+    """Tables with something added to each entry of some columns."""
+    changed = {}
+    for (table, column), move in moves.items():
+        before = changed.get(table, getattr(tables, table))
+        changed[table] = (
+            before + move if isinstance(before, pd.Series) else before.assign(**{column: before[column] + move})
+        )
+    return replace(tables, **changed)
