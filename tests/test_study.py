@@ -345,11 +345,11 @@ def test_base_that_is_not_in_the_study(tmp_path):
     )
     (tmp_path / "mine.yaml").write_text(settings)
     with pytest.raises(LookupError, match=r"the base of mine: unknown model 'gpt-2'. Did you mean .*gpt2"):
-        study.models(study.load(tmp_path / "mine.yaml"))
+        studies.models(studies.load(tmp_path / "mine.yaml"))
 
 
 def test_files_of_ones_own(tmp_path):
     (tmp_path / "mine.csv").write_text("surprisal\n1\n")
     (tmp_path / "mine.yaml").write_text("title: x\nevidence: people\nsurprisal: [{file: mine.csv, name: mine}]\n")
-    assert study.own_files(study.load(tmp_path / "mine.yaml")) == [tmp_path / "mine.csv"]
-    assert study.own_files(study.load("sample")) == []
+    assert studies.own_files(studies.load(tmp_path / "mine.yaml")) == [tmp_path / "mine.csv"]
+    assert studies.own_files(studies.load("sample")) == []
