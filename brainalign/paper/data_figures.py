@@ -1,0 +1,104 @@
+"""Figures of the data themselves: time courses, response matrices, reading-time profiles."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from brainalign.paper.figures import FAMILIES, GRAY
+
+TINT = FAMILIES["T5"]
+
+
+def mean_courses(responses, tr: float) -> pd.DataFrame:
+    """Mean time course of each region over participants.
+
+    Parameters
+    ----------
+    responses : xarray.DataArray
+        ``stimulus x unit`` with the coordinates ``participant`` and ``region`` (`Recording.responses`).
+    tr : float
+        Seconds between volumes.
+
+    Returns
+    -------
+    DataFrame
+        ``region``, ``seconds``, ``mean`` (of the z-scored responses), ``low`` and ``high`` (95 % interval of the mean,
+        normal approximation).
+    """
+    tables = []
+    for region in dict.fromkeys(responses.region.to_numpy()):
+        values = responses[:, (responses.region == region).to_numpy()].to_numpy().astype(float)
+        z = (values - values.mean(axis=0)) / values.std(axis=0)
+        error = z.std(axis=1, ddof=1) / np.sqrt(z.shape[1])
+        mean = z.mean(axis=1)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "region": region,
+                    "seconds": np.arange(len(z)) * tr,
+                    "mean": mean,
+                    "low": mean - 1.96 * error,
+                    "high": mean + 1.96 * error,
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def courses(table: pd.DataFrame) -> plt.Figure:
+    """Time courses, one panel a region; the table is that of `mean_courses`."""
+    regions = list(dict.fromkeys(table.region))
+    figure, axes = plt.subplots(
+        len(regions), figsize=(4.2, 0.75 * len(regions) + 0.6), sharex=True, sharey=True, squeeze=False
+    )
+    for ax, region in zip(axes[:, 0], regions, strict=True):
+        rows = table[table.region == region]
+        ax.fill_between(rows.seconds, rows.low, rows.high, color=TINT, alpha=0.3, linewidth=0)
+        ax.plot(rows.seconds, rows["mean"], color=TINT, linewidth=0.8)
+        ax.set_ylabel(region, rotation=0, ha="right", va="center")
+    axes[-1, 0].set_xlabel("Time (s); response in standard deviations")
+    return figure
+
+
+def matrix(responses: np.ndarray, participants: np.ndarray) -> plt.Figure:
+    """Responses as an image, z-scored per unit, participants side by side.
+
+    Parameters
+    ----------
+    responses : ndarray
+        (n_stimuli, n_units); units without variance stay blank.
+    participants : ndarray
+        (n_units,) whose unit it is.
+    """
+    order = np.argsort(participants, kind="stable")
+    values, owners = responses[:, order].astype(float), participants[order]
+    spread = values.std(axis=0)
+    z = (values - values.mean(axis=0)) / np.where(spread > 0, spread, np.nan)
+    figure, ax = plt.subplots(figsize=(4.2, 3.2))
+    image = ax.imshow(z, aspect="auto", cmap="RdBu_r", vmin=-2.5, vmax=2.5, interpolation="nearest", rasterized=True)
+    starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
+    for start in starts[1:]:
+        ax.axvline(start - 0.5, color=GRAY, linewidth=0.6)
+    middles = (starts + np.r_[starts[1:], len(owners)]) / 2
+    ax.set_xticks(middles, owners[starts], fontsize=7, rotation=45, ha="right")
+    ax.set(xlabel="Units, by participant", ylabel="Stimuli")
+    figure.colorbar(image, ax=ax, label="Response (standard deviations)")
+    return figure
+
+
+def reading_profile(words: pd.DataFrame) -> plt.Figure:
+    """Mean reading time word by word.
+
+    Parameters
+    ----------
+    words : DataFrame
+        ``text``, ``reading_time`` (ms), ``sd`` and ``n_readers`` of consecutive words.
+    """
+    figure, ax = plt.subplots(figsize=(7.0, 2.8))
+    x, error = np.arange(len(words)), words.sd / np.sqrt(words.n_readers)
+    ax.fill_between(x, words.reading_time - error, words.reading_time + error, color=TINT, alpha=0.3, linewidth=0)
+    ax.plot(x, words.reading_time, color=TINT, linewidth=1)
+    ax.set_xticks(x, words.text, rotation=90, fontsize=7)
+    ax.set_ylabel("Reading time (ms)")
+    ax.margins(x=0.01)
+    return figure
