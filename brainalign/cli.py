@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from brainalign import store
 
 if TYPE_CHECKING:
+    from brainalign.human.reading_times import ReadingTimes
+    from brainalign.human.recording import Recording
     from brainalign.study import Study
 
 
@@ -101,6 +103,98 @@ def claims(options: argparse.Namespace) -> None:
     print("\n" + ", ".join(f"{n} {verdict}" for verdict, n in checked.verdict.value_counts().items()))
 
 
+def list_data(options: argparse.Namespace) -> None:
+    """Print every data set with its size, its license, and whether it is here."""
+    from brainalign import catalog
+    from brainalign.human import download
+
+    for data in catalog.datasets().values():
+        places = [download.find(file) for file in data.files.values()]
+        here = [path for path in places if path]
+        size = data.bytes or (sum(path.stat().st_size for path in here) if here and all(places) else None)
+        state = (
+            "yours to bring" if not places else "here" if all(places) else f"{len(here)} of {len(places)} files here"
+        )
+        megabytes = f"{size / 1e6:.1f} MB" if size else "size unknown"
+        print(f"{data.name:21} {data.kind:17} {megabytes:>12}  {state:20} {data.licence}")
+
+
+def fetch_data(options: argparse.Namespace) -> None:
+    """Fetch the files of a data set into the store."""
+    from brainalign import human
+    from brainalign.human import download
+
+    data = human.dataset(options.name)
+    with _timed(f"fetched {data.name}"):
+        download.fetch_all(data)
+
+
+def check_data(options: argparse.Namespace) -> None:
+    """Check the files of a data set against the catalog's hashes and counts; fetches nothing."""
+    from brainalign import human
+    from brainalign.human import download
+
+    data = human.dataset(options.name)
+    if options.place and data.files:
+        raise ValueError(f"{data.name}: --from: its counts are those of the published files. Leave --from out.")
+    download.verify(data)
+    if data.files:
+        print(f"{data.name}: {_count(len(data.files), 'file')}, as the hashes in the catalog say")
+    for name in human.names():
+        if human.dataset(name) == data and options.name in (name, data.name):
+            print(f"{name}: {_shape(_load(name, options))}, as the counts in the catalog say")
+
+
+def show_data(options: argparse.Namespace) -> None:
+    """Print what is in a recording or in reading times, by name or in a file of one's own."""
+    from brainalign import human
+    from brainalign.human.recording import Recording
+
+    loaded = _load(options.name, options)
+    values = loaded.responses if isinstance(loaded, Recording) else loaded.times
+    print(f"{loaded.name}: {_shape(loaded)}")
+    if isinstance(loaded, Recording):
+        print(f"participants: {len(loaded.participants)} ({', '.join(loaded.participants)})")
+        words = " ".join(loaded.passages[0].parts).split()
+    else:
+        words = loaded.table().text
+    print(f"missing: {int(values.isnull().sum()):,} of {values.size:,} values")
+    print(f"text: {' '.join(words[:25])} ...")
+    if loaded.name in human.names() and not options.place:
+        ceilings = human.dataset(loaded.name).ceilings
+        ceiling = ceilings.get(loaded.name.rpartition(".")[2], ceilings.get("all"))
+        print(f"ceiling: {f'r = {ceiling:.3f}, as published' if ceiling else 'none is published'}")
+    print(f"license: {loaded.licence}\n{loaded.citation}".strip())
+
+
+def _load(name: str, options: argparse.Namespace) -> Recording | ReadingTimes:
+    """Load by name, from the place that was given if one was; or a file of one's own."""
+    from brainalign import human
+    from brainalign.human import own
+
+    if name.endswith(".csv"):
+        return own.load_table(name, options.participants)
+    if name.endswith(".nc"):
+        return own.load_netcdf(name)
+    place = {"folder" if name == "wehbe2014" else "path": options.place} if options.place else {}
+    return human.load(name, **place)
+
+
+def _shape(loaded: Recording | ReadingTimes) -> str:
+    from brainalign.human.recording import Recording
+
+    values = loaded.responses if isinstance(loaded, Recording) else loaded.times
+    shape = " x ".join(_count(size, dim) for dim, size in values.sizes.items())
+    if not isinstance(loaded, Recording):
+        return shape
+    more = [_count(len(loaded.participants), "participant"), _count(len(loaded.passages), "passage")]
+    return ", ".join([shape, *more] + ([f"a volume every {loaded.tr:g} s"] if loaded.tr else []))
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what if n == 1 else {'stimulus': 'stimuli'}.get(what, what + 's')}"
+
+
 @contextmanager
 def _timed(what: str) -> Iterator[None]:
     start = time.monotonic()
@@ -116,7 +210,7 @@ def _snakemake(name: str, study: Study, cores: int) -> int:
     config = {
         "study": name,
         "settings": " ".join(map(str, [studies.path_of(name), *studies.own_files(study)])),
-        "models": " ".join(studies.models(study).index) if study.parts else "",
+        "models": " ".join(studies.models(study).index) if "behavior" in study.parts else "",
         "notebooks": " ".join(books.notebooks(study)),
         "results": studies.result_path(study, "any").parent,
     }
@@ -149,4 +243,21 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("render", help="render a study's book from executed notebooks")
     command.add_argument("study")
     command.set_defaults(run=render)
+    _add_data(commands.add_parser("data", help="list, fetch, check and show data sets"))
     return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("list", help="size, license, and whether it is here").set_defaults(run=list_data)
+    for name, run, text in (
+        ("fetch", fetch_data, "fetch the files of a data set"),
+        ("check", check_data, "check hashes and published counts"),
+        ("show", show_data, "shape, participants, missing data, text, ceiling; also of your own .csv or .nc"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("name", metavar="NAME")
+        if run is not fetch_data:
+            command.add_argument("--from", dest="place", metavar="PLACE", help="the file or folder to read")
+            command.add_argument("--participants", metavar="CSV", help="sheet for a table of your own")
+        command.set_defaults(run=run)

@@ -9,11 +9,14 @@ import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from brainalign import catalog, store
+from brainalign import catalog, human, store
 from brainalign.alignment.behavior import behavioral_alignment
-from brainalign.human import natural_stories
+from brainalign.human import natural_stories, own
+from brainalign.human.recording import Recording
 from brainalign.llm import series
 
+SOURCES = ("surprisal", "recordings")  # settings that are lists of names and files of one's own
+PLACES = {"file", "table", "participants", "netcdf", "wehbe2014"}  # settings that are paths
 STUDIES = store.PROJECT / "studies"
 Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
@@ -35,12 +38,31 @@ class SeriesFile(Settings):
     unit: Literal["bits", "nats"] = "bits"
 
 
+class OwnRecording(Settings):
+    """A recording that is not published: one kind of file, or a folder, of your own."""
+
+    table: str | None = Field(
+        None, description="CSV file, relative to the study's file: a row a stimulus, a column a unit"
+    )
+    participants: str | None = Field(None, description="CSV file with the participant of each column of the table")
+    netcdf: str | None = Field(None, description="netCDF file in Brain-Score's layout")
+    wehbe2014: str | None = Field(None, description="folder with the files of Wehbe et al. 2014")
+
+    @property
+    def kind(self) -> str | None:
+        """Which one it is; None if it is none, or more than one."""
+        given = set(self.model_dump(exclude_none=True))
+        kinds = [kind for kind in ("table", "netcdf", "wehbe2014") if given - {"participants"} == {kind}]
+        return kinds[0] if kinds and (self.participants is None or kinds == ["table"]) else None
+
+
 class Study(Settings):
     """Settings of one study, as its YAML file gives them."""
 
     name: str = Name
     title: str
     evidence: Literal["printed", "people", "microworld"] = Field(description="what its results rest on")
+    recordings: list[str | OwnRecording] = Field([], description="recordings of brains, by name, and files of your own")
     reading_times: list[Literal["natural_stories"]] = Field([], description="data sets of reading times")
     alignments: list[Literal["original", "corrected"]] = Field(
         ["original", "corrected"], min_length=1, description="how reading times are aligned with words"
@@ -51,8 +73,13 @@ class Study(Settings):
 
     @property
     def parts(self) -> list[str]:
-        """Sections of the book that this study fills."""
-        return ["behavior"] if self.reading_times and self.surprisal else []
+        """What of the book this study fills: sections, and data sets by name."""
+        people = [*self.reading_times, *(source for source in self.recordings if isinstance(source, str))]
+        sections = {"behavior": self.reading_times and self.surprisal, "people": people or self.recordings}
+        return [*(section for section, filled in sections.items() if filled), *people]
+
+
+OWN = {model.__name__: model for model in (SeriesFile, OwnRecording)}
 
 
 def names() -> list[str]:
@@ -97,10 +124,10 @@ def load(name: str) -> Study:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{path}: expected settings (`key: value`), found {type(settings).__name__}")
-    sources = settings.get("surprisal")
-    for source in sources if isinstance(sources, list) else []:
-        if isinstance(source, dict) and "file" in source:
-            source["file"] = str(path.parent.joinpath(str(source["file"])).resolve())
+    sources = [source for key in SOURCES if isinstance(settings.get(key), list) for source in settings[key]]
+    for source in sources:
+        for place in PLACES.intersection(source if isinstance(source, dict) else ()):
+            source[place] = str(path.parent.joinpath(str(source[place])).resolve())
     try:
         study = Study.model_validate({"name": path.stem, **settings})
     except ValidationError as error:
@@ -111,7 +138,62 @@ def load(name: str) -> Study:
             catalog.surprisal_series(source)
         elif not Path(source.file).is_file():
             raise ValueError(f"{path}: surprisal file {source.file} does not exist; paths are relative to the study's")
+    _check_recordings(study, path)
     return study
+
+
+def _check_recordings(study: Study, path: Path) -> None:
+    for source in study.recordings:
+        if isinstance(source, OwnRecording):
+            if source.kind is None:
+                given = ", ".join(source.model_dump(exclude_none=True)) or "nothing"
+                raise ValueError(
+                    f"{path}: recordings: give one of table (with participants, if you like), netcdf and wehbe2014, "
+                    f"not {given}"
+                )
+            for key, place in source.model_dump(exclude_none=True).items():
+                if not Path(place).exists():
+                    raise ValueError(
+                        f"{path}: recordings: {key} {place} does not exist; paths are relative to the study's"
+                    )
+        elif source == "wehbe2014":
+            raise ValueError(f"{path}: recordings: wehbe2014 has no public home. Write {{wehbe2014: FOLDER}} instead.")
+        elif source not in human.RECORDINGS:
+            raise LookupError(f"{path}: recordings: {catalog.unknown('recording', source, human.RECORDINGS)}")
+
+
+def load_recordings(study: Study) -> dict[str, Recording]:
+    """Load every recording of a study.
+
+    Returns
+    -------
+    dict
+        By name; that of a file of your own is the file's.
+
+    Raises
+    ------
+    ValueError
+        Two have the same name, or a file is not what it should be.
+    OSError
+        A file could not be fetched.
+    """
+    loaded = {}
+    for source in study.recordings:
+        recording = _load_recording(source)
+        if recording.name in loaded:
+            raise ValueError(f"study {study.name}: two recordings are called {recording.name!r}; rename one file")
+        loaded[recording.name] = recording
+    return loaded
+
+
+def _load_recording(source: str | OwnRecording) -> Recording:
+    if isinstance(source, str):
+        return human.load(source)
+    if source.kind == "table":
+        return own.load_table(source.table, source.participants)
+    if source.kind == "netcdf":
+        return own.load_netcdf(source.netcdf)
+    return human.load("wehbe2014", folder=source.wehbe2014)
 
 
 def models(study: Study) -> pd.DataFrame:
@@ -213,7 +295,7 @@ def results(study: Study) -> pd.DataFrame:
         The rows of `run`, with the columns of `models`. Empty if the study measures nothing.
     """
     described = models(study).drop(columns="source")
-    if not study.parts:
+    if "behavior" not in study.parts:
         return pd.DataFrame(columns=["model", *described.columns])
     rows = pd.concat([run(study, model) for model in described.index], ignore_index=True)
     return rows.merge(described, left_on="model", right_index=True)
@@ -232,9 +314,9 @@ def _key(study: Study, model: str, source: str | SeriesFile) -> str:
     """Digest of all that could change a model's results."""
     names = [*study.reading_times, *([source] if isinstance(source, str) else [])]
     hashes = {name: [file.hash for file in catalog.dataset(name).files.values()] for name in names}
-    own = None if isinstance(source, str) else [_hash(Path(source.file)), source.unit]
-    settings = study.model_dump(exclude={"title", "evidence", "surprisal", "name"})
-    return store.digest(model, settings, hashes, own, _code())
+    given = None if isinstance(source, str) else [_hash(Path(source.file)), source.unit]
+    settings = study.model_dump(exclude={"title", "evidence", "surprisal", "recordings", "name"})
+    return store.digest(model, settings, hashes, given, _code())
 
 
 @cache
@@ -253,13 +335,13 @@ def _hash(path: Path) -> str:
 
 def _relevant(problem: dict) -> bool:
     # A source is a name or a file; what was given as one need not be told why it is not the other.
-    meant = "SeriesFile" if isinstance(problem["input"], str) else "str"
-    return problem["loc"][0] != "surprisal" or problem["loc"][-1] != meant
+    unmeant = tuple(OWN) if isinstance(problem["input"], str) else ("str",)
+    return problem["loc"][0] not in SOURCES or problem["loc"][-1] not in unmeant
 
 
 def _explain(problem: dict) -> str:
-    where = ".".join(str(part) for part in problem["loc"] if part not in ("str", "SeriesFile"))
+    where = ".".join(str(part) for part in problem["loc"] if part not in ("str", *OWN))
     if problem["type"] == "extra_forbidden":
-        model = SeriesFile if len(problem["loc"]) > 1 else Study
+        model = OWN[problem["loc"][-2]] if len(problem["loc"]) > 1 else Study
         return catalog.unknown("setting", problem["loc"][-1], model.model_fields)
     return f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem.get('input')!r}"

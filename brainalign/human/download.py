@@ -71,6 +71,50 @@ def fetch_all(dataset: catalog.Dataset | str, progress: bool | None = None) -> d
     return {path: fetch(file, progress) for path, file in dataset.files.items()}
 
 
+def find(file: catalog.DataFile) -> Path | None:
+    """Where a file is, in the store or else in the mirror, whatever is in it; None if it is in neither."""
+    mirror = os.environ.get("BRAINALIGN_MIRROR")
+    places = [store.root() / "downloads", *([Path(mirror)] if mirror else [])]
+    return next((place / _place(file) for place in places if (place / _place(file)).is_file()), None)
+
+
+def verify(dataset: catalog.Dataset) -> None:
+    """See that every file of a data set is here with the right hash; fetches nothing.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file is not here.
+    ValueError
+        Its content is not the one that the catalog names.
+    """
+    for file in dataset.files.values():
+        path = find(file)
+        if path is None:
+            raise FileNotFoundError(f"{file.path} is not here. Fetch it: brainalign data fetch {dataset.name}.")
+        if not _right(path, file):
+            raise ValueError(
+                f"{path} is not the file that the catalog names: expected {file.hash}, got {_hash(path, file)}. "
+                "Delete it, and fetch it again."
+            )
+
+
+def check_counts(path: Path | str, found: dict[str, int], data: catalog.Dataset) -> None:
+    """Compare what a published file holds with the counts in the catalog; what it does not count is not checked.
+
+    Raises
+    ------
+    ValueError
+        A count differs.
+    """
+    for what, expected in data.counts.items():
+        if found.get(what, expected) != expected:
+            raise ValueError(
+                f"{path} has {found[what]} {what}, expected {expected}: it is of another release than the "
+                f"catalog names. Correct datasets.yaml, or files/{data.name}.csv."
+            )
+
+
 def _place(file: catalog.DataFile) -> Path:
     """HOST/PATH of the file's address: its place in a mirror, and in the store."""
     address = urlsplit(file.url)

@@ -45,13 +45,14 @@ import pandas as pd
 import xarray as xr
 
 from brainalign import catalog
-from brainalign.human.download import fetch
-from brainalign.human.reading_times import COORDINATES, ReadingTimes
+from brainalign.human.download import check_counts, fetch
+from brainalign.human.reading_times import COORDINATES, ReadingTimes, letters
 
 TEXT = "naturalstories_RTS/all_stories.tok"
 TIMES = "naturalstories_RTS/processed_wordinfo.tsv"
 FREQUENCIES = "freqs/freqs-1.tsv"
 
+ALIGNMENTS = ("original", "corrected")
 TITLES = {"Mr.", "Mrs.", "Ms.", "Dr."}
 # (story, position): where the corpus's parse trees go on with the sentence.
 CONTINUES = {
@@ -93,22 +94,22 @@ def load(alignment: str = "original") -> ReadingTimes:
     OSError
         A file could not be fetched.
     """
-    if alignment not in ("original", "corrected"):
-        raise LookupError(catalog.unknown("alignment of Natural Stories", alignment, ["original", "corrected"]))
+    if alignment not in ALIGNMENTS:
+        raise LookupError(catalog.unknown("alignment of Natural Stories", alignment, ALIGNMENTS))
     data = catalog.dataset("natural_stories")
     text, times, counts = (fetch(data.file(name)) for name in (TEXT, TIMES, FREQUENCIES))
 
     words = _read(text).rename(columns={"item": "story", "zone": "position", "word": "text"})
     words = words.sort_values(["story", "position"], ignore_index=True)
     words["sentence"] = _sentences(words)
-    # Letters and digits, and what stands between them.
-    words["length"] = words.text.str.replace(r"^\W+|\W+$", "", regex=True).str.len()
+    words["length"] = letters(words.text)
     words["log_frequency"] = np.log(_counts(counts, words))
     measured = ["meanItemRT", "sdItemRT", "nItem"]
     words[measured] = _times(times, words)
     if alignment == "corrected":
         words[measured] = words.groupby("story")[measured].shift()
-    _check(words, data.counts, text)
+    sentences = words.groupby("story").sentence.max().sum()
+    check_counts(text, {"words": len(words), "stories": words.story.nunique(), "sentences": int(sentences)}, data)
 
     words = words.rename(columns={"sdItemRT": "sd"}).assign(n_readers=words.nItem.fillna(0).astype(int))
     on_word = {name: ("word", words[name].to_numpy()) for name in COORDINATES}
@@ -159,17 +160,3 @@ def _all_there(missing: np.ndarray, words: pd.DataFrame, path: Path, what: str) 
             f"{int(missing.sum()) - 1} more words. The two files are not of one release: see the catalog's "
             "files/natural_stories.csv."
         )
-
-
-def _check(words: pd.DataFrame, counts: dict, path: Path) -> None:
-    found = {
-        "words": len(words),
-        "stories": words.story.nunique(),
-        "sentences": int(words.groupby("story").sentence.max().sum()),
-    }
-    for what, expected in counts.items():
-        if found[what] != expected:
-            raise ValueError(
-                f"{path} has {found[what]} {what}, expected {expected}: it is of another release than the "
-                "catalog names. Correct datasets.yaml, or files/natural_stories.csv."
-            )

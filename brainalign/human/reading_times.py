@@ -93,3 +93,29 @@ class ReadingTimes:
 
     def _words(self) -> pd.DataFrame:
         return pd.DataFrame({name: self.times[name].to_numpy() for name in COORDINATES})
+
+
+def by_reader(words: pd.DataFrame, times: pd.DataFrame) -> xr.DataArray:
+    """Label the times of single readers.
+
+    Parameters
+    ----------
+    words : DataFrame
+        (n_words, ...) the coordinates but ``n_readers`` and ``sd``, which are counted here.
+    times : DataFrame
+        (n_words, n_readers) ms, NaN where missing; a column per reader.
+
+    Returns
+    -------
+    DataArray
+        Dims ``word, reader``, with the coordinate ``reader``.
+    """
+    words = words.assign(n_readers=times.notna().sum(axis=1), sd=times.std(axis=1))
+    on_word = {name: ("word", words[name].to_numpy()) for name in COORDINATES}
+    readers = {"reader": times.columns.to_numpy()}
+    return xr.DataArray(times.to_numpy(), dims=("word", "reader"), coords=on_word | readers, attrs={"units": "ms"})
+
+
+def letters(words: pd.Series) -> np.ndarray:
+    """Length of each word: (n_words,) characters, punctuation at the edges left out."""
+    return words.str.replace(r"^\W+|\W+$", "", regex=True).str.len().to_numpy(int)

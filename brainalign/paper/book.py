@@ -18,7 +18,7 @@ from brainalign import study as studies
 
 BUILD = store.PROJECT / "build"
 # Notebooks that need a part of a study (`Study.parts`); all others run on any study.
-NEEDS = {"behavioral_alignment": "behavior"}
+NEEDS = {"behavioral_alignment": "behavior", "people": "people"}
 
 
 def source(study: str) -> Path:

@@ -1,0 +1,586 @@
+"""Noise ceilings: what the best possible model could score on recordings as noisy as these.
+
+- `extrapolated`: Schrimpf's ceiling for fMRI, as in Brain-Score. Participants predict one another with the
+  metric of the protocol (`least_squares`, `ridge`, or any other); the score grows with their number, and its
+  limit is the ceiling. Brain-Score's published Pereira2018 ceilings average over 10 random combinations of
+  participants a size and 5 random draws of whom to predict, in an order that changes from run to run. Here, as
+  in its Blank2014, every combination counts and every member is predicted in turn.
+- `split_half`: reliability of mean reading times, as in Brain-Score's Futrell2018.
+- `intersubject_correlation`: for few regions and many listeners, as in Brennan2016.
+"""
+
+import functools
+import hashlib
+import inspect
+import itertools
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+from scipy.linalg import lapack
+from threadpoolctl import threadpool_limits
+
+from brainalign import store
+from brainalign.alignment.splits import Split
+
+REVISION = 1  # of what `extrapolated` computes; a new one leaves cached ceilings behind
+COMBINATIONS = 126  # of each size: all that nine participants have
+BOOTSTRAPS = 100
+INTERVAL = [2.5, 97.5]  # percentiles
+BLOCK = 8192  # curves fitted at once
+# Eigenvalues of a Gram matrix below this share of the largest are rounding, which leaves about 1e-14.
+CUT_OFF = 1e-12
+Metric = Callable[[np.ndarray, Sequence[np.ndarray], np.ndarray, np.ndarray], list[np.ndarray]]
+
+
+def pearson(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """Pearson r of each column as Brain-Score has it: sum(x y) / ((|x| + 1e-8) (|y| + 1e-8)), x and y centred.
+
+    Parameters
+    ----------
+    predicted, measured : ndarray
+        (n_stimuli, n_units) any unit.
+
+    Returns
+    -------
+    ndarray
+        (n_units,) 0 where a column is constant.
+    """
+    x, y = predicted - predicted.mean(axis=0), measured - measured.mean(axis=0)
+    norms = (np.linalg.norm(x, axis=0) + 1e-8) * (np.linalg.norm(y, axis=0) + 1e-8)
+    return np.einsum("ij,ij->j", x, y) / norms
+
+
+def least_squares(
+    features: np.ndarray, responses: Sequence[np.ndarray], train: np.ndarray, test: np.ndarray
+) -> list[np.ndarray]:
+    """Linear predictivity in one split: r of Y_te and X_te b*, b* = argmin_b ||X_tr b - Y_tr||².
+
+    With intercept, and of minimum norm where features outnumber stimuli. Rank is decided in float64. Protocols,
+    sections 3 and 6.
+
+    Parameters
+    ----------
+    features : ndarray
+        (n_stimuli, n_features) any unit.
+    responses : sequence of ndarray
+        (n_stimuli, n_units) each, any unit, finite. Products with them are taken in their precision.
+    train, test : ndarray of int
+        (n_train,), (n_test,) stimuli.
+
+    Returns
+    -------
+    list of ndarray
+        (n_units,) Pearson r, an array for each of the responses.
+    """
+    weights = _minimum_norm(*_centred(features, train, test))
+    return [_predictivity(weights, y, train, test) for y in responses]
+
+
+def ridge(
+    features: np.ndarray,
+    responses: Sequence[np.ndarray],
+    train: np.ndarray,
+    test: np.ndarray,
+    alphas: Sequence[float] = tuple(np.logspace(-3, 3, 7)),
+    groups: np.ndarray | None = None,
+    relative: bool = False,
+) -> list[np.ndarray]:
+    """Ridge predictivity in one split: r of Y_te and X_te b*, b* = argmin_b ||X_tr b - Y_tr||² + alpha ||b||².
+
+    With an intercept that is not penalised. All units of an array share one alpha: the one with the smallest mean
+    squared error when parts of the training set are left out of it. That is exact and takes no other fit: with
+    H = 11ᵀ/n + Q diag(w / (w + alpha)) Qᵀ, the errors of part g are (I - H_gg)⁻¹ (Y_g - Ŷ_g). Protocols, sections
+    5 and 6. The defaults are Brain-Score's.
+
+    Parameters
+    ----------
+    features, responses, train, test
+        As in `least_squares`.
+    alphas : sequence of float
+        Penalties, positive, in squared units of the features.
+    groups : ndarray, optional
+        (n_stimuli,) the part of each stimulus, such as its passage; without, each is left out alone.
+    relative : bool
+        Whether penalties are multiples of the mean eigenvalue of the centred training Gram matrix.
+
+    Returns
+    -------
+    list of ndarray
+        (n_units,) Pearson r, an array for each of the responses.
+    """
+    q, w, cross = _spectrum(*_centred(features, train, test))
+    n = len(train)
+    alphas = np.asarray(alphas, float) * (w.sum() / n if relative else 1)
+    unseen = np.eye(n) - 1 / n - q @ q.T
+    # I - H, not H: as alpha vanishes H nears I, and their difference would be rounding.
+    operators = [_leaving_out(unseen + (q * (alpha / (w + alpha))) @ q.T, train, groups) for alpha in alphas]
+    many = sum(y.shape[1] for y in responses) > n
+    squared = [operator.T @ operator for operator in operators] if many else None
+    scores = []
+    for y in responses:
+        y_train = y[train] - y[train].mean(axis=0)
+        if many:  # |L Y|² is the inner product of LᵀL and Y Yᵀ: units are touched once for all alphas
+            inner = y_train @ y_train.T
+            errors = [np.vdot(matrix, inner) for matrix in squared]
+        else:
+            errors = [np.square(operator @ y_train).sum() for operator in operators]
+        scores.append(_predictivity((cross / (w + alphas[np.argmin(errors)])) @ q.T, y, train, test))
+    return scores
+
+
+def _leaving_out(removed: np.ndarray, train: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """What turns responses into errors at parts that are not trained on, (n_train, n_train), from I - H."""
+    if groups is None:
+        return removed / np.diag(removed)[:, None]
+    operator = np.empty_like(removed)
+    for group in np.unique(groups[train]):
+        part = np.flatnonzero(groups[train] == group)
+        operator[part] = np.linalg.solve(removed[np.ix_(part, part)], removed[part])
+    return operator
+
+
+def _predictivity(weights: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Pearson r of each unit and its prediction, weights (n_test, n_train) times centred responses."""
+    y_train = y[train]
+    y_train -= y_train.mean(axis=0)
+    return pearson(weights.astype(y.dtype) @ y_train, y[test])
+
+
+def _centred(features: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test features in float64, less the mean of the training set."""
+    x = features.astype(float)
+    x -= x[train].mean(axis=0)
+    return x[train], x[test]
+
+
+def _minimum_norm(x_train: np.ndarray, x_test: np.ndarray) -> np.ndarray:
+    """K_te K_tr⁺, which turns training responses into predictions: (n_test, n_train)."""
+    if x_train.shape[1] >= len(x_train):
+        # Centring leaves 1 without variance, and K_te 1 = 0: variance put there changes nothing, and makes way for
+        # Cholesky, eight times faster than eigenvalues. Unless other directions are short of variance too.
+        gram = x_train @ x_train.T
+        gram += np.trace(gram) / len(gram) ** 2
+        factor, failed = lapack.dpotrf(gram, lower=1)
+        if not failed and lapack.dpocon(factor, np.abs(gram).sum(axis=0).max(), uplo="L")[0] > 1000 * CUT_OFF:
+            return lapack.dpotrs(factor, x_train @ x_test.T, lower=1)[0].T
+    q, w, cross = _spectrum(x_train, x_test)
+    return (cross / w) @ q.T
+
+
+def _spectrum(x_train: np.ndarray, x_test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """K_tr = Q diag(w) Qᵀ and K_te Q, by way of the smaller side: (n_train, rank), (rank,), (n_test, rank)."""
+    if x_train.shape[1] < len(x_train):
+        q, s, v = np.linalg.svd(x_train, full_matrices=False)
+        kept = s > s.max(initial=0) * len(q) * np.finfo(float).eps
+        return q[:, kept], s[kept] ** 2, (x_test @ v[kept].T) * s[kept]
+    w, q = np.linalg.eigh(x_train @ x_train.T)
+    kept = w > CUT_OFF * w[-1]
+    return q[:, kept], w[kept], x_test @ (x_train.T @ q[:, kept])
+
+
+class Extrapolation(NamedTuple):
+    """A ceiling and what it was made of; NaN for units that are NaN in the recording.
+
+    ``ceiling`` is the median over units, ``low`` and ``high`` those of the units' intervals. ``unit_ceiling``,
+    ``unit_low`` and ``unit_high``, (n_units,), are the median and the 95 % interval over bootstraps. ``sizes``,
+    (n_sizes,), and ``curve``, (n_sizes, n_units), are participants, the predicted one included, and their mean
+    score: the points that the curve goes through.
+    """
+
+    ceiling: float
+    low: float
+    high: float
+    unit_ceiling: np.ndarray
+    unit_low: np.ndarray
+    unit_high: np.ndarray
+    sizes: np.ndarray
+    curve: np.ndarray
+
+
+def extrapolated(
+    responses: np.ndarray,
+    participants: np.ndarray,
+    splits: Sequence[Split],
+    metric: Metric = least_squares,
+    n_combinations: int = COMBINATIONS,
+    n_bootstraps: int = BOOTSTRAPS,
+) -> Extrapolation:
+    """Score of participants who predict each other, for ever more of them: v0 of v(k) = v0 (1 - exp(-k / tau)).
+
+    For every combination of k = 2 ... N participants, each member's units are predicted from those of the others.
+    Per unit, the scores at each k, one a combination and split, are drawn with replacement, and the curve fitted to
+    their means. v0 is the ceiling: its median over bootstraps, then over units. Schrimpf et al. 2021, PNAS,
+    doi 10.1073/pnas.2105646118; draws and their order are those of Brain-Score's Blank2014.
+
+    Two limits of the method: the curve flattens sooner than scores of simulated participants do, whose v0 comes out
+    a tenth or so below the square root of their reliability. And the interval, over draws that share participants
+    and stimuli, is no interval over people: with many combinations it is too narrow to reach the true value.
+
+    Parameters
+    ----------
+    responses : ndarray
+        (n_stimuli, n_units) any unit. A unit may be NaN throughout, where its participant saw none of this.
+    participants : ndarray
+        (n_units,) whose unit it is.
+    splits : sequence of Split
+        Those of the protocol that the ceiling is for.
+    metric : function
+        ``metric(features, responses, train, test)`` as `least_squares`, called from several threads, with the units
+        of each participant to be predicted as one array. Features have the inner products of the pool's units, but
+        never outnumber stimuli. A unit's curve leaves out sizes with a score of NaN.
+    n_combinations : int
+        At most so many of each size, drawn at random where there are more. Brain-Score has 10 for Pereira2018.
+    n_bootstraps : int
+        Draws per unit.
+
+    Returns
+    -------
+    Extrapolation
+
+    Raises
+    ------
+    ValueError
+        Shapes differ, a response is not finite, there are fewer than three participants, or a split is
+        unusable: fewer than two stimuli to train or test on, or some in both.
+    """
+    responses, participants = np.asarray(responses), np.asarray(participants)
+    seen = _seen(responses, participants)
+    _check_splits(splits)
+    members = _members(participants, seen, "the recording")
+    # Neither r nor regression sees a unit's mean, but products in float32 do.
+    exact = [responses[:, units] - responses[:, units].mean(axis=0, dtype=float) for units in members]
+    sizes = np.arange(2, len(members) + 1)
+    v0 = np.full((n_bootstraps, len(seen)), np.nan)
+    curve = np.full((len(sizes), len(seen)), np.nan)
+    for units, scores in zip(members, _scores(exact, splits, metric, n_combinations), strict=True):
+        curve[:, units], *drawn = _bootstrapped(scores, n_bootstraps)
+        of_units, _ = saturation(sizes, np.concatenate(drawn, axis=1).T)
+        v0[:, units] = of_units.reshape(n_bootstraps, -1)
+    # NaN for a unit as soon as one of its bootstraps is.
+    units = np.median(v0, axis=0), *np.percentile(v0, INTERVAL, axis=0)
+    return Extrapolation(*(float(np.nanmedian(values)) for values in units), *units, sizes, curve)
+
+
+def _seen(responses: np.ndarray, participants: np.ndarray) -> np.ndarray:
+    """Which units have responses, (n_units,); those must be finite."""
+    if np.ndim(responses) != 2 or np.shape(participants) != np.shape(responses)[1:]:
+        raise ValueError(
+            f"responses of shape {np.shape(responses)} do not fit participants of shape {np.shape(participants)}. "
+            "Give stimulus x unit, and a participant for each unit."
+        )
+    finite, seen = np.isfinite(responses), ~np.isnan(responses).all(axis=0)
+    if not finite[:, seen].all():
+        stimulus, unit = np.argwhere(~finite & seen)[0]
+        raise ValueError(
+            f"unit {unit} of participant {participants[unit]} is {responses[stimulus, unit]} at stimulus {stimulus}. "
+            "Drop the unit, or make it NaN throughout if its participant saw none of this."
+        )
+    return seen
+
+
+def _members(participants: np.ndarray, which: np.ndarray, where: str) -> list[np.ndarray]:
+    """Indices of each participant's units among those of ``which``, in order of the participants' names."""
+    names = np.unique(participants[which])
+    if len(names) < 3:
+        raise ValueError(
+            f"a ceiling takes three participants or more, {where} has {len(names)} ({', '.join(map(str, names))}). "
+            "Add participants, or report no ceiling."
+        )
+    return [np.flatnonzero(which & (participants == name)) for name in names]
+
+
+def _check_splits(splits: Sequence[Split]) -> None:
+    if len(splits) == 0:
+        raise ValueError("there are no splits. Give those of the protocol.")
+    for number, (train, test) in enumerate(splits):
+        both = len(np.intersect1d(train, test))
+        if len(train) < 2 or len(test) < 2 or both:
+            raise ValueError(
+                f"split {number} trains on {len(train)} stimuli and tests on {len(test)}, {both} of them the same. "
+                "It takes two or more of each, none the same."
+            )
+
+
+def _scores(
+    exact: Sequence[np.ndarray], splits: Sequence[Split], metric: Metric, n_combinations: int
+) -> list[list[np.ndarray]]:
+    """Scores of each participant at each size: combination x split x unit, combinations in order of names."""
+    combinations = _combinations(len(exact), n_combinations)
+    pools = {}  # a pool and whom it predicts, who share its decomposition
+    for members in itertools.chain(*combinations):
+        for one in members:
+            pools.setdefault(tuple(other for other in members if other != one), []).append(one)
+    grams, single = [y @ y.T for y in exact], [y.astype(np.float32) for y in exact]
+
+    def of_pool(pool: tuple[int, ...]) -> list[np.ndarray]:
+        features = _features([exact[member] for member in pool], [grams[member] for member in pool])
+        predicted = [single[one] for one in pools[pool]]
+        of_splits = [metric(features, predicted, train, test) for train, test in splits]
+        return [np.stack(of_one) for of_one in zip(*of_splits, strict=True)]
+
+    scores = {}
+    # Matrices this small gain nothing from a BLAS's threads, and lose much where those meet other work.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as workers:
+        for pool, predicted in zip(pools, workers.map(of_pool, pools), strict=True):
+            scores |= {(one, pool): of_one for one, of_one in zip(pools[pool], predicted, strict=True)}
+
+    def of_size(one: int, size: list[tuple[int, ...]]) -> np.ndarray:
+        found = [scores[one, tuple(m for m in members if m != one)] for members in size if one in members]
+        return np.reshape(found, (len(found), len(splits), exact[one].shape[1]))
+
+    return [[of_size(one, size) for size in combinations] for one in range(len(exact))]
+
+
+def _combinations(n_participants: int, most: int) -> list[list[tuple[int, ...]]]:
+    """For each size from two, all combinations of participants or ``most`` at random, in order."""
+    rng = np.random.RandomState(0)
+    sizes = []
+    for size in range(2, n_participants + 1):
+        if math.comb(n_participants, size) <= most:
+            sizes.append(list(itertools.combinations(range(n_participants), size)))
+            continue
+        some = set()
+        while len(some) < most:
+            some.add(tuple(sorted(rng.choice(n_participants, size, replace=False).tolist())))
+        sizes.append(sorted(some))
+    return sizes
+
+
+def _features(pool: Sequence[np.ndarray], grams: Sequence[np.ndarray]) -> np.ndarray:
+    """Features with the inner products of the pool's units, at most as many as stimuli: (n_stimuli, n_features)."""
+    if sum(y.shape[1] for y in pool) < len(pool[0]):
+        return np.hstack(pool)
+    # The Gram matrix of a pool is the sum of its participants': no pool touches voxels again.
+    w, q = np.linalg.eigh(np.sum(grams, axis=0))
+    return q * np.sqrt(np.maximum(w, 0))
+
+
+def _bootstrapped(scores: Sequence[np.ndarray], n_bootstraps: int) -> np.ndarray:
+    """Mean scores, then those of draws with replacement: (1 + n_bootstraps, n_sizes, n_units)."""
+    counts = [of_size.shape[0] * of_size.shape[1] for of_size in scores]
+    shares = [np.zeros((1 + n_bootstraps, n)) for n in counts]
+    rng = np.random.RandomState(0)  # Brain-Score starts it anew for each unit, so that all units share their draws
+    for bootstrap in range(1 + n_bootstraps):
+        for share, n in zip(shares, counts, strict=True):
+            if n:
+                drawn = rng.choice(n, n) if bootstrap else np.arange(n)
+                share[bootstrap] = np.bincount(drawn, minlength=n) / n
+    means = [
+        share @ of_size.reshape(n, of_size.shape[2]) for share, of_size, n in zip(shares, scores, counts, strict=True)
+    ]
+    # A participant may be in none of the combinations drawn of a size.
+    return np.stack([mean if n else np.full_like(mean, np.nan) for mean, n in zip(means, counts, strict=True)], axis=1)
+
+
+def saturation(sizes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where growing scores end: v0, tau = argmin sum_k (score_k - v0 (1 - exp(-k / tau)))², 0 <= v0 <= 1, tau > 0.
+
+    Given tau, v0 is a ratio of inner products, cut off at 0 and 1 (variable projection). That leaves one unknown:
+    the best of a grid of log tau, refined by bisection of the derivative, for all curves at once. This finds the
+    global minimum; `scipy.optimize.curve_fit`, which Brain-Score uses, now and then stops short of it.
+
+    Parameters
+    ----------
+    sizes : ndarray
+        (n_sizes,) participants, positive.
+    scores : ndarray
+        (n_curves, n_sizes) NaN where there is none.
+
+    Returns
+    -------
+    v0, tau : ndarray
+        (n_curves,) score and participants; NaN where fewer than two sizes have a finite score.
+    """
+    sizes, scores = np.asarray(sizes, float), np.asarray(scores, float)
+    blocks = [_fit(sizes, scores[start : start + BLOCK]) for start in range(0, len(scores), BLOCK)]
+    v0, tau = np.concatenate([np.empty((2, 0)), *blocks], axis=1)
+    return v0, tau
+
+
+def _fit(sizes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """`saturation` of so few curves that intermediate results stay in the cache: (2, n_curves)."""
+    known = np.isfinite(scores)
+    y, weight = np.where(known, scores, 0.0), known.astype(float)
+
+    def best_v0(y_growth: np.ndarray, growth_growth: np.ndarray) -> np.ndarray:
+        return np.clip(y_growth / np.maximum(growth_growth, 1e-300), 0, 1)
+
+    grid = np.linspace(np.log(0.05), np.log(1e6), 120)
+    growth = -np.expm1(-sizes[:, None] / np.exp(grid))  # size x tau
+    y_growth, growth_growth = y @ growth, weight @ growth**2
+    v0 = best_v0(y_growth, growth_growth)
+    best = np.argmin(v0 * (v0 * growth_growth - 2 * y_growth), axis=1)
+    low, high = grid[np.maximum(best - 1, 0)], grid[np.minimum(best + 1, len(grid) - 1)]
+    for _ in range(30):  # halves two steps of the grid to 3e-10
+        middle = (low + high) / 2
+        ratio = sizes * np.exp(-middle)[:, None]
+        growth = -np.expm1(-ratio)
+        v0 = best_v0((y * growth).sum(axis=1), (weight * growth**2).sum(axis=1))
+        slope = v0 * ((y - weight * v0[:, None] * growth) * ratio * (1 - growth)).sum(axis=1)
+        low, high = np.where(slope > 0, low, middle), np.where(slope > 0, middle, high)
+    return np.where(known.sum(axis=1) < 2, np.nan, [v0, np.exp(middle)])
+
+
+def cached(
+    responses: np.ndarray, participants: np.ndarray, splits: Sequence[Split], metric: Metric = least_squares, **options
+) -> Extrapolation:
+    """`extrapolated`, computed once: kept in the store under recording, metric, splits and options.
+
+    Parameters
+    ----------
+    responses, participants, splits, metric, **options
+        As in `extrapolated`. The recording counts by its content, the metric by its name: it is a function of a
+        module, or `functools.partial` of one.
+
+    Returns
+    -------
+    Extrapolation
+
+    Raises
+    ------
+    ValueError
+        The metric has no name that tells it from others, or as in `extrapolated`.
+    """
+    responses, participants = np.asarray(responses), np.asarray(participants)
+    call = inspect.signature(extrapolated).bind(responses, participants, splits, metric, **options)
+    call.apply_defaults()
+    path = store.root() / "ceilings" / f"{store.digest(REVISION, _fingerprint(call.arguments))}.npz"
+    if not path.exists():
+        result = extrapolated(*call.args)
+        with store.writing(path) as temporary:
+            np.savez(temporary, **result._asdict())
+    with np.load(path, allow_pickle=False) as saved:
+        return Extrapolation(
+            *(saved[name] if saved[name].ndim else float(saved[name]) for name in Extrapolation._fields)
+        )
+
+
+def _fingerprint(value):
+    """What tells a value from others, as JSON."""
+    match value:
+        case np.ndarray():
+            value = value.astype(str) if value.dtype == object else value
+            return [value.dtype.str, value.shape, hashlib.sha256(np.ascontiguousarray(value)).hexdigest()]
+        case functools.partial():
+            return _fingerprint([value.func, value.args, value.keywords])
+        case dict():
+            return {name: _fingerprint(entry) for name, entry in value.items()}
+        case list() | tuple():
+            return [_fingerprint(entry) for entry in value]
+        case _ if callable(value):
+            if "<" in value.__qualname__:
+                raise ValueError(f"{value.__qualname__} is no name to cache a ceiling under. Use a module's function.")
+            return f"{value.__module__}.{value.__qualname__}"
+    return value
+
+
+class SplitHalf(NamedTuple):
+    """A reliability, the median over pairs of halves; and that of each pair, (n_splits,)."""
+
+    ceiling: float
+    halves: np.ndarray
+
+
+def split_half(times: np.ndarray, n_splits: int = 10) -> SplitHalf:
+    """Reliability of mean reading times: median of 2 r / (1 + r), r between the means of two halves of the readers.
+
+    As Brain-Score's Futrell2018: random halves, Pearson r, Spearman-Brown correction. A word counts for a pair of
+    halves that both have a reader for it. Brain-Score takes the magnitude of r; here times without any reliability
+    may turn out negative. What is common to readers could correlate with their mean as the square root of this.
+
+    Parameters
+    ----------
+    times : ndarray
+        (n_words, n_readers) milliseconds, NaN where not read.
+    n_splits : int
+        Pairs of halves, drawn by `RandomState(0).choice`.
+
+    Returns
+    -------
+    SplitHalf
+        NaN where fewer than two words count, or means do not vary.
+
+    Raises
+    ------
+    ValueError
+        There are fewer than two readers, or a time is infinite.
+    """
+    if np.ndim(times) != 2 or np.shape(times)[1] < 2:
+        raise ValueError(f"times of shape {np.shape(times)} cannot be halved. Give word x reader, two readers or more.")
+    if np.isinf(times).any():
+        word, reader = np.argwhere(np.isinf(times))[0]
+        raise ValueError(f"the time of reader {reader} at word {word} is infinite. Make it NaN if it is not known.")
+    n_readers, rng = times.shape[1], np.random.RandomState(0)
+    half = np.zeros((n_readers, n_splits))
+    for split in range(n_splits):
+        half[rng.choice(n_readers, n_readers // 2, replace=False), split] = 1
+    known = ~np.isnan(times)
+    read = np.where(known, times, 0.0)
+    with np.errstate(invalid="ignore"):
+        one, other = ((read @ chosen / (known @ chosen)).T for chosen in (half, 1 - half))
+    r = np.array([_correlation(*means) for means in zip(one, other, strict=True)])
+    halves = 2 * r / (1 + r)
+    return SplitHalf(float(np.median(halves)), halves)
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson r where both are known; NaN where one does not vary."""
+    both = ~np.isnan(x) & ~np.isnan(y)
+    if both.sum() < 2 or np.ptp(x[both]) == 0 or np.ptp(y[both]) == 0:
+        return np.nan
+    return np.corrcoef(x[both], y[both])[0, 1]
+
+
+def intersubject_correlation(responses: np.ndarray, participants: np.ndarray, regions: np.ndarray) -> pd.DataFrame:
+    """How alike people respond: r of each participant and the mean of the others, by region.
+
+    Leave-one-out inter-subject correlation, averaged over participants as Fisher's z (Nastase et al. 2019,
+    doi 10.1093/scan/nsz037). All count alike, whatever the scale of their responses, which are z-scored; the units
+    that a participant has in a region are averaged. Everybody is part of everybody else's mean, so resampling the
+    participants' r would give too narrow an interval. It is a jackknife instead, which leaves people out altogether.
+
+    Parameters
+    ----------
+    responses : ndarray
+        (n_times, n_units) any unit. A unit may be NaN throughout.
+    participants, regions : ndarray
+        (n_units,) whose unit it is, and where.
+
+    Returns
+    -------
+    DataFrame
+        A row per region: ``region``, ``value`` (Pearson r), ``low`` and ``high`` (95 % interval over participants),
+        ``n_participants``.
+
+    Raises
+    ------
+    ValueError
+        Shapes differ, a response is not finite, a participant's responses are constant, or a region has fewer
+        than three participants.
+    """
+    responses, participants, regions = np.asarray(responses), np.asarray(participants), np.asarray(regions)
+    seen, rows = _seen(responses, participants), []
+    for region in np.unique(regions[seen]):
+        members = _members(participants, seen & (regions == region), f"region {region}")
+        series = np.stack([responses[:, units].mean(axis=1, dtype=float) for units in members])
+        if (still := np.ptp(series, axis=1) == 0).any():
+            name = participants[members[np.argmax(still)][0]]
+            raise ValueError(f"participant {name} does not vary in region {region}. Leave this participant out.")
+        correlations, n = np.corrcoef(series), len(members)
+        left_out = [_leave_one_out(correlations[np.ix_(rest, rest)]) for rest in ~np.eye(n, dtype=bool)]
+        error = np.sqrt((n - 1) * np.var(left_out)) * scipy.stats.t.ppf(INTERVAL[1] / 100, n - 1)
+        rows.append((region, *np.tanh(_leave_one_out(correlations) + error * np.array([0, -1, 1])), n))
+    return pd.DataFrame(rows, columns=["region", "value", "low", "high", "n_participants"])
+
+
+def _leave_one_out(correlations: np.ndarray) -> float:
+    """Mean Fisher's z of each z-scored series and the sum of the others, from the correlations of all pairs."""
+    shared = correlations.sum(axis=1) - 1
+    variance = correlations.sum() - 2 * shared - 1
+    return float(np.arctanh(np.clip(shared / np.sqrt(variance), -1, 1)).mean())

@@ -1,0 +1,169 @@
+"""Brain-Score's netCDF files: one variable ``data`` (presentation x neuroid), everything else plain coordinates.
+
+xarray writes them so when a MultiIndex is reset. What is specific to a data set is in its own module; a file of
+your own in this layout loads with `brainalign.human.own.load_netcdf`.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+BLOCK = 1 << 18  # values read at a time, at least a column of the file's chunks
+
+
+@contextmanager
+def opened(path: Path | str, dims: tuple[str, str] = ("presentation", "neuroid")) -> Iterator[xr.DataArray]:
+    """Open a file; its data are read when they are asked for.
+
+    Yields
+    ------
+    DataArray
+        The variable ``data``, with its coordinates; its ``attrs["path"]`` is the path, for messages.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is not netCDF-4, or not in this layout.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} does not exist. Correct the path, or leave it out to fetch the file.")
+    try:
+        file = _open(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a netCDF-4 file: {error}. Fetch it again.") from error
+    with file:
+        found = file["data"].dims if "data" in file else "none"
+        if found != dims:
+            raise ValueError(
+                f"{path}: data: expected the dims {dims}, found {found}. Write the file as Brain-Score does."
+            )
+        data = file["data"]
+        data.attrs["path"] = str(path)
+        yield data
+
+
+def _open(path: Path | str) -> xr.Dataset:
+    # Masking copies what it reads. The fill value is NaN nearly always, so that there is nothing to mask.
+    file = xr.open_dataset(path, engine="h5netcdf", cache=False, mask_and_scale=False)
+    attributes = file["data"].attrs if "data" in file else {}
+    if np.isnan(attributes.get("_FillValue", np.nan)) and not {"scale_factor", "add_offset"} & set(attributes):
+        return file
+    file.close()
+    return xr.open_dataset(path, engine="h5netcdf", cache=False)
+
+
+def coordinates(data: xr.DataArray, dim: str, names: Mapping[str, str]) -> pd.DataFrame:
+    """Coordinates of one dimension under our names.
+
+    Parameters
+    ----------
+    data : DataArray
+        Of `opened`.
+    dim : str
+        Such as ``presentation``.
+    names : mapping
+        The file's name of each.
+
+    Returns
+    -------
+    DataFrame
+        (n, len(names)).
+
+    Raises
+    ------
+    ValueError
+        The file lacks one.
+    """
+    there = [name for name, values in data.coords.items() if values.dims == (dim,)]
+    for name in names.values():
+        if name not in there:
+            has = ", ".join(map(str, there)) or "none"
+            raise ValueError(
+                f"{data.attrs['path']}: {name}: the coordinate is missing on {dim!r}, which has {has}. "
+                "Fetch the published file again, or add the coordinate."
+            )
+    return pd.DataFrame({ours: data[theirs].to_numpy() for ours, theirs in names.items()})
+
+
+def responses(
+    data: xr.DataArray, rows: np.ndarray, participants: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Responses to some stimuli, in blocks, so that little more than the result is ever in memory.
+
+    Parameters
+    ----------
+    data : DataArray
+        Of `opened`.
+    rows : ndarray
+        (n_stimuli,) int: which, in which order.
+    participants : ndarray, optional
+        (n_units,) whose unit each is. If given, units that are NaN for some of the stimuli are left out, as
+        Brain-Score does: without a word where the participant missed them all, else with a warning.
+
+    Returns
+    -------
+    values : ndarray
+        (n_stimuli, n_kept) float32.
+    kept : ndarray
+        (n_kept,) int: columns of the file.
+
+    Raises
+    ------
+    ValueError
+        A unit is NaN in the whole file, though its participant took part.
+    """
+    first, last = int(rows.min()), int(rows.max()) + 1
+    in_order = np.array_equal(rows, np.arange(first, last))
+    values, n_kept = np.empty((len(rows), data.shape[1]), np.float32), 0
+    absent, holes = np.zeros((2, data.shape[1]), bool)  # NaN for all, and for some of the stimuli
+    for columns in _blocks(data, last - first):
+        block = data[first:last, columns].to_numpy()
+        if not in_order:
+            block = block[rows - first]
+        # A NaN makes the minimum NaN, fmin passes over it; neither copies the block.
+        absent[columns] = np.isnan(np.fmin.reduce(block, axis=0))
+        holes[columns] = np.isnan(block.min(axis=0)) & ~absent[columns]
+        keep = ~(absent | holes)[columns] if participants is not None else np.ones(block.shape[1], bool)
+        stop = n_kept + int(keep.sum())
+        # Row by row, since to pick columns of all would copy them once more.
+        for row in range(len(rows)):
+            values[row, n_kept:stop] = block[row, keep]
+        n_kept = stop
+        del block  # before the next is read
+    if participants is None:
+        return values, np.arange(n_kept)
+    odd = holes | (absent & pd.Series(participants).isin(set(participants[~absent])).to_numpy())
+    if odd.any():
+        _explain(data, np.flatnonzero(odd), participants)
+    return values[:, :n_kept], np.flatnonzero(~(absent | holes))
+
+
+def _explain(data: xr.DataArray, units: np.ndarray, participants: np.ndarray) -> None:
+    """Say what is wrong with units that lack stimuli to which their participant responded."""
+    empty = np.isnan(data[:, units].to_numpy()).all(axis=0)
+    if empty.any():
+        unit = units[empty.argmax()]
+        raise ValueError(
+            f"{data.attrs['path']}: data: neuroid {unit} (participant {participants[unit]!r}) is missing (NaN) for "
+            "every stimulus. Leave it out of the file."
+        )
+    warnings.warn(
+        f"{data.attrs['path']}: data: {len(units)} units lack stimuli to which their participant responded (NaN), and "
+        "are left out, as Brain-Score does.",
+        stacklevel=4,
+    )
+
+
+def _blocks(data: xr.DataArray, n_rows: int) -> Iterator[slice]:
+    """Slices of columns that end where the file's chunks end, so that no chunk is unpacked twice."""
+    chunk = (data.encoding.get("chunksizes") or (1, 1))[1]
+    width = chunk * max(1, BLOCK // (n_rows * chunk))
+    for start in range(0, data.shape[1], width):
+        yield slice(start, min(start + width, data.shape[1]))

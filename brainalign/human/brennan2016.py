@@ -1,0 +1,196 @@
+"""Brennan et al. 2016: fMRI of people listening to chapter 1 of Alice in Wonderland, a time series.
+
+Twelve minutes, a volume every 2 s, averaged over a sphere (of 6 or 10 mm) in each of six regions. The first ten
+volumes are not in the responses: they fall into the 20 s of silence before the story, so that the first response is
+at second 20 of the sound. Responses are as they left the scanner, with slow drifts: z-score them, and take out the
+nuisance and `timeseries.drifts`.
+
+Nuisance: six parameters of head motion (of SPM, mm and rad), the sound's power, and the rate of words, the last two
+convolved with the hemodynamic response by the authors. Our own word rate (`timeseries.events` at the words' onsets)
+correlates .99 with theirs, which shows that the clocks agree.
+
+How this differs from the publication:
+
+- Nobody is excluded by head motion or by region; the publication's supplement lists whom it left out.
+- **s33** is left out: every value of this participant's files is 0.
+- **Words** and their onsets are those of the TextGrid, which was corrected by hand to what was said. Where the
+  printed chapter has the same letters its spelling is taken, for its punctuation and capitals; its hyphenated words
+  stay apart, as they were spoken.
+"""
+
+import difflib
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from brainalign import catalog
+from brainalign.human import timeseries
+from brainalign.human.download import check_counts, fetch
+from brainalign.human.recording import Passage, Recording, responses
+
+DATA = "brain-data/syntax-in-rnng/alice_data_shared"
+GRID = "brain-data/syntax-in-rnng/alice_stim_shared/DownTheRabbitHoleFinal_exp120_pad_1.TextGrid"
+CHAPTER = "brain-data/syntax-in-rnng/alice/chapters/alice.1.txt"
+REGIONS = ("LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG")
+MOTION = ("motion_x", "motion_y", "motion_z", "motion_pitch", "motion_roll", "motion_yaw")
+TR = 2.0  # s
+DROPPED = 10  # volumes before the first response; the motion parameters still have them
+SILENCE = ("sp", "")  # what the TextGrid calls a pause
+
+
+def load(radius: int = 6) -> Recording:
+    """Responses to the chapter; the participant without any is left out with a warning.
+
+    Parameters
+    ----------
+    radius : int
+        Of the spheres that are the regions: 6 or 10 mm.
+
+    Returns
+    -------
+    Recording
+        362 volumes x 162 units (27 participants x 6 regions), with ``nuisance``.
+
+    Raises
+    ------
+    LookupError
+        No such radius.
+    ValueError
+        A file is not what it should be: the message names it.
+    OSError
+        A file could not be fetched.
+    """
+    if radius not in (6, 10):
+        raise LookupError(catalog.unknown("radius (mm)", str(radius), ["6", "10"]))
+    data = catalog.dataset("brennan2016")
+    pattern = re.compile(rf"{DATA}/{radius}mm/(\w+)-timecourses\.txt")
+    files = {match[1]: path for path in sorted(data.files) if (match := pattern.fullmatch(path))}
+    values = {who: _numbers(data, path, len(REGIONS)) for who, path in files.items()}
+    found = {"participants": len(values), "units": len(REGIONS)}
+    for who, path in files.items():
+        check_counts(path, found | {"volumes": len(values[who])}, data)
+
+    silent = [who for who in values if np.ptp(values[who], axis=0).max() == 0]
+    for who in silent:
+        warnings.warn(
+            f"brennan2016: {who} is left out: every value of {files[who]} is {values.pop(who).flat[0]:g}, so that "
+            "nothing can correlate with it.",
+            stacklevel=2,
+        )
+    stimuli, chapter = _text(data, len(next(iter(values.values()))))
+    units = pd.DataFrame([(who, region, f"{who}.{region}") for who in values for region in REGIONS])
+    units.columns = ["participant", "region", "unit_id"]
+    labeled = responses(np.hstack(list(values.values())), stimuli, units)
+    nuisance = xr.DataArray(
+        np.array([_nuisance(data, who, len(stimuli)) for who in values], np.float32),
+        dims=("participant", "stimulus", "regressor"),
+        coords={"participant": list(values), "regressor": [*MOTION, "sound_power", "word_rate"]},
+    )
+    return Recording(
+        data.name, labeled, (chapter,), data.licence, data.citation, source=data.address, tr=TR, nuisance=nuisance
+    )
+
+
+def word_rate_profile(recording: Recording, lags: Iterable[int] = range(-5, 6)) -> pd.DataFrame:
+    """Correlate the regions with the rate of words, each volume with the rate some volumes before it.
+
+    The rate is convolved with the canonical hemodynamic response, which holds all of the delay: if words, volumes
+    and response are on one clock, the correlation is largest at lag 0. Motion and drifts slower than 128 s are
+    regressed out of the responses.
+
+    Parameters
+    ----------
+    recording : Recording
+        Of `load`.
+    lags : iterable of int
+        Volumes by which the response is later than predicted (earlier if negative).
+
+    Returns
+    -------
+    DataFrame
+        A row per region, a column per lag: Pearson r, the mean over participants.
+    """
+    lags, onsets = list(lags), recording.onsets
+    n = recording.volumes.max() + 1
+    rate = timeseries.events(onsets, np.ones(len(onsets)), recording.tr, n)[recording.volumes]
+    slow = timeseries.drifts(len(rate), recording.tr)
+    tables = []
+    for who in recording.participants:
+        mine = recording.responses[:, recording.responses.participant == who]
+        motion = recording.nuisance.sel(participant=who, regressor=list(MOTION))
+        clean = timeseries.regress_out(mine.to_numpy(), np.hstack([motion, slow]))
+        r = timeseries.lagged_correlation(rate, clean, lags)
+        tables.append(pd.DataFrame(r.T, index=mine.region.to_numpy(), columns=lags))
+    return sum(tables) / len(tables)
+
+
+def _text(data: catalog.Dataset, n_volumes: int) -> tuple[pd.DataFrame, Passage]:
+    """Stimuli (volumes with the words that begin in them), and the chapter."""
+    words, onsets = _words(fetch(data.file(GRID)))
+    printed = fetch(data.file(CHAPTER)).read_text(encoding="utf-8").split()
+    words = _as_printed(words, printed)
+    ids = [f"alice.1.{position}" for position in range(1, n_volumes + 1)]
+    volume = np.floor(onsets / TR).astype(int) - DROPPED
+    within = (volume >= 0) & (volume < n_volumes)
+    chapter = Passage(
+        "alice.1",
+        tuple(words),
+        tuple(ids[v] if ok else "" for v, ok in zip(volume, within, strict=True)),
+        tuple(onsets.tolist()),
+    )
+    text = pd.Series(words)[within].groupby(volume[within]).agg(" ".join)
+    stimuli = pd.DataFrame({"stimulus_id": ids, "text": text.reindex(range(n_volumes), fill_value="")})
+    time = (DROPPED + np.arange(n_volumes)) * TR
+    constant = {"passage": "alice.1", "story": "alice.1", "experiment": "brennan2016", "run": 1}
+    return stimuli.assign(position=range(1, n_volumes + 1), time=time, **constant), chapter
+
+
+def _words(path: Path) -> tuple[list[str], np.ndarray]:
+    """Words of a TextGrid with one tier, and their onsets (s); pauses are left out."""
+    interval = re.compile(r'xmin = (\S+)\s+xmax = \S+\s+text = "(.*)"')
+    found = [(float(start), text.strip()) for start, text in interval.findall(path.read_text(encoding="utf-8"))]
+    spoken = [(start, text) for start, text in found if text not in SILENCE]
+    if not spoken:
+        raise ValueError(f"{path}: intervals: no word is in it. It must be a TextGrid in Praat's long text format.")
+    return [text for _, text in spoken], np.array([start for start, _ in spoken])
+
+
+def _as_printed(words: list[str], printed: list[str]) -> list[str]:
+    """Words as the printed text has them, where it has the same letters in the same order."""
+    spoken, letters = ([re.sub(r"\W", "", word).lower() for word in text] for text in (words, printed))
+    words = list(words)
+    for block in difflib.SequenceMatcher(None, spoken, letters, autojunk=False).get_matching_blocks():
+        words[block.a : block.a + block.size] = printed[block.b : block.b + block.size]
+    return words
+
+
+def _nuisance(data: catalog.Dataset, who: str, n_volumes: int) -> np.ndarray:
+    """Motion, sound power and word rate of a participant: (n_volumes, 8)."""
+    motion = next((path for path in data.files if path.startswith(f"{DATA}/{who}-rp_")), f"{DATA}/{who}-rp_")
+    columns = [
+        _numbers(data, motion, len(MOTION))[DROPPED:],
+        _numbers(data, f"{DATA}/{who}-sndpwr.txt", 1),
+        _numbers(data, f"{DATA}/{who}-rate.txt", 1),
+    ]
+    for path, values in zip((motion, "sndpwr", "rate"), columns, strict=True):
+        if len(values) != n_volumes:
+            raise ValueError(
+                f"{path}: {who} has {len(values)} volumes, the responses {n_volumes}. Fetch the files again."
+            )
+    return np.hstack(columns)
+
+
+def _numbers(data: catalog.Dataset, path: str, n_columns: int) -> np.ndarray:
+    """Numbers in a text file: (n_rows, n_columns)."""
+    try:
+        values = np.loadtxt(fetch(data.file(path)), ndmin=2)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}. Fetch the file again.") from error
+    if values.shape[1] != n_columns:
+        raise ValueError(f"{path}: expected {n_columns} columns, found {values.shape[1]}. Fetch the file again.")
+    return values

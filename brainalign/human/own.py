@@ -1,0 +1,202 @@
+"""Recordings of your own: a table, or a netCDF file in Brain-Score's layout."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainalign.human import brainscore
+from brainalign.human.checks import SERIES, STIMULUS
+from brainalign.human.recording import Recording, passages, responses
+
+NEEDED = ("text", "passage", "position")
+# Our name of a coordinate, and what it is called in Brain-Score's files, in order of preference.
+PRESENTATION = {
+    "stimulus_id": ("stimulus_id",),
+    "text": ("stimulus", "sentence", "word"),
+    "story": ("story", "passage_category", "passage_label", "story_id"),
+    "experiment": ("experiment",),
+    "index": ("passage_index", "passage_label"),
+    "sentence": ("sentence_number_in_story",),
+    "part": ("part_number_in_sentence",),
+}
+NEUROID = {
+    "participant": ("subject", "subject_id", "subject_UID"),
+    "region": ("roi", "fROI_area", "region", "atlas"),
+    "unit_id": ("neuroid_id",),
+}
+
+
+def load_table(table: Path | str, participants: Path | str | None = None) -> Recording:
+    """Read a recording from CSV: a row per stimulus, in reading order.
+
+    Parameters
+    ----------
+    table : path
+        Columns ``text``, ``passage``, ``position`` (from 1 in its passage), if you like ``stimulus_id``, ``story``
+        and ``experiment``, and one of numbers for each unit. A cell is empty where a response is missing.
+    participants : path, optional
+        CSV with a row per unit: ``unit`` (its column in the table), ``participant``, and if you like ``region``.
+        Without it all units are taken to be of one participant.
+
+    Returns
+    -------
+    Recording
+        Named as the file. Each passage is read by itself.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file does not exist.
+    ValueError
+        A file is not in this layout; the message names file, row and column.
+    """
+    table = Path(table)
+    cells = _read(table, NEEDED)
+    for name in SERIES:
+        if name in cells:
+            raise ValueError(f"{table}: {name}: a table holds no time series. Rename the column, or leave it out.")
+    stimuli = cells[[name for name in cells if name in STIMULUS]]
+    values = {name: _numbers(cells[name], table) for name in cells if name not in STIMULUS}
+    if not values:
+        raise ValueError(f"{table}: no column is a unit: all are of {', '.join(STIMULUS)}. Add a column of responses.")
+    stimuli = stimuli.assign(position=_positions(cells, table))
+    if "stimulus_id" not in stimuli:
+        stimuli["stimulus_id"] = stimuli.passage + "." + stimuli.position.astype(str)
+    defaults = {"story": stimuli.passage, "experiment": table.stem}
+    stimuli = stimuli.assign(**{name: value for name, value in defaults.items() if name not in stimuli})
+    labeled = responses(np.column_stack(list(values.values())), stimuli, _units(list(values), participants, table))
+    text = passages(stimuli, stimuli.passage)
+    return Recording(table.stem, labeled, text, "not stated", "", source=str(table))
+
+
+def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
+    """Read a recording from a netCDF file in Brain-Score's layout.
+
+    Parameters
+    ----------
+    path : path
+        A variable ``data`` (presentation x neuroid) with the coordinates ``stimulus`` (or ``sentence``, ``word``),
+        ``stimulus_id`` and ``subject`` (or ``subject_id``, ``subject_UID``), and of these what it has: ``story``,
+        ``experiment``, ``passage_label``, ``passage_index``, ``sentence_number_in_story`` with
+        ``part_number_in_sentence``, ``neuroid_id``, ``roi`` (or ``fROI_area``, ``region``, ``atlas``).
+    experiment : str, optional
+        Take the stimuli of one experiment, and leave out the units that are NaN for it.
+
+    Returns
+    -------
+    Recording
+        Named as the file. Each passage is read by itself: stimuli of one story and ``passage_index`` (else
+        ``passage_label``, else story). Without either, each stimulus is a passage.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file is not in this layout; the message names file and coordinate.
+    """
+    path = Path(path)
+    with brainscore.opened(path) as data:
+        stimuli = _order(_coordinates(data, "presentation", PRESENTATION, ("stimulus_id", "text")), path.stem)
+        units = _coordinates(data, "neuroid", NEUROID, ("participant",))
+        if experiment is not None:
+            stimuli = stimuli[stimuli.experiment == experiment]
+            if stimuli.empty:
+                raise ValueError(f"{path}: experiment: no stimulus is of {experiment!r}. Name one that the file has.")
+        participants = units.participant.to_numpy() if experiment is not None else None
+        values, kept = brainscore.responses(data, stimuli.row.to_numpy(), participants)
+    defaults = {"region": "all", "unit_id": np.arange(len(units))}
+    units = units.assign(**{name: value for name, value in defaults.items() if name not in units})
+    labeled = responses(values, stimuli, units.iloc[kept].astype(str))
+    return Recording(path.stem, labeled, passages(stimuli, stimuli.passage), "not stated", "", source=str(path))
+
+
+def _coordinates(data, dim: str, names: dict[str, tuple[str, ...]], needed: tuple[str, ...]) -> pd.DataFrame:
+    """Coordinates of a dimension under our names: those needed, and what there is of the others."""
+    found = {}
+    for ours, theirs in names.items():
+        there = [name for name in theirs if name in data.coords]
+        if there or ours in needed:
+            found[ours] = (there or theirs)[0]
+    return brainscore.coordinates(data, dim, found)
+
+
+def _order(stimuli: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Stimuli in reading order, with every coordinate, and their row in the file."""
+    stimuli = stimuli.assign(row=range(len(stimuli)), stimulus_id=stimuli.stimulus_id.astype(str))
+    if "story" not in stimuli:
+        stimuli["story"] = stimuli.stimulus_id
+    stimuli["story"] = stimuli.story.astype(str)
+    keys = [key for key in ("index", "sentence", "part") if key in stimuli]
+    if "sentence" in keys:
+        stimuli = stimuli.sort_values(["story", *keys], kind="stable", ignore_index=True)
+    passage = stimuli.story + ("." + stimuli["index"].astype(str) if "index" in keys else "")
+    if "experiment" not in stimuli:
+        stimuli["experiment"] = name
+    stimuli = stimuli.assign(passage=passage, position=passage.groupby(passage).cumcount() + 1)
+    return stimuli.drop(columns=keys)
+
+
+def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
+    """Cells of a CSV file, as text."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist. Correct the path.")
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        header, *rows = [row for row in csv.reader(lines) if row] or [[]]
+    for name in (*needed, *header):
+        if header.count(name) != 1:
+            what = "missing" if name not in header else "there twice"
+            raise ValueError(f"{path}: {name}: the column is {what}; it has {', '.join(header[:8])}. Name each once.")
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"{path}: row {number}: {len(row)} cells, the header has {len(header)}. Quote the commas.")
+    return pd.DataFrame(rows, columns=header, dtype=str)
+
+
+def _numbers(cells: pd.Series, path: Path) -> np.ndarray:
+    """A column's cells as numbers, NaN where empty."""
+    empty = cells.str.strip() == ""
+    numbers = pd.to_numeric(cells.mask(empty, "nan"), errors="coerce").to_numpy(float)
+    odd = np.isnan(numbers) & ~empty.to_numpy()
+    if odd.any():
+        row = int(odd.argmax())
+        raise ValueError(
+            f"{path}: {cells.name}: row {row + 2}: {cells[row]!r} is no number. Leave it empty if missing."
+        )
+    return numbers
+
+
+def _positions(cells: pd.DataFrame, path: Path) -> np.ndarray:
+    """The column `position` as whole numbers, none of them twice in a passage."""
+    position = _numbers(cells.position, path)
+    for broken, what in (
+        (position != np.rint(position), "is no whole number"),
+        (cells.duplicated(["passage", "position"]).to_numpy(), "is there twice"),
+    ):
+        if broken.any():
+            row = int(broken.argmax())
+            raise ValueError(
+                f"{path}: position: row {row + 2}: {cells.position[row]!r} of passage {cells.passage[row]!r} {what}. "
+                "Number the rows of each passage 1, 2, 3, ..."
+            )
+    return position.astype(int)
+
+
+def _units(names: list[str], sheet: Path | str | None, table: Path) -> pd.DataFrame:
+    """Participant and region of each unit."""
+    if sheet is None:
+        return pd.DataFrame({"participant": "1", "region": "all", "unit_id": names})
+    sheet = Path(sheet)
+    rows = _read(sheet, ("unit", "participant"))
+    for problem, units in (
+        ("is not a column of the table", set(rows.unit) - set(names)),
+        ("has no row, but is a column of the table", set(names) - set(rows.unit)),
+        ("has two rows", set(rows.unit[rows.unit.duplicated()])),
+    ):
+        if units:
+            raise ValueError(f"{sheet}: unit: {min(units)!r} {problem} ({table}). Give each unit one row.")
+    rows = rows.set_index("unit").loc[names]
+    region = rows.region if "region" in rows else "all"
+    return pd.DataFrame({"participant": rows.participant, "region": region, "unit_id": names}).reset_index(drop=True)

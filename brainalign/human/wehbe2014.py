@@ -1,0 +1,168 @@
+"""Wehbe et al. 2014: fMRI of eight people reading chapter 9 of a novel, a word every half second.
+
+The files have no public home with checksums, and the text is under copyright: you get them from the Toneva lab
+(https://drive.google.com/drive/folders/1Q6zVCAJtKuLOh-zWpkS3lH8LBvHcEOE8) and point `load` at the folder. It checks
+their names, shapes and counts. Four runs of one chapter, a volume every 2 s; the first 20 and the last 15 volumes
+of each run are not in the responses, which are detrended and smoothed.
+
+How this differs from the publication: the voxels are those of the language network, by masks that come with the
+files (``HP_subj_roi_inds.npy``), not the whole brain. A voxel's ``region`` is the first in the alphabet that has it.
+The chapter is one passage, so that a word's context may reach into an earlier run.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainalign import catalog
+from brainalign.human import npy
+from brainalign.human.download import check_counts
+from brainalign.human.recording import Passage, Recording, responses
+from brainalign.human.timeseries import inside
+
+PARTICIPANTS = tuple("FHIJKLMN")
+TR = 2.0  # s
+FIRST, LAST = 20, 15  # volumes that the files lack at the edges of each run
+MASKS = "HP_subj_roi_inds.npy"
+NETWORK = "all"  # the mask of the whole language network
+
+
+def load(folder: Path | str | None = None, counts: bool = True) -> Recording:
+    """Responses to the chapter, a time series.
+
+    Parameters
+    ----------
+    folder : path
+        Where the files are, or their folder ``fMRI`` is.
+    counts : bool
+        Whether to compare with the published counts; False for files of your own in this layout.
+
+    Returns
+    -------
+    Recording
+        1,211 volumes x 38,700 voxels of eight participants.
+
+    Raises
+    ------
+    ValueError
+        No folder is given, or a file is not what it should be: the message names it.
+    FileNotFoundError
+        A file is missing.
+    """
+    data = catalog.dataset("wehbe2014")
+    if folder is None:
+        raise ValueError(f"wehbe2014: folder: none is given. Get the files from {data.address}, and give their folder.")
+    folder = Path(folder)
+    _participants_of(folder)
+    time, run, onset, words = (
+        _vector(folder, name) for name in ("time_fmri", "runs_fmri", "time_words_fmri", "stimuli_words")
+    )
+    _same_length(folder, "runs_fmri", run, "time_fmri", time)
+    _same_length(folder, "stimuli_words", words, "time_words_fmri", onset)
+    keep = inside(run, FIRST, LAST)
+    stored = npy.load(_file(folder, MASKS))
+    parts = [
+        _language_network(folder, participant, _masks(folder, stored, participant), int(keep.sum()))
+        for participant in PARTICIPANTS
+    ]
+    units = pd.concat([units for _, units in parts], ignore_index=True)
+    if counts:
+        found = {"participants": len(parts), "words": len(words), "volumes": len(time)}
+        check_counts(folder, found | {"volumes_kept": int(keep.sum()), "units": len(units)}, data)
+
+    stimuli, chapter = _text(time[keep], run[keep], onset, words)
+    labeled = responses(np.hstack([values for values, _ in parts]), stimuli, units)
+    return Recording(data.name, labeled, (chapter,), data.licence, data.citation, source=str(folder), tr=TR)
+
+
+def _text(time: np.ndarray, run: np.ndarray, onset: np.ndarray, words: np.ndarray) -> tuple[pd.DataFrame, Passage]:
+    """Stimuli (volumes with the words that begin in them), and the chapter."""
+    ids = np.array([f"chapter9.{position}" for position in range(1, len(time) + 1)])
+    # The last volume that begins before the word does; a word between runs belongs to none.
+    volume = np.searchsorted(time, onset + 1e-9, side="right") - 1
+    within = (volume >= 0) & (onset < time[volume] + TR - 1e-9)
+    chapter = Passage(
+        "chapter9",
+        tuple(str(word) for word in words),
+        tuple(str(ids[v]) if ok else "" for v, ok in zip(volume, within, strict=True)),
+        tuple(onset.tolist()),
+    )
+    text = pd.Series(chapter.parts)[within].groupby(volume[within]).agg(" ".join)
+    stimuli = pd.DataFrame({"stimulus_id": ids, "text": text.reindex(range(len(time)), fill_value="")})
+    constant = {"passage": "chapter9", "story": "chapter9", "experiment": "wehbe2014"}
+    return stimuli.assign(position=range(1, len(time) + 1), time=time, run=run, **constant), chapter
+
+
+def _language_network(
+    folder: Path, participant: str, masks: dict[str, np.ndarray], n_volumes: int
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Responses (n_volumes, n_voxels) float32 of a participant, and what is known of each voxel."""
+    name = f"data_subject_{participant}.npy"
+    values = npy.load(_file(folder, name))
+    expected = (n_volumes, len(masks[NETWORK]))
+    if values.shape != expected:
+        raise ValueError(
+            f"{folder}: {name}: expected {expected} (volumes kept, voxels of the mask), found {values.shape}. Get the "
+            f"file anew, or the time_fmri.npy, runs_fmri.npy and {MASKS} that belong to it."
+        )
+    voxels = np.flatnonzero(masks[NETWORK])
+    region = np.full(len(voxels), NETWORK, object)
+    for key in sorted(set(masks) - {NETWORK}, reverse=True):
+        region[masks[key][voxels]] = key
+    unit = [f"{participant}.{voxel}" for voxel in voxels]
+    return values[:, voxels].astype(np.float32), pd.DataFrame(
+        {"participant": participant, "region": region, "unit_id": unit}
+    )
+
+
+def _masks(folder: Path, stored: np.ndarray, participant: str) -> dict[str, np.ndarray]:
+    """Masks over the voxels of a participant by region: (n_voxels,) bool each."""
+    everybody = stored.item() if stored.shape == () else None
+    masks = everybody.get(participant) if isinstance(everybody, dict) else None
+    if not isinstance(masks, dict) or NETWORK not in masks:
+        raise ValueError(
+            f"{folder}: {MASKS}: expected a dictionary with a dictionary of masks for {participant!r}, {NETWORK!r} "
+            "among them. Get the file anew."
+        )
+    n = np.size(masks[NETWORK])
+    for region, mask in masks.items():
+        if np.shape(mask) != (n,) or not np.isin(mask, (0, 1)).all():
+            raise ValueError(
+                f"{folder}: {MASKS}: {participant}, {region}: expected a mask of {n} zeros and ones. Get the file anew."
+            )
+    return {region: np.asarray(mask).astype(bool) for region, mask in masks.items()}
+
+
+def _participants_of(folder: Path) -> None:
+    """See that the folder has the data of the eight, and of nobody else."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: folder: it does not exist. Give the folder with the files.")
+    places = [*folder.glob("data_subject_*.npy"), *folder.glob("fMRI/data_subject_*.npy")]
+    found = {path.stem.removeprefix("data_subject_") for path in places}
+    if extra := sorted(found - set(PARTICIPANTS)):
+        raise ValueError(f"{folder}: data_subject_{extra[0]}.npy is of no known participant. Move it elsewhere.")
+
+
+def _file(folder: Path, name: str) -> Path:
+    place = next((path for path in (folder / name, folder / "fMRI" / name) if path.is_file()), None)
+    if place is None:
+        raise FileNotFoundError(
+            f"{folder}: {name} is missing. Put it there: see {catalog.dataset('wehbe2014').address}."
+        )
+    return place
+
+
+def _vector(folder: Path, name: str) -> np.ndarray:
+    values = npy.load(_file(folder, f"{name}.npy"))
+    if values.ndim != 1:
+        raise ValueError(f"{folder}: {name}.npy: expected one dimension, found {values.shape}. Get the file anew.")
+    return np.asarray(values)
+
+
+def _same_length(folder: Path, one: str, values: np.ndarray, other: str, others: np.ndarray) -> None:
+    if len(values) != len(others):
+        raise ValueError(
+            f"{folder}: {one}.npy has {len(values)} entries, {other}.npy {len(others)}: they must have as many. Get "
+            "both anew."
+        )
