@@ -48,8 +48,8 @@ def measure() -> dict[str, float]:
         with (clone / "book" / "rerun.md").open("a") as page:
             page.write("\nOne more sentence.\n")
         times["one page changed"] = build(clone)
-        if execution_times(clone) != executed:
-            raise RuntimeError("a change in a page executed a notebook")
+        if not executed or execution_times(clone) != executed:
+            raise RuntimeError("the clone has no book of its own, or a change in a page executed a notebook")
         return times
 
 

@@ -254,13 +254,13 @@ def test_a_notebook_executed_again_updates_the_pages_that_quote_it(workshop):
     copy = workshop.copy
     page = copy.html("printed") / "book/rerun.html"
     with copy.appended(PAGE, f"It says {QUOTE}."):
-        for word in ("forty-one", "forty-two"):
+        for number in (41, 42):
             before = copy.times("printed")
-            with planted(copy, f'notebook.numbers.show("planted", "{word}")'):
+            with planted(copy, f'notebook.numbers.show("planted", {number}, "d")'):
                 done = copy.build("printed")
             assert done.returncode == 0, done.stdout
             assert {name for name, time in copy.times("printed").items() if time != before[name]} == {"catalog.ipynb"}
-            assert f">{word}</a>" in page.read_text(encoding="utf-8")
+            assert f">{number}</a>" in page.read_text(encoding="utf-8")
 
 
 def planted(copy, source):

@@ -11,6 +11,8 @@ import pandas as pd
 GRAY = "#888888"
 # Told apart by people with any common color blindness, and on white as on black.
 FAMILIES = {"T5": "#3a87c8", "LLaMA": "#d9691e", "GPT2": "#209e78", "other": "#a679c8"}
+# Lines that are no families; the first four are the same.
+LINES = [*FAMILIES.values(), "#b8901f", "#c9567f"]
 ALIASES = {"LLaMA-2": "LLaMA", "GPT-2": "GPT2"}
 STYLE = {
     "font.size": 10,
@@ -197,10 +199,10 @@ def profile(table: pd.DataFrame, x: str, y: str, line: str, panel: str, xlabel: 
     """
     panels = list(dict.fromkeys(table[panel]))
     figure, axes = plt.subplots(len(panels), figsize=(4.2, 2.3 * len(panels)), sharex=True, sharey=True, squeeze=False)
-    tints = list(FAMILIES.values())
+    tints = dict(zip(dict.fromkeys(table[line]), LINES, strict=False))
     for ax, name in zip(axes[:, 0], panels, strict=True):
-        for tint, (label, rows) in zip(tints, table[table[panel] == name].groupby(line, sort=False), strict=False):
-            ax.plot(rows[x], rows[y], "o-", color=tint, markersize=4, label=label)
+        for label, rows in table[table[panel] == name].groupby(line, sort=False):
+            ax.plot(rows[x], rows[y], "o-", color=tints[label], markersize=4, label=label)
         ax.axhline(0, color=GRAY, linewidth=0.8)
         ax.axvline(0, color=GRAY, linewidth=0.8, linestyle=":")
         ax.set(title=name, ylabel=ylabel)
