@@ -161,8 +161,9 @@ def test_recordings_by_name(settings, release):  # noqa: F811
     assert list(study.load_recordings(study.load(settings("[brennan2016]")))) == ["brennan2016"]
 
 
-def test_no_recordings():
-    assert study.load("sample").recordings == []
+def test_recordings_of_the_shipped_studies():
+    assert study.load("printed").recordings == []
+    assert study.load("sample").recordings == ["brennan2016"]
 
 
 @pytest.mark.parametrize(

@@ -99,9 +99,13 @@ def test_printed_and_sample_are_shipped():
     ("settings", "parts"),
     [
         ("", []),
-        ("reading_times: [natural_stories]", []),
+        ("reading_times: [natural_stories]", ["people", "natural_stories"]),
+        ("recordings: [brennan2016]", ["people", "brennan2016"]),
         ("surprisal: [kuribayashi2024]", []),
-        ("reading_times: [natural_stories]\nsurprisal: [kuribayashi2024]", ["behavior"]),
+        (
+            "reading_times: [natural_stories]\nsurprisal: [kuribayashi2024]",
+            ["behavior", "people", "natural_stories"],
+        ),
     ],
 )
 def test_parts_need_people_and_models(write, settings, parts):
@@ -132,7 +136,7 @@ def test_unknown_study_suggests(name, message):
         ("Mine", "expected settings .*found str"),
         ("evidence: people", "title: field required"),
         (MINIMAL + "resample: 100", r"unknown setting 'resample'\. Did you mean resamples\?"),
-        (MINIMAL + "reading_tims: []", r"unknown setting 'reading_tims'\. Did you mean reading_times\?"),
+        (MINIMAL + "reading_tims: []", r"unknown setting 'reading_tims'\. Did you mean reading_times or"),
         (MINIMAL + "1: 2", "1: keys should be strings, not 1"),
         (MINIMAL + "yes: no", "keys should be strings, not True"),
         (MINIMAL + "resamples: many", "resamples: input should be a valid integer, not 'many'"),
