@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import pytest
@@ -101,19 +101,24 @@ class Copy:
 
 @dataclass(frozen=True)
 class Book:
-    """A book that was built, and what the build said."""
+    """A book, and what its build said."""
 
     study: str
     copy: Copy
+    status: int
     log: str
 
     @classmethod
     def build(cls, copy: Copy, study: str) -> "Book":
-        """Build a book; a build that fails fails the test, with its log."""
+        """Build a book, well or not."""
         done = copy.build(study)
-        if done.returncode:
-            pytest.fail(f"the book of study {study} does not build (exit {done.returncode}):\n{done.stdout}")
-        return cls(study, copy, done.stdout)
+        return cls(study, copy, done.returncode, done.stdout)
+
+    def checked(self) -> "Book":
+        """Return the book; one that does not build fails the test, with its log."""
+        if self.status:
+            pytest.fail(f"the book of study {self.study} does not build (exit {self.status}):\n{self.log}")
+        return self
 
     @property
     def html(self) -> Path:
@@ -154,13 +159,14 @@ def library(tmp_path_factory):
     """Build any study at most once, all in one copy."""
     copy = Copy.make(tmp_path_factory.mktemp("clone"))
 
-    @cache
-    def build(study: str) -> Book:
+    build = cache(partial(Book.build, copy))
+
+    def give(study: str) -> Book:
         if study == "sample" and not MIRROR.is_dir():
             pytest.skip("no mirror of the public data: set BRAINALIGN_MIRROR")
-        return Book.build(copy, study)
+        return build(study).checked()
 
-    return build
+    return give
 
 
 @pytest.fixture(scope="session", params=STUDIES)
@@ -172,7 +178,7 @@ def book(request, library):
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory):
     """Build the printed study in a copy of its own, whose files a test may change for a while."""
-    return Book.build(Copy.make(tmp_path_factory.mktemp("workshop")), "printed")
+    return Book.build(Copy.make(tmp_path_factory.mktemp("workshop")), "printed").checked()
 
 
 def _parsed(path: Path) -> BeautifulSoup:

@@ -300,10 +300,7 @@ def test_a_notebook_that_raises_fails_the_build_and_leaves_nothing(workshop):
 
 
 def test_a_mended_book_builds_again(workshop):
-    done = workshop.copy.build("printed")
-    assert done.returncode == 0, done.stdout
-    again = type(workshop)("printed", workshop.copy, done.stdout)
-    assert again.numbers == workshop.numbers
+    assert workshop.build(workshop.copy, "printed").checked().numbers == workshop.numbers
 
 
 def test_an_unknown_study_gets_a_suggestion(workshop):

@@ -1,12 +1,10 @@
-"""Noise ceilings: what the best possible model could score on recordings as noisy as these.
+"""Noise ceilings of fMRI: what the best possible model could score on recordings as noisy as these.
 
-- `extrapolated`: Schrimpf's ceiling for fMRI, as in Brain-Score. Participants predict one another with the
-  metric of the protocol (`least_squares`, `ridge`, or any other); the score grows with their number, and its
-  limit is the ceiling. Brain-Score's published Pereira2018 ceilings average over 10 random combinations of
-  participants a size and 5 random draws of whom to predict, in an order that changes from run to run. Here, as
-  in its Blank2014, every combination counts and every member is predicted in turn.
-- `split_half`: reliability of mean reading times, as in Brain-Score's Futrell2018.
-- `intersubject_correlation`: for few regions and many listeners, as in Brennan2016.
+Schrimpf's ceiling, as in Brain-Score. Participants predict one another with the metric of the protocol
+(`predictivity.least_squares`, `predictivity.ridge`, or any other); the score grows with their number, and its limit
+is the ceiling. Brain-Score's published Pereira2018 ceilings average over 10 random combinations of participants a
+size and 5 random draws of whom to predict, in an order that changes from run to run. Here, as in its Blank2014, every
+combination counts and every member is predicted in turn.
 """
 
 import functools
@@ -15,17 +13,15 @@ import inspect
 import itertools
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
-import scipy.stats
-from scipy.linalg import lapack
 from threadpoolctl import threadpool_limits
 
 from brainalign import store
+from brainalign.alignment.predictivity import Metric, least_squares
 from brainalign.alignment.splits import Split
 
 REVISION = 1  # of what `extrapolated` computes; a new one leaves cached ceilings behind
@@ -33,155 +29,6 @@ COMBINATIONS = 126  # of each size: all that nine participants have
 BOOTSTRAPS = 100
 INTERVAL = [2.5, 97.5]  # percentiles
 BLOCK = 8192  # curves fitted at once
-# Eigenvalues of a Gram matrix below this share of the largest are rounding, which leaves about 1e-14.
-CUT_OFF = 1e-12
-Metric = Callable[[np.ndarray, Sequence[np.ndarray], np.ndarray, np.ndarray], list[np.ndarray]]
-
-
-def pearson(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Pearson r of each column as Brain-Score has it: sum(x y) / ((|x| + 1e-8) (|y| + 1e-8)), x and y centred.
-
-    Parameters
-    ----------
-    predicted, measured : ndarray
-        (n_stimuli, n_units) any unit.
-
-    Returns
-    -------
-    ndarray
-        (n_units,) 0 where a column is constant.
-    """
-    x, y = predicted - predicted.mean(axis=0), measured - measured.mean(axis=0)
-    norms = (np.linalg.norm(x, axis=0) + 1e-8) * (np.linalg.norm(y, axis=0) + 1e-8)
-    return np.einsum("ij,ij->j", x, y) / norms
-
-
-def least_squares(
-    features: np.ndarray, responses: Sequence[np.ndarray], train: np.ndarray, test: np.ndarray
-) -> list[np.ndarray]:
-    """Linear predictivity in one split: r of Y_te and X_te b*, b* = argmin_b ||X_tr b - Y_tr||².
-
-    With intercept, and of minimum norm where features outnumber stimuli. Rank is decided in float64. Protocols,
-    sections 3 and 6.
-
-    Parameters
-    ----------
-    features : ndarray
-        (n_stimuli, n_features) any unit.
-    responses : sequence of ndarray
-        (n_stimuli, n_units) each, any unit, finite. Products with them are taken in their precision.
-    train, test : ndarray of int
-        (n_train,), (n_test,) stimuli.
-
-    Returns
-    -------
-    list of ndarray
-        (n_units,) Pearson r, an array for each of the responses.
-    """
-    weights = _minimum_norm(*_centred(features, train, test))
-    return [_predictivity(weights, y, train, test) for y in responses]
-
-
-def ridge(
-    features: np.ndarray,
-    responses: Sequence[np.ndarray],
-    train: np.ndarray,
-    test: np.ndarray,
-    alphas: Sequence[float] = tuple(np.logspace(-3, 3, 7)),
-    groups: np.ndarray | None = None,
-    relative: bool = False,
-) -> list[np.ndarray]:
-    """Ridge predictivity in one split: r of Y_te and X_te b*, b* = argmin_b ||X_tr b - Y_tr||² + alpha ||b||².
-
-    With an intercept that is not penalised. All units of an array share one alpha: the one with the smallest mean
-    squared error when parts of the training set are left out of it. That is exact and takes no other fit: with
-    H = 11ᵀ/n + Q diag(w / (w + alpha)) Qᵀ, the errors of part g are (I - H_gg)⁻¹ (Y_g - Ŷ_g). Protocols, sections
-    5 and 6. The defaults are Brain-Score's.
-
-    Parameters
-    ----------
-    features, responses, train, test
-        As in `least_squares`.
-    alphas : sequence of float
-        Penalties, positive, in squared units of the features.
-    groups : ndarray, optional
-        (n_stimuli,) the part of each stimulus, such as its passage; without, each is left out alone.
-    relative : bool
-        Whether penalties are multiples of the mean eigenvalue of the centred training Gram matrix.
-
-    Returns
-    -------
-    list of ndarray
-        (n_units,) Pearson r, an array for each of the responses.
-    """
-    q, w, cross = _spectrum(*_centred(features, train, test))
-    n = len(train)
-    alphas = np.asarray(alphas, float) * (w.sum() / n if relative else 1)
-    unseen = np.eye(n) - 1 / n - q @ q.T
-    # I - H, not H: as alpha vanishes H nears I, and their difference would be rounding.
-    operators = [_leaving_out(unseen + (q * (alpha / (w + alpha))) @ q.T, train, groups) for alpha in alphas]
-    many = sum(y.shape[1] for y in responses) > n
-    squared = [operator.T @ operator for operator in operators] if many else None
-    scores = []
-    for y in responses:
-        y_train = y[train] - y[train].mean(axis=0)
-        if many:  # |L Y|² is the inner product of LᵀL and Y Yᵀ: units are touched once for all alphas
-            inner = y_train @ y_train.T
-            errors = [np.vdot(matrix, inner) for matrix in squared]
-        else:
-            errors = [np.square(operator @ y_train).sum() for operator in operators]
-        scores.append(_predictivity((cross / (w + alphas[np.argmin(errors)])) @ q.T, y, train, test))
-    return scores
-
-
-def _leaving_out(removed: np.ndarray, train: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """What turns responses into errors at parts that are not trained on, (n_train, n_train), from I - H."""
-    if groups is None:
-        return removed / np.diag(removed)[:, None]
-    operator = np.empty_like(removed)
-    for group in np.unique(groups[train]):
-        part = np.flatnonzero(groups[train] == group)
-        operator[part] = np.linalg.solve(removed[np.ix_(part, part)], removed[part])
-    return operator
-
-
-def _predictivity(weights: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Pearson r of each unit and its prediction, weights (n_test, n_train) times centred responses."""
-    y_train = y[train]
-    y_train -= y_train.mean(axis=0)
-    return pearson(weights.astype(y.dtype) @ y_train, y[test])
-
-
-def _centred(features: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test features in float64, less the mean of the training set."""
-    x = features.astype(float)
-    x -= x[train].mean(axis=0)
-    return x[train], x[test]
-
-
-def _minimum_norm(x_train: np.ndarray, x_test: np.ndarray) -> np.ndarray:
-    """K_te K_tr⁺, which turns training responses into predictions: (n_test, n_train)."""
-    if x_train.shape[1] >= len(x_train):
-        # Centring leaves 1 without variance, and K_te 1 = 0: variance put there changes nothing, and makes way for
-        # Cholesky, eight times faster than eigenvalues. Unless other directions are short of variance too.
-        gram = x_train @ x_train.T
-        gram += np.trace(gram) / len(gram) ** 2
-        factor, failed = lapack.dpotrf(gram, lower=1)
-        if not failed and lapack.dpocon(factor, np.abs(gram).sum(axis=0).max(), uplo="L")[0] > 1000 * CUT_OFF:
-            return lapack.dpotrs(factor, x_train @ x_test.T, lower=1)[0].T
-    q, w, cross = _spectrum(x_train, x_test)
-    return (cross / w) @ q.T
-
-
-def _spectrum(x_train: np.ndarray, x_test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """K_tr = Q diag(w) Qᵀ and K_te Q, by way of the smaller side: (n_train, rank), (rank,), (n_test, rank)."""
-    if x_train.shape[1] < len(x_train):
-        q, s, v = np.linalg.svd(x_train, full_matrices=False)
-        kept = s > s.max(initial=0) * len(q) * np.finfo(float).eps
-        return q[:, kept], s[kept] ** 2, (x_test @ v[kept].T) * s[kept]
-    w, q = np.linalg.eigh(x_train @ x_train.T)
-    kept = w > CUT_OFF * w[-1]
-    return q[:, kept], w[kept], x_test @ (x_train.T @ q[:, kept])
 
 
 class Extrapolation(NamedTuple):
@@ -250,9 +97,9 @@ def extrapolated(
         unusable: fewer than two stimuli to train or test on, or some in both.
     """
     responses, participants = np.asarray(responses), np.asarray(participants)
-    seen = _seen(responses, participants)
+    seen = seen_units(responses, participants)
     _check_splits(splits)
-    members = _members(participants, seen, "the recording")
+    members = members_of(participants, seen, "the recording")
     # Neither r nor regression sees a unit's mean, but products in float32 do.
     exact = [responses[:, units] - responses[:, units].mean(axis=0, dtype=float) for units in members]
     sizes = np.arange(2, len(members) + 1)
@@ -267,7 +114,7 @@ def extrapolated(
     return Extrapolation(*(float(np.nanmedian(values)) for values in units), *units, sizes, curve)
 
 
-def _seen(responses: np.ndarray, participants: np.ndarray) -> np.ndarray:
+def seen_units(responses: np.ndarray, participants: np.ndarray) -> np.ndarray:
     """Which units have responses, (n_units,); those must be finite."""
     if np.ndim(responses) != 2 or np.shape(participants) != np.shape(responses)[1:]:
         raise ValueError(
@@ -284,7 +131,7 @@ def _seen(responses: np.ndarray, participants: np.ndarray) -> np.ndarray:
     return seen
 
 
-def _members(participants: np.ndarray, which: np.ndarray, where: str) -> list[np.ndarray]:
+def members_of(participants: np.ndarray, which: np.ndarray, where: str) -> list[np.ndarray]:
     """Indices of each participant's units among those of ``which``, in order of the participants' names."""
     names = np.unique(participants[which])
     if len(names) < 3:
@@ -478,109 +325,3 @@ def _fingerprint(value):
                 raise ValueError(f"{value.__qualname__} is no name to cache a ceiling under. Use a module's function.")
             return f"{value.__module__}.{value.__qualname__}"
     return value
-
-
-class SplitHalf(NamedTuple):
-    """A reliability, the median over pairs of halves; and that of each pair, (n_splits,)."""
-
-    ceiling: float
-    halves: np.ndarray
-
-
-def split_half(times: np.ndarray, n_splits: int = 10) -> SplitHalf:
-    """Reliability of mean reading times: median of 2 r / (1 + r), r between the means of two halves of the readers.
-
-    As Brain-Score's Futrell2018: random halves, Pearson r, Spearman-Brown correction. A word counts for a pair of
-    halves that both have a reader for it. Brain-Score takes the magnitude of r; here times without any reliability
-    may turn out negative. What is common to readers could correlate with their mean as the square root of this.
-
-    Parameters
-    ----------
-    times : ndarray
-        (n_words, n_readers) milliseconds, NaN where not read.
-    n_splits : int
-        Pairs of halves, drawn by `RandomState(0).choice`.
-
-    Returns
-    -------
-    SplitHalf
-        NaN where fewer than two words count, or means do not vary.
-
-    Raises
-    ------
-    ValueError
-        There are fewer than two readers, or a time is infinite.
-    """
-    if np.ndim(times) != 2 or np.shape(times)[1] < 2:
-        raise ValueError(f"times of shape {np.shape(times)} cannot be halved. Give word x reader, two readers or more.")
-    if np.isinf(times).any():
-        word, reader = np.argwhere(np.isinf(times))[0]
-        raise ValueError(f"the time of reader {reader} at word {word} is infinite. Make it NaN if it is not known.")
-    n_readers, rng = times.shape[1], np.random.RandomState(0)
-    half = np.zeros((n_readers, n_splits))
-    for split in range(n_splits):
-        half[rng.choice(n_readers, n_readers // 2, replace=False), split] = 1
-    known = ~np.isnan(times)
-    read = np.where(known, times, 0.0)
-    with np.errstate(invalid="ignore"):
-        one, other = ((read @ chosen / (known @ chosen)).T for chosen in (half, 1 - half))
-    r = np.array([_correlation(*means) for means in zip(one, other, strict=True)])
-    halves = 2 * r / (1 + r)
-    return SplitHalf(float(np.median(halves)), halves)
-
-
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson r where both are known; NaN where one does not vary."""
-    both = ~np.isnan(x) & ~np.isnan(y)
-    if both.sum() < 2 or np.ptp(x[both]) == 0 or np.ptp(y[both]) == 0:
-        return np.nan
-    return np.corrcoef(x[both], y[both])[0, 1]
-
-
-def intersubject_correlation(responses: np.ndarray, participants: np.ndarray, regions: np.ndarray) -> pd.DataFrame:
-    """How alike people respond: r of each participant and the mean of the others, by region.
-
-    Leave-one-out inter-subject correlation, averaged over participants as Fisher's z (Nastase et al. 2019,
-    doi 10.1093/scan/nsz037). All count alike, whatever the scale of their responses, which are z-scored; the units
-    that a participant has in a region are averaged. Everybody is part of everybody else's mean, so resampling the
-    participants' r would give too narrow an interval. It is a jackknife instead, which leaves people out altogether.
-
-    Parameters
-    ----------
-    responses : ndarray
-        (n_times, n_units) any unit. A unit may be NaN throughout.
-    participants, regions : ndarray
-        (n_units,) whose unit it is, and where.
-
-    Returns
-    -------
-    DataFrame
-        A row per region: ``region``, ``value`` (Pearson r), ``low`` and ``high`` (95 % interval over participants),
-        ``n_participants``.
-
-    Raises
-    ------
-    ValueError
-        Shapes differ, a response is not finite, a participant's responses are constant, or a region has fewer
-        than three participants.
-    """
-    responses, participants, regions = np.asarray(responses), np.asarray(participants), np.asarray(regions)
-    seen, rows = _seen(responses, participants), []
-    for region in np.unique(regions[seen]):
-        members = _members(participants, seen & (regions == region), f"region {region}")
-        series = np.stack([responses[:, units].mean(axis=1, dtype=float) for units in members])
-        if (still := np.ptp(series, axis=1) == 0).any():
-            name = participants[members[np.argmax(still)][0]]
-            raise ValueError(f"participant {name} does not vary in region {region}. Leave this participant out.")
-        correlations, n = np.corrcoef(series), len(members)
-        left_out = [_leave_one_out(correlations[np.ix_(rest, rest)]) for rest in ~np.eye(n, dtype=bool)]
-        error = np.sqrt((n - 1) * np.var(left_out)) * scipy.stats.t.ppf(INTERVAL[1] / 100, n - 1)
-        rows.append((region, *np.tanh(_leave_one_out(correlations) + error * np.array([0, -1, 1])), n))
-    return pd.DataFrame(rows, columns=["region", "value", "low", "high", "n_participants"])
-
-
-def _leave_one_out(correlations: np.ndarray) -> float:
-    """Mean Fisher's z of each z-scored series and the sum of the others, from the correlations of all pairs."""
-    shared = correlations.sum(axis=1) - 1
-    variance = correlations.sum() - 2 * shared - 1
-    return float(np.arctanh(np.clip(shared / np.sqrt(variance), -1, 1)).mean())
