@@ -15,7 +15,7 @@ Metric = Callable[[np.ndarray, Sequence[np.ndarray], np.ndarray, np.ndarray], li
 
 
 def pearson(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Pearson r of each column as Brain-Score has it: sum(x y) / ((|x| + 1e-8) (|y| + 1e-8)), x and y centred.
+    """Pearson r of each column as Brain-Score has it: ``sum(x y) / ((|x| + 1e-8) (|y| + 1e-8))``, x and y centred.
 
     Parameters
     ----------
