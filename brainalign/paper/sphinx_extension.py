@@ -230,6 +230,13 @@ def note_quoted_notebooks(app: Sphinx, document: nodes.document) -> None:
         app.env.note_dependency(str(app.env.doc2path(node.refdoc)))
 
 
+def drop_thebe(app: Sphinx, page: str, template: str, context: dict, document: nodes.document | None) -> None:
+    """Leave out the scripts that run cells on a distant server: they name an address elsewhere, and declare it twice."""
+    scripts = context.get("script_files", [])
+    own = [script for script in scripts if "thebe" not in f"{script} {getattr(script, 'attributes', {})}".lower()]
+    context["script_files"] = own
+
+
 def setup(app: Sphinx) -> dict:
     """Register all of it with Sphinx."""
     app.add_directive("result-figure", ResultFigure)
@@ -239,4 +246,5 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("build", Build)
     app.add_post_transform(LiveLinks)
     app.connect("doctree-read", note_quoted_notebooks)
+    app.connect("html-page-context", drop_thebe, priority=900)  # after those who add scripts
     return {"parallel_read_safe": True, "parallel_write_safe": True}
