@@ -1,7 +1,5 @@
 import hashlib
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,16 +203,6 @@ def test_dims():
     times = reading_times().times.rename(word="token")
     with pytest.raises(ValueError, match=r"dims \('token',\), expected \('word',\)"):
         ReadingTimes("mine", times, "", "", "original")
-
-
-@pytest.fixture
-def mirror(monkeypatch, tmp_path):
-    beside = Path(__file__).resolve().parents[2] / "shared" / "mirror"
-    folder = os.environ.get("BRAINALIGN_MIRROR") or (str(beside) if beside.is_dir() else None)
-    if folder is None:
-        pytest.skip("no mirror: set BRAINALIGN_MIRROR")
-    monkeypatch.setenv("BRAINALIGN_MIRROR", folder)
-    monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path))
 
 
 def test_the_release(mirror):

@@ -1,6 +1,4 @@
 import hashlib
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -114,13 +112,7 @@ def test_readers_are_counted(release):
         natural_stories_maze.load()
 
 
-def test_the_release(monkeypatch, tmp_path):
-    beside = Path(__file__).resolve().parents[2] / "shared" / "mirror"
-    folder = os.environ.get("BRAINALIGN_MIRROR") or (str(beside) if beside.is_dir() else None)
-    if folder is None:
-        pytest.skip("no mirror: set BRAINALIGN_MIRROR")
-    monkeypatch.setenv("BRAINALIGN_MIRROR", folder)
-    monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path))
+def test_the_release(mirror):
     times = human.load("natural_stories.maze")
     assert times.times.shape == (10256, 63)
     assert int(times.times.notnull().sum()) == 56447  # noqa: PD004

@@ -1,7 +1,5 @@
 import hashlib
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -226,16 +224,6 @@ def test_collection_one_value_short(collection):
     collection(TOKENS, NESTED | {"1": [NATS[:2].tolist(), NATS[2:4].tolist()]})
     with pytest.raises(ValueError, match=r"surprisal.json has no value for story 1, position 5.*expected 5, got 4"):
         series.load_one("kuribayashi2024", "gpt2", WORDS)
-
-
-@pytest.fixture
-def mirror(monkeypatch, tmp_path):
-    beside = Path(__file__).resolve().parents[2] / "shared" / "mirror"
-    folder = os.environ.get("BRAINALIGN_MIRROR") or (str(beside) if beside.is_dir() else None)
-    if folder is None:
-        pytest.skip("no mirror: set BRAINALIGN_MIRROR")
-    monkeypatch.setenv("BRAINALIGN_MIRROR", folder)
-    monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path))
 
 
 def test_published_series(mirror):
