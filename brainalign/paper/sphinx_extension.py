@@ -231,7 +231,7 @@ def note_quoted_notebooks(app: Sphinx, document: nodes.document) -> None:
 
 
 def drop_thebe(app: Sphinx, page: str, template: str, context: dict, document: nodes.document | None) -> None:
-    """Leave out the scripts that run cells on a distant server: they name an address elsewhere, and declare it twice."""
+    """Leave out the scripts that run cells on a distant server: they name its address, and declare it twice."""
     scripts = context.get("script_files", [])
     own = [script for script in scripts if "thebe" not in f"{script} {getattr(script, 'attributes', {})}".lower()]
     context["script_files"] = own
