@@ -49,7 +49,9 @@ def book(options: argparse.Namespace) -> int:
     start = time.monotonic()
     study = studies.load(options.study)
     status = _snakemake(options.study, study, options.cores)
-    if status == 0:
+    if status:
+        print("brainalign: the build stopped; Snakemake's own log is in .snakemake/log", file=sys.stderr)
+    else:
         print(f"{books.html(study.name) / 'index.html'}  ({time.monotonic() - start:.1f} s)")
     return status
 
@@ -261,3 +263,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
             command.add_argument("--from", dest="place", metavar="PLACE", help="the file or folder to read")
             command.add_argument("--participants", metavar="CSV", help="sheet for a table of your own")
         command.set_defaults(run=run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
