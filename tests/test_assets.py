@@ -229,3 +229,10 @@ def test_notebook_saves_under_its_own_name(tmp_path, monkeypatch):
         "figure-1.csv", "figure-1.json", "figure-1.svg", "table-1.csv", "table-1.json",
     ]  # fmt: skip
     assert {json.loads(path.read_text())["notebook"] for path in folder.glob("*.json")} == {"published"}
+
+
+def test_a_dot_in_a_name_is_part_of_it(tmp_path):
+    for name in ("pereira2018.243", "pereira2018.384"):
+        assets.save_table(tmp_path / name, pd.DataFrame({"x": [1]}), notebook="people", title=name)
+    made = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("pereira"))
+    assert made == [f"pereira2018.{part}.{ending}" for part in ("243", "384") for ending in ("csv", "json")]

@@ -53,7 +53,7 @@ def save_figure(
     import matplotlib.pyplot as plt
 
     _require(path, evidence, title=title, caption=caption, alt=alt)
-    with store.writing(path.with_suffix(".svg")) as svg:
+    with store.writing(_file(path, ".svg")) as svg:
         # The salt makes ids that are the same in every build and differ between the figures of one page.
         with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{notebook}/{path.name}"}):
             figure.savefig(
@@ -166,13 +166,18 @@ def _for_the_page(svg: str, alt: str) -> str:
     return f'{head} role="img" aria-label={quoteattr(alt)} style="max-width: {float(width):.0f}pt">{rest}'
 
 
+def _file(path: Path, ending: str) -> Path:
+    # Not `with_suffix`, which would cut a name like pereira2018.384-matrix at its dot.
+    return path.with_name(path.name + ending)
+
+
 def _write_data(path: Path, data: pd.DataFrame) -> None:
-    with store.writing(path.with_suffix(".csv")) as csv:
+    with store.writing(_file(path, ".csv")) as csv:
         data.to_csv(csv, index=False, lineterminator="\n")
 
 
 def _write_json(path: Path, words: dict) -> None:
-    with store.writing(path.with_suffix(".json")) as file:
+    with store.writing(_file(path, ".json")) as file:
         file.write_text(json.dumps(words, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -33,7 +33,7 @@ class Asset(SphinxDirective):
 
     def read(self, ending: str) -> str:
         """Text of one of the asset's files."""
-        path = Path(self.env.srcdir, "executed", self.arguments[0]).with_suffix(ending)
+        path = Path(self.env.srcdir, "executed", self.arguments[0] + ending)
         self.env.note_dependency(str(path))
         if not path.exists():
             raise self.error(f"no notebook saved {self.arguments[0]!r}: {path.name} is not in {path.parent.name}/")
