@@ -297,15 +297,13 @@ def cached(
     responses, participants = np.asarray(responses), np.asarray(participants)
     call = inspect.signature(extrapolated).bind(responses, participants, splits, metric, **options)
     call.apply_defaults()
-    path = store.root() / "ceilings" / f"{store.digest(REVISION, _fingerprint(call.arguments))}.npz"
-    if not path.exists():
-        result = extrapolated(*call.args)
-        with store.writing(path) as temporary:
-            np.savez(temporary, **result._asdict())
-    with np.load(path, allow_pickle=False) as saved:
-        return Extrapolation(
-            *(saved[name] if saved[name].ndim else float(saved[name]) for name in Extrapolation._fields)
-        )
+    identity = {"revision": REVISION, **_fingerprint(call.arguments)}
+
+    def compute() -> tuple[dict[str, np.ndarray], dict]:
+        return extrapolated(*call.args)._asdict(), {}
+
+    saved = store.get("ceilings", identity, compute).arrays
+    return Extrapolation(*(saved[name] if saved[name].ndim else float(saved[name]) for name in Extrapolation._fields))
 
 
 def _fingerprint(value):
