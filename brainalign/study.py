@@ -323,8 +323,8 @@ def _key(study: Study, model: str, source: str | SeriesFile) -> str:
 def _code() -> str:
     """Hash of all code that results go through, so that a change of it computes them again."""
     library = Path(__file__).parent
-    parts = [library / "store.py", Path(__file__)]
-    for floor in ("catalog", "human", "llm", "alignment"):
+    parts = [Path(__file__)]
+    for floor in ("catalog", "store", "human", "llm", "alignment"):
         parts += sorted((library / floor).glob("*.py"))
     return store.digest([_hash(path) for path in parts])
 

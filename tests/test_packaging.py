@@ -166,7 +166,7 @@ def test_modules_import_only_from_floors_below():
 def test_an_import_from_a_floor_above_is_caught(tmp_path):
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(ROOT / "brainalign", tmp_path / "brainalign")
-    with (tmp_path / "brainalign/store.py").open("a") as store:
+    with (tmp_path / "brainalign/store/files.py").open("a") as store:
         store.write("\nimport brainalign.cli\n")
     result = lint_imports(tmp_path)
     assert result.returncode != 0

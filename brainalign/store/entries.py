@@ -1,19 +1,16 @@
-"""Where results live: files written atomically, under keys made of everything that could change them.
+"""Outcomes of expensive computations: arrays, and a record of what they are.
 
-An entry is the outcome of an expensive computation: arrays, and a record of what they are. It is one safetensors
-file, ``STORE/KIND/DIGEST.safetensors``, with the record and a SHA-256 in its header. `get` reads it or has it
-computed, once, however many processes ask; `resumed` lets a computation that was killed go on where it stopped.
+An entry is one safetensors file, ``STORE/KIND/DIGEST.safetensors``, with the record and a SHA-256 in its header. `get`
+reads it or has it computed, once, however many processes ask; `resumed` lets a computation that was killed go on.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,13 +18,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from brainalign.store.files import digest, root, unwritable, writing
+
 if TYPE_CHECKING:
     import numpy as np
 
-PROJECT = Path(__file__).resolve().parents[1]
 HEADER = "brainalign"  # one key: safetensors writes several in an order that changes from run to run
-# EFBIG is a limit on the size of files, which clusters set; it is met like a full disk.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Entry(NamedTuple):
@@ -39,77 +35,6 @@ class Entry(NamedTuple):
 
 class Damaged(ValueError):
     """A file of the store is not as it was written, or not what its name says."""
-
-
-def root() -> Path:
-    """Folder of the store: `BRAINALIGN_STORE`, or `.store` in the project.
-
-    Returns
-    -------
-    Path
-        The folder, which need not exist yet.
-    """
-    return Path(os.environ.get("BRAINALIGN_STORE") or PROJECT / ".store").resolve()
-
-
-def digest(*parts) -> str:
-    """Key of a result: SHA-256 of the JSON of all that could change it.
-
-    Parameters
-    ----------
-    *parts
-        JSON-serialisable values; dictionaries count as equal in any order of their keys.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-@contextmanager
-def writing(path: Path | str, n_bytes: int | None = None) -> Iterator[Path]:
-    """Write a file whole or not at all: a temporary name beside it, renamed when the block ends well.
-
-    Parameters
-    ----------
-    path
-        The file to make; its folder is created.
-    n_bytes
-        How large it will be, if that is known: for the message of a full disk.
-
-    Yields
-    ------
-    Path
-        The temporary file to write to.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written to, or the disk is full.
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    except OSError as error:
-        raise _unwritable(path, error, n_bytes) from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        # mkstemp makes files that only their owner reads; results are ordinary files.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno in FULL:
-            raise _unwritable(path, error, n_bytes) from error
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def path_of(kind: str, identity: dict) -> Path:
@@ -253,7 +178,7 @@ def locked(path: Path, timeout: float = -1) -> Iterator[None]:
     except TimeoutError:
         raise
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     try:
         yield
     finally:
@@ -375,18 +300,3 @@ def _plain(what: str, value: dict) -> dict:
         raise ValueError(
             f"{what} is not plain JSON: {error}. Use dictionaries, lists, strings, finite numbers, booleans and None."
         ) from error
-
-
-def _unwritable(path: Path, error: OSError, n_bytes: int | None = None) -> OSError:
-    """What to say instead of a system's error, with the remedy."""
-    if error.errno in FULL:
-        return OSError(
-            f"no room for {path.name} in {path.parent}: {error.strerror}"
-            f"{f'; it takes {n_bytes:,} bytes' if n_bytes else ''}. Nothing that was there is lost: finished parts are "
-            "kept, and the next run goes on from them. See what takes room: brainalign store size. Make room: "
-            "brainalign store prune. Or set BRAINALIGN_STORE to a folder on a larger disk."
-        )
-    return OSError(
-        f"cannot write {path.name} in {path.parent}: {error.strerror}. "
-        "Make the folder writable, or set BRAINALIGN_STORE to one that is."
-    )
