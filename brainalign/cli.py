@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainalign import store
+from brainalign import cli_store, store
 
 if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
@@ -246,6 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("study")
     command.set_defaults(run=render)
     _add_data(commands.add_parser("data", help="list, fetch, check and show data sets"))
+    cli_store.add(commands.add_parser("store", help="list, measure and prune what is kept"))
     return parser
 
 

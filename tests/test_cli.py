@@ -14,7 +14,7 @@ from brainalign import catalog, cli, store
 from brainalign import study as studies
 from brainalign.paper import book, claims
 
-COMMANDS = ["book", "run", "claims", "execute", "render", "data"]
+COMMANDS = ["book", "run", "claims", "execute", "render", "data", "store"]
 HEAVY = {"torch", "transformers", "pandas", "matplotlib", "scipy", "xarray", "sklearn"}
 
 

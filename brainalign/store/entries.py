@@ -211,7 +211,7 @@ def read(path: Path, key: str) -> Entry:
     arrays, header = _opened(path)
     if header.get("sha256") != _checksum(header["record"], arrays):
         raise Damaged(f"{path} is damaged: its content does not have the checksum in its header")
-    if key != digest(header["record"].get("identity")):
+    if key != digest(header["record"]["identity"]):
         raise Damaged(f"{path} is of another identity than its name says")
     return Entry(arrays, header["record"])
 
@@ -223,8 +223,8 @@ def _opened(path: Path, with_arrays: bool = True) -> tuple[dict[str, np.ndarray]
         with safe_open(path, framework="numpy") as file:
             header = json.loads(file.metadata()[HEADER])
             arrays = {name: file.get_tensor(name) for name in sorted(file.keys())} if with_arrays else {}
-        if not isinstance(header["record"], dict):
-            raise TypeError("the record is not a dictionary")
+        if not isinstance(header["record"]["identity"], dict):
+            raise TypeError("the identity is not a dictionary")
     except (SafetensorError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise Damaged(f"{path} is damaged: {type(error).__name__}: {error}") from error
     return arrays, header
