@@ -1,0 +1,158 @@
+"""Controls: features that know less than a language model.
+
+Each function makes stimulus x feature arrays, so that a control runs like a model and stands in the same tables:
+
+    for name, features in controls.of(recording).items():
+        brain_alignment({name: features}, recording, protocol)
+
+Two controls come with the model itself: static embeddings are its layer 0, and an untrained twin is the model loaded
+with fresh weights. `project` brings models to one width.
+"""
+
+import numpy as np
+import pandas as pd
+
+from brainalign.human import timeseries
+from brainalign.human.recording import Recording
+
+TRUNCATE = 2.5  # widths after which a Gaussian is cut off
+ONE_HOT = 8  # positions that each get an indicator; longer passages get a curve
+
+
+def of(recording: Recording, width: int = 512, seed: int = 0) -> dict[str, np.ndarray]:
+    """Every control that a recording gets.
+
+    Parameters
+    ----------
+    recording : Recording
+        Of people or of the microworld.
+    width : int
+        Of the random features.
+    seed : int
+        Of the random features.
+
+    Returns
+    -------
+    dict
+        (n_stimuli, n_features) by name: ``oasm``, ``length`` (word rate, where stimuli last equally long),
+        ``position``, ``length + position`` and ``random``.
+    """
+    by_text, by_place = length(recording), position(recording)
+    return {
+        "oasm": oasm(recording),
+        "length": by_text,
+        "position": by_place,
+        "length + position": np.hstack([by_text, by_place]),
+        "random": random(recording.responses.sizes["stimulus"], width, seed),
+    }
+
+
+def oasm(recording: Recording, width: float = 1.0) -> np.ndarray:
+    """Who is whose neighbor, and nothing else: exp(-d² / (2 width²)), d the distance of two stimuli in a passage.
+
+    The orthogonal autocorrelated sequences model of Feghhi et al. 2024 (arXiv 2406.01538): a block-diagonal matrix,
+    one block a passage (a run of a time series). Under shuffled splits it passes responses on from a stimulus to its
+    neighbors in the test set. Where passages are kept whole it predicts nothing. The Gaussian is cut off, so that
+    stimuli more than five widths apart have no neighbor in common, through whom to pass something on over a gap.
+
+    Parameters
+    ----------
+    recording : Recording
+        Its passages are those that people saw in one piece.
+    width : float
+        Stimuli, or volumes.
+
+    Returns
+    -------
+    ndarray
+        (n_stimuli, n_stimuli) 1 on the diagonal.
+
+    Raises
+    ------
+    ValueError
+        The width is not positive.
+    """
+    if not width > 0:
+        raise ValueError(f"oasm: the width must be positive, got {width}. Without one, no stimulus has a neighbor.")
+    block, place = _places(recording)
+    distance = np.abs(place[:, None] - place)
+    near = (block[:, None] == block) & (distance <= TRUNCATE * width)
+    return np.where(near, np.exp(-(distance**2) / (2 * width**2)), 0.0)
+
+
+def length(recording: Recording) -> np.ndarray:
+    """Words and characters of each stimulus, z-scored: (n_stimuli, 2).
+
+    In a time series, the rates of words and characters, convolved with the hemodynamic response.
+    """
+    if recording.tr is None:
+        texts = recording.stimuli.text
+        return timeseries.zscore(np.column_stack([texts.str.split().str.len(), texts.str.len()]))
+    parts = [part for passage in recording.passages for part in passage.parts]
+    counts = np.array([(1, len(part)) for part in parts])
+    n = recording.volumes.max() + 1
+    return timeseries.zscore(timeseries.events(recording.onsets, counts, recording.tr, n)[recording.volumes])
+
+
+def position(recording: Recording) -> np.ndarray:
+    """Place of each stimulus in its passage (or run): an indicator each, or a curve where passages are long.
+
+    Feghhi et al. 2024 take indicators for Pereira2018. The curve is the place, its square and its logarithm, z-scored.
+
+    Returns
+    -------
+    ndarray
+        (n_stimuli, longest passage) or (n_stimuli, 3).
+    """
+    block, place = _places(recording)
+    place = place - pd.Series(place).groupby(block).transform("min").to_numpy()
+    if place.max() < ONE_HOT:
+        return np.eye(place.max() + 1)[place]
+    return timeseries.zscore(np.column_stack([place, place**2, np.log1p(place)]))
+
+
+def random(n_stimuli: int, width: int, seed: int) -> np.ndarray:
+    """Features that know nothing: standard normal, (n_stimuli, width)."""
+    return np.random.default_rng(seed).normal(size=(n_stimuli, width))
+
+
+def project(features: np.ndarray, width: int, seed: int) -> np.ndarray:
+    """Bring features to a common width by a random projection: X R / sqrt(width), R standard normal.
+
+    Inner products of stimuli stay the same but for noise of relative size 1 / sqrt(width) (Johnson-Lindenstrauss).
+    Features of that width are projected too, so that no model is spared the noise.
+
+    Parameters
+    ----------
+    features : ndarray
+        (n_stimuli, n_features).
+    width : int
+        At most n_features: that of the narrowest model.
+    seed : int
+        Of R. Arrays of as many features get the same R.
+
+    Returns
+    -------
+    ndarray
+        (n_stimuli, width).
+
+    Raises
+    ------
+    ValueError
+        There are fewer features than that.
+    """
+    features = np.asarray(features)
+    if not 1 <= width <= features.shape[1]:
+        raise ValueError(
+            f"project: {features.shape[1]} features cannot be brought to {width}. Take the narrowest model's width."
+        )
+    directions = np.random.default_rng(seed).normal(size=(features.shape[1], width)) / np.sqrt(width)
+    return features @ directions.astype(features.dtype if features.dtype.kind == "f" else float)
+
+
+def _places(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
+    """What each stimulus was presented together with, and where in it: (n_stimuli,) int each."""
+    stimuli = recording.stimuli
+    if recording.tr is None:
+        return pd.factorize(stimuli.passage)[0], stimuli.position.to_numpy()
+    return stimuli.groupby(["passage", "run"], sort=False).ngroup().to_numpy(), recording.volumes

@@ -1,0 +1,121 @@
+"""Controls: what each knows, and what it does not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign.alignment import controls
+from brainalign.alignment.predictivity import least_squares
+from brainalign.alignment.splits import contiguous, grouped, shuffled
+from brainalign.human import timeseries
+from brainalign.human.recording import Passage, Recording, passages, responses
+
+
+def reading(n_passages=12, n_sentences=4, n_units=5, seed=0):
+    """Sentences of passages, whose responses are a drift that passages share and noise."""
+    rng = np.random.default_rng(seed)
+    passage = np.repeat([f"p{number:02}" for number in range(n_passages)], n_sentences)
+    position = np.tile(np.arange(1, n_sentences + 1), n_passages)
+    text = ["word " * int(n) + "end." for n in rng.integers(3, 12, len(passage))]
+    ids = [f"{name}.{place}" for name, place in zip(passage, position, strict=True)]
+    table = {"stimulus_id": ids, "text": text, "passage": passage, "position": position}
+    stimuli = pd.DataFrame(table).assign(story=passage, experiment="e")
+    drift = np.repeat(rng.normal(size=(n_passages, n_units)), n_sentences, axis=0)
+    values = drift + 0.3 * rng.normal(size=drift.shape)
+    units = pd.DataFrame({"participant": "x", "region": "r", "unit_id": [str(unit) for unit in range(n_units)]})
+    return Recording("mine", responses(values, stimuli, units), passages(stimuli, passage), "", "")
+
+
+def listening(n_volumes=60, words_a_volume=3, seed=0):
+    """Two runs of a time series, with a break of ten volumes between them."""
+    rng = np.random.default_rng(seed)
+    volume = np.arange(n_volumes) + np.where(np.arange(n_volumes) < n_volumes // 2, 5, 15)
+    onsets = np.sort(rng.uniform(0, 2 * (n_volumes + 20), words_a_volume * n_volumes))
+    words = tuple("a" * int(n) for n in rng.integers(1, 9, len(onsets)))
+    ids = [f"v{place}" for place in range(n_volumes)]
+    spoken = Passage("story", words, ("",) * len(words), tuple(onsets.tolist()))
+    run = np.where(np.arange(n_volumes) < n_volumes // 2, 1, 2)
+    stimuli = pd.DataFrame({"stimulus_id": ids, "text": "", "passage": "story", "position": range(1, n_volumes + 1)})
+    stimuli = stimuli.assign(story="story", experiment="e", time=2.0 * volume, run=run)
+    units = pd.DataFrame({"participant": ["x"], "region": ["r"], "unit_id": ["1"]})
+    return Recording("series", responses(rng.normal(size=(n_volumes, 1)), stimuli, units), (spoken,), "", "", tr=2.0)
+
+
+def test_oasm_is_a_gaussian_within_passages():
+    ours = controls.oasm(reading(3, 4), width=1.1)
+    for one in range(12):
+        for other in range(12):
+            same = one // 4 == other // 4
+            near = same and abs(one - other) < 3  # cut off at 2.75
+            assert ours[one, other] == pytest.approx(np.exp(-((one - other) ** 2) / 2.42) if near else 0)
+
+
+def test_oasm_of_a_time_series_ends_with_its_run_and_over_a_gap():
+    recording = listening()
+    ours = controls.oasm(recording, width=1.0)
+    assert ours[28, 29] > 0
+    assert ours[29, 30] == 0
+    for train, test in contiguous(60, 5, gap=5):
+        assert not (ours[test] @ ours[train].T).any()
+    with pytest.raises(ValueError, match="width must be positive, got 0"):
+        controls.oasm(recording, 0)
+
+
+def test_oasm_predicts_drift_under_shuffled_splits_only():
+    recording = reading(40)
+    values, groups = recording.responses.to_numpy(), recording.stimuli.passage.to_numpy()
+
+    def score(splits):
+        features = controls.oasm(recording)
+        return np.mean([np.median(least_squares(features, [values], *split)) for split in splits])
+
+    assert score(shuffled(len(groups))) > 0.5
+    assert score(grouped(groups)) == pytest.approx(0, abs=1e-6)
+
+
+def test_length_counts_words_and_characters():
+    recording = reading()
+    words = [len(text.split()) for text in recording.stimuli.text]
+    characters = [len(text) for text in recording.stimuli.text]
+    np.testing.assert_allclose(controls.length(recording), timeseries.zscore(np.column_stack([words, characters])))
+
+
+def test_length_in_a_time_series_is_the_convolved_rate():
+    recording = listening()
+    (story,) = recording.passages
+    rate = timeseries.events(recording.onsets, np.ones(len(story.parts)), 2.0, 200)[recording.volumes]
+    letters = timeseries.events(recording.onsets, [len(word) for word in story.parts], 2.0, 200)[recording.volumes]
+    ours = controls.length(recording)
+    np.testing.assert_allclose(ours, timeseries.zscore(np.column_stack([rate, letters])), atol=1e-12)
+
+
+def test_position_has_indicators_in_short_passages_and_a_curve_in_long_ones():
+    np.testing.assert_array_equal(controls.position(reading(3, 4)), np.tile(np.eye(4), (3, 1)))
+    place = np.tile(np.arange(20), 3)
+    expected = timeseries.zscore(np.column_stack([place, place**2, np.log(1 + place)]))
+    np.testing.assert_allclose(controls.position(reading(3, 20)), expected)
+    np.testing.assert_allclose(controls.position(listening())[:30], controls.position(listening())[30:])
+
+
+def test_every_recording_gets_every_control():
+    for recording in (reading(), reading(3, 20), listening()):
+        every = controls.of(recording, width=7, seed=3)
+        assert list(every) == ["oasm", "length", "position", "length + position", "random"]
+        n = recording.responses.sizes["stimulus"]
+        assert all(len(features) == n and np.isfinite(features).all() for features in every.values())
+        np.testing.assert_array_equal(every["random"], controls.random(n, 7, 3))
+        np.testing.assert_array_equal(every["length + position"], np.hstack([every["length"], every["position"]]))
+
+
+def test_projection_keeps_inner_products_and_its_seed():
+    x = np.random.default_rng(0).normal(size=(20, 4000)).astype(np.float32)
+    small = controls.project(x, 2000, seed=1)
+    assert small.shape == (20, 2000)
+    assert small.dtype == np.float32
+    np.testing.assert_allclose(small @ small.T, x @ x.T, atol=5 * 4000 / np.sqrt(2000))
+    np.testing.assert_array_equal(small, controls.project(x, 2000, seed=1))
+    np.testing.assert_allclose(small[3:4], controls.project(x[3:4], 2000, seed=1), atol=1e-4)
+    assert not np.allclose(small, controls.project(x, 2000, seed=2))
+    for width in (0, 4001):
+        with pytest.raises(ValueError, match=f"4000 features cannot be brought to {width}"):
+            controls.project(x, width, seed=0)
