@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from brainalign.human.recording import Passage
+
 COORDINATES = ("story", "position", "sentence", "text", "length", "log_frequency", "n_readers", "sd")
 
 
@@ -85,6 +87,12 @@ class ReadingTimes:
         """
         means = self.times.mean("reader") if "reader" in self.times.dims else self.times
         return self._words().assign(reading_time=means.to_numpy().astype(float))
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """The stories as a language model reads them, a part a word."""
+        stories = self._words().groupby("story", sort=False).text
+        return tuple(Passage(str(story), tuple(words)) for story, words in stories)
 
     @property
     def first_in_sentence(self) -> np.ndarray:

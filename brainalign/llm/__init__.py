@@ -1,1 +1,11 @@
-"""What language models do with the text that people read."""
+"""What language models do with the text that people read.
+
+model = llm.load("gpt2-small")
+llm.activations(model, recording.passages)       # layer x part x feature
+llm.surprisal(model, times.passages)             # bits a word
+"""
+
+from brainalign.llm.activations import activations
+from brainalign.llm.surprisal import surprisal
+
+__all__ = ["activations", "surprisal"]

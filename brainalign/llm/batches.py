@@ -1,0 +1,200 @@
+"""Windows in batches: alike in length, bounded in memory, saved as they are done, halved where memory runs out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from brainalign import store
+from brainalign.llm.windows import Window
+
+if TYPE_CHECKING:
+    import torch
+
+    from brainalign.llm.load import LanguageModel
+
+MEMORY = 1 << 30  # bytes that the intermediate results of a batch may take
+WIDTHS = 24  # of a token's intermediate results, in units of the model's width
+# Operations in a batch: seconds of work, so that a killed run loses seconds; enough to keep the processor busy.
+OPERATIONS = {"cpu": 1e12, "cuda": 2e14}
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows that are read together."""
+
+    windows: list[Window]
+
+    @property
+    def parts(self) -> list[int]:
+        """Parts in the order in which they are read off."""
+        return [part for window in self.windows for part in window.parts]
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens, padding excluded."""
+        return sum(len(window) for window in self.windows)
+
+    def rows(self, which: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where tokens of parts are: part (from 0, in order), window and token, (n_tokens,) int each.
+
+        Parameters
+        ----------
+        which : str
+            Of each part ``all`` tokens, or the ``last``. An empty part has none; its last is the one before it, -1
+            where there is none. ``mean``: all, or the last of an empty part.
+        """
+        rows, part = [], 0
+        for number, window in enumerate(self.windows):
+            for start, stop in window.spans:
+                whole = which == "all" or (which == "mean" and start < stop)
+                rows += [(part, number, token) for token in (range(start, stop) if whole else [stop - 1])]
+                part += 1
+        part, window, token = np.array(rows, int).reshape(-1, 3).T.copy()
+        return part, window, token
+
+
+def batched(model: LanguageModel, windows: Sequence[Window], values_per_token: int = 0) -> list[Batch]:
+    """Sort windows by length and cut them into batches that fit into `MEMORY`; always the same for the same model.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Who reads.
+    windows : sequence of Window
+        In any order.
+    values_per_token : int
+        Further values that every token takes, such as a probability for each piece of the vocabulary.
+    """
+    size = 4 * (WIDTHS * model.width + values_per_token)
+    operations = OPERATIONS.get(model.device.type, OPERATIONS["cuda"])
+    most = min(MEMORY / size, operations / (2 * model.n_parameters))
+    batches, longest = [[]], 0
+    for window in sorted(windows, key=len, reverse=True):
+        if batches[-1] and longest * (len(batches[-1]) + 1) > most:
+            batches.append([])
+        longest = len(window) if not batches[-1] else longest
+        batches[-1].append(window)
+    return [Batch(some) for some in batches]
+
+
+def inputs(model: LanguageModel, batch: Batch, before: list[int], after: list[int]) -> dict[str, torch.Tensor]:
+    """What the network takes: ids and masks, (n_windows, longest) int, padded on the right.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Who reads.
+    batch : Batch
+        What is read. A causal model reads `tokens`; an encoder the `context`, or the same `tokens`, and its decoder
+        the `tokens` shifted right, after the token that starts decoding.
+    before, after : list of int
+        Special tokens around each text.
+    """
+    windows = batch.windows
+    if not model.encoder_decoder:
+        return _padded("", [before + window.tokens for window in windows], model.device)
+    encoder = [before + (window.tokens if window.context is None else window.context) + after for window in windows]
+    start = [model.network.config.decoder_start_token_id]
+    decoder = [start + before + window.tokens for window in windows]
+    return _padded("", encoder, model.device) | _padded("decoder_", decoder, model.device)
+
+
+def _padded(prefix: str, sequences: list[list[int]], device: torch.device) -> dict[str, torch.Tensor]:
+    import torch
+
+    longest = max(len(sequence) for sequence in sequences)
+    # What is padding is masked, so that any id will do.
+    ids = torch.tensor([[*sequence, *[0] * (longest - len(sequence))] for sequence in sequences])
+    mask = torch.tensor([[1] * len(sequence) + [0] * (longest - len(sequence)) for sequence in sequences])
+    return {f"{prefix}input_ids": ids.to(device), f"{prefix}attention_mask": mask.to(device)}
+
+
+def read_all(
+    kind: str,
+    identity: dict,
+    batches: Sequence[Batch],
+    work: Callable[[Batch], Arrays],
+    title: str,
+    progress: bool | None = None,
+) -> list[Arrays]:
+    """Do all batches, or those that an earlier run has not saved.
+
+    Parameters
+    ----------
+    kind, identity : str, dict
+        What it is for; see `store.get`.
+    batches : sequence of Batch
+        What is to be read.
+    work : function
+        From a batch to arrays whose first axis is its parts.
+    title : str
+        Model and text, for the progress bar.
+    progress : bool, optional
+        Whether to draw that; by default on a terminal.
+
+    Returns
+    -------
+    list of dict
+        The arrays of each batch.
+
+    Raises
+    ------
+    MemoryError
+        A single window does not fit into memory.
+    """
+    from tqdm import tqdm
+
+    before = np.cumsum([0, *(batch.n_tokens for batch in batches)])
+    quiet = not (sys.stderr.isatty() if progress is None else progress)
+
+    with tqdm(total=int(before[-1]), unit=" tokens", unit_scale=True, desc=title, disable=quiet) as bar:
+
+        def step(number: int) -> Arrays:
+            if bar.n < before[number]:  # an earlier run did those: they say nothing of the speed of this one
+                bar.n = bar.initial = int(before[number])
+            bar.set_postfix_str(f"batch {number + 1} of {len(batches)}")
+            found = _halving(work, batches[number])
+            bar.update(batches[number].n_tokens)
+            return found
+
+        return store.resumed(kind, identity, len(batches), step)
+
+
+def _halving(work: Callable[[Batch], Arrays], batch: Batch) -> Arrays:
+    """Work on a batch, on its halves if memory runs out."""
+    try:
+        return work(batch)
+    except (RuntimeError, MemoryError) as error:
+        if not _is_memory(error):
+            raise
+        message = str(error).splitlines()[0]
+    # Out of the handler, whose traceback holds on to what the failed attempt had computed.
+    _free()
+    if len(batch.windows) == 1:
+        raise MemoryError(
+            f"one window of {len(batch.windows[0])} tokens does not fit into memory ({message}). Load the model with a "
+            "smaller dtype, over more devices (device='auto'), or read shorter texts."
+        )
+    middle = len(batch.windows) // 2
+    halves = [_halving(work, Batch(some)) for some in (batch.windows[:middle], batch.windows[middle:])]
+    return {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
+
+
+def _is_memory(error: Exception) -> bool:
+    import torch
+
+    on_cpu = "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or on_cpu
+
+
+def _free() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,167 @@
+"""Surprisal of words: how unlikely a model finds each of them, given what comes before it in its text.
+
+    surprisal(load("gpt2-small"), times.passages)      # bits, a value a word
+
+A word's surprisal is the sum over its tokens, whatever the tokenizer does with the space before it. A story is read
+in one pass, not in a pass a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from brainalign import catalog, store
+from brainalign.human.recording import Passage
+from brainalign.llm import windows as reading
+from brainalign.llm.batches import Batch, batched, inputs, read_all
+from brainalign.llm.tokens import coordinates, place_of, special_tokens
+from brainalign.llm.windows import Window
+
+if TYPE_CHECKING:
+    from brainalign.llm.load import LanguageModel
+
+REVISION = 1  # of what is computed here and in `windows`; a new one leaves cached surprisal behind
+MODES = ("copy", "continuation")
+ROWS = 512  # tokens whose probabilities over the vocabulary are taken at once
+
+
+def surprisal(
+    model: LanguageModel,
+    passages: Sequence[Passage],
+    *,
+    mode: str | None = None,
+    long: str = "strided",
+    text: str = "text",
+    progress: bool | None = None,
+) -> xr.DataArray:
+    """-log2 p(word | what comes before it in its passage), computed once and kept in the store (protocols, section 8).
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Of `load`.
+    passages : sequence of Passage
+        Their parts are words; nothing passes from one to the next.
+    mode : str, optional
+        For encoder-decoder models. ``copy``: the encoder reads the same text as the decoder, what follows included
+        (what the paper's losses suggest); it is what such a model has if left out. ``continuation``: the encoder
+        reads what comes before a word, and the decoder is scored on that word.
+    long, text, progress
+        As in `activations`.
+
+    Returns
+    -------
+    DataArray
+        (part,) bits, float64. 0 for an empty word; NaN for the first word of a passage where the tokenizer has no
+        token for the beginning of a text. Coordinates and ``attrs`` as those of `activations`.
+
+    Raises
+    ------
+    LookupError
+        No such mode, or way to read what is long.
+    ValueError
+        There is nothing to read, the tokenizer cannot tell a word from its neighbor, a word has more tokens than the
+        model's positions, a probability is not a number, or a causal model is given a mode.
+    MemoryError, OSError
+        As in `activations`.
+    """
+    if mode is not None and not model.encoder_decoder:
+        raise ValueError(f"{model.name} is a causal model and reads in one way, not by mode {mode!r}. Leave it out.")
+    mode = (mode or MODES[0]) if model.encoder_decoder else "causal"
+    if mode not in (*MODES, "causal"):
+        raise LookupError(catalog.unknown("mode of surprisal", mode, MODES))
+    reading.check(passages, long)
+    identity = {
+        "model": model.identity,
+        "text": store.digest([list(passage.parts) for passage in passages]),
+        "mode": mode,
+        "long": long,
+        "revision": REVISION,
+    }
+
+    def compute() -> tuple[dict[str, np.ndarray], dict]:
+        return _compute(model, passages, identity, f"{model.name}, {text}", progress)
+
+    entry = store.get("surprisal", identity, compute)
+    return xr.DataArray(
+        entry.arrays["bits"], dims="part", coords=coordinates(passages), attrs=entry.record | {"units": "bits"}
+    )
+
+
+def _compute(
+    model: LanguageModel, passages: Sequence[Passage], identity: dict, title: str, progress: bool | None
+) -> tuple[dict[str, np.ndarray], dict]:
+    """Bits of every word, and what there is to say of how they came about."""
+    before, after = special_tokens(model.tokenizer)
+    beginning = model.tokenizer.bos_token_id
+    if not (before or model.encoder_decoder or beginning is None):
+        before = [beginning]
+    windows, n_anew = _windows(model, passages, identity, len(before) + len(after) + model.encoder_decoder)
+    batches = batched(model, windows, values_per_token=2 * model.network.config.vocab_size)
+
+    def work(batch: Batch) -> dict[str, np.ndarray]:
+        return {"bits": _bits(model, batch, before, after)}
+
+    done = read_all("surprisal", identity, batches, work, title, progress)
+    bits = np.empty(sum(len(passage.parts) for passage in passages))
+    for batch, found in zip(batches, done, strict=True):
+        bits[batch.parts] = found["bits"]
+    _require_numbers(bits, passages, model, scored=bool(before) or model.encoder_decoder)
+    notes = {
+        "tokens": sum(len(window) for window in windows),
+        "parts": len(bits),
+        "parts_encoded_anew": n_anew,
+        "special_tokens": model.tokenizer.convert_ids_to_tokens([*before, *after]),
+        "first_word": f"after {model.tokenizer.convert_ids_to_tokens(before)[-1]}" if before
+        else "after the token that starts decoding" if model.encoder_decoder
+        else "missing: the tokenizer has no token for the beginning of a text",
+    }  # fmt: skip
+    return {"bits": bits}, notes
+
+
+def _windows(model: LanguageModel, passages: Sequence[Passage], identity: dict, room: int) -> tuple[list[Window], int]:
+    """What is read in which order, and how many words are read anew."""
+    limit = model.n_positions and model.n_positions - room
+    if identity["mode"] == "continuation":
+        return reading.of_continuations(model.tokenizer, passages, limit), 0
+    if identity["mode"] == "copy":
+        return reading.of_whole_texts(model.tokenizer, passages, limit, identity["long"]), 0
+    return reading.of_beginnings(model.tokenizer, passages, limit, identity["long"], words=True)
+
+
+def _bits(model: LanguageModel, batch: Batch, before: list[int], after: list[int]) -> np.ndarray:
+    """Surprisal of a batch's words: (n_parts,)."""
+    import torch
+
+    part, window, token = batch.rows("all")
+    fed = inputs(model, batch, before, after)
+    ids = fed["decoder_input_ids" if model.encoder_decoder else "input_ids"]
+    # The place of a token among the ids; its probability is in the output one place before.
+    place = token + len(before) + model.encoder_decoder
+    with torch.inference_mode():
+        logits = model.network(**fed, use_cache=False).logits
+        nats = np.full(len(place), np.nan)
+        rows = np.flatnonzero(place > 0)
+        for some in np.array_split(rows, max(1, len(rows) // ROWS)):
+            of_window, at = (torch.from_numpy(index[some]).to(logits.device) for index in (window, place))
+            target = ids[of_window.to(ids.device), at.to(ids.device)].to(logits.device)
+            found = torch.nn.functional.cross_entropy(logits[of_window, at - 1].float(), target, reduction="none")
+            nats[some] = found.cpu().numpy()
+    return np.bincount(part, nats, minlength=len(batch.parts)) / np.log(2)
+
+
+def _require_numbers(bits: np.ndarray, passages: Sequence[Passage], model: LanguageModel, scored: bool) -> None:
+    """See that every word has a surprisal, but the first of a passage where nothing is before it."""
+    first = np.cumsum([0, *(len(passage.parts) for passage in passages)])[:-1]
+    wrong = ~np.isfinite(bits)
+    if not scored:
+        wrong[first] = False
+    if wrong.any():
+        raise ValueError(
+            f"{model.name}: the surprisal of {place_of(passages, int(wrong.argmax()))} is {bits[wrong.argmax()]}. In "
+            f"{model.network.dtype} large states overflow: load the model with dtype='bfloat16' or 'float32'."
+        )

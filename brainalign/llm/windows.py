@@ -1,0 +1,253 @@
+"""What a model reads in one go, and which of its tokens are which part of a text.
+
+The state of a causal model at a token does not depend on what follows, so one pass over a passage serves all its
+parts, as long as the tokens of every beginning of the passage begin the passage's tokens. That is checked for each
+part; where it fails (a trailing space, a merge across the boundary), the beginning is read anew.
+
+    windows, n_anew = of_beginnings(tokenizer, passages, limit=1024)
+    window.tokens[slice(*window.spans[0])]     # the tokens of the first part that is read off a window
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from brainalign import catalog
+from brainalign.human.recording import Passage
+from brainalign.llm.tokens import Text, Tokens, describe, encode, join, tokenize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+LONG = ("strided", "exact")  # ways to read a text with more tokens than a window holds
+# The end of a beginning is tokenized with this many parts, and its tokens must agree over the last few. Whole
+# beginnings would do the same at a cost that grows with the square of the text: no tokenizer reaches back so far.
+REACH, AGREE = 32, 8
+
+
+@dataclass(frozen=True)
+class Window:
+    """Tokens to be read in one go, special tokens excluded.
+
+    Attributes
+    ----------
+    tokens : list of int
+        Of the text.
+    parts : list of int
+        The parts to be read off, counted through all passages.
+    spans : list of (int, int)
+        Start and stop of each part's tokens; empty for an empty part, which is where the one before it ended.
+    context : list of int, optional
+        What an encoder reads instead of `tokens`.
+    """
+
+    tokens: list[int]
+    parts: list[int]
+    spans: list[tuple[int, int]]
+    context: list[int] | None = None
+
+    def __len__(self) -> int:
+        return max(len(self.tokens), len(self.context or ()))
+
+
+def of_beginnings(
+    tokenizer: PreTrainedTokenizerFast,
+    passages: Sequence[Passage],
+    limit: int | None = None,
+    long: str = "strided",
+    context: int | None = None,
+    shared: bool = True,
+    words: bool = False,
+) -> tuple[list[Window], int]:
+    """Windows in which each part comes after what is before it in its passage, and nothing after it counts.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerFast
+        The model's.
+    passages : sequence of Passage
+        What to read; nothing passes from one to the next.
+    limit : int, optional
+        Most tokens that a window holds.
+    long : str
+        How to read a passage with more. ``exact``: a window for each part, cut on the left. ``strided``: windows that
+        overlap by half, so that a part still comes at the end of at least half of what a window holds.
+    context : int, optional
+        How many parts are read up to and including each; all of the passage if left out.
+    shared : bool
+        Whether parts may share a window, as they may in a causal model. If not, each has its own.
+    words : bool
+        Whether each part must have tokens that it shares with no other.
+
+    Returns
+    -------
+    windows : list of Window
+    n_anew : int
+        Parts with a window of their own because their beginning's tokens do not begin those of the passage.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to read, a part has more tokens than `limit`, `context` is less than one part, or a word
+        has no tokens of its own.
+    LookupError
+        No such way to read what is long.
+    """
+    check(passages, long, context)
+    windows, n_anew, first = [], 0, 0
+    for passage in passages:
+        count = len(passage.parts)
+        if shared and context is None:
+            found, alone = _one_pass(tokenizer, passage, limit, long, words)
+            n_anew += len(alone)
+        else:
+            found, alone = [], range(count)
+        found += [_beginning(tokenizer, passage, part, limit, context, words) for part in alone]
+        windows += _counted_from(first, found)
+        first += count
+    return windows, n_anew
+
+
+def of_whole_texts(
+    tokenizer: PreTrainedTokenizerFast, passages: Sequence[Passage], limit: int | None = None, long: str = "strided"
+) -> list[Window]:
+    """Windows over whole passages, for a model that reads what follows a word too; as `of_beginnings`."""
+    check(passages, long)
+    windows, first = [], 0
+    for passage in passages:
+        tokens = tokenize(tokenizer, join(passage.parts))
+        _require_words(passage, tokens)
+        windows += _counted_from(first, _cut(passage, tokens, limit, long))
+        first += len(passage.parts)
+    return windows
+
+
+def of_continuations(
+    tokenizer: PreTrainedTokenizerFast, passages: Sequence[Passage], limit: int | None = None
+) -> list[Window]:
+    """A window for each part, and what comes before it as context, cut on the left; as `of_beginnings`."""
+    check(passages)
+    windows, first = [], 0
+    for passage in passages:
+        for part, text in enumerate(passage.parts):
+            tokens = tokenize(tokenizer, join([text]))
+            _require_words(passage, tokens, first=part)
+            ids = tokens.ids
+            _require_room(passage, part, len(ids), limit)
+            context = tokenize(tokenizer, join(passage.parts[:part])).ids
+            windows.append(Window(ids, [first + part], [(0, len(ids))], context[-limit:] if limit else context))
+        first += len(passage.parts)
+    return windows
+
+
+def check(passages: Sequence[Passage], long: str = LONG[0], context: int | None = None) -> None:
+    """See that there is something to read, and a way to; raises as `of_beginnings`."""
+    if long not in LONG:
+        raise LookupError(catalog.unknown("way to read what is long", long, LONG))
+    if context is not None and context < 1:
+        raise ValueError(f"context: a part is read with at least itself, so 1 or more parts, not {context}.")
+    if not passages:
+        raise ValueError("there are no passages, so there is nothing to read. Give one or more.")
+    for passage in passages:
+        if not any(part.strip() for part in passage.parts):
+            raise ValueError(f"passage {passage.id!r} has no text: all its {len(passage.parts)} parts are blank.")
+
+
+def _one_pass(tokenizer, passage: Passage, limit: int | None, long: str, words: bool) -> tuple[list[Window], list[int]]:
+    """Windows that parts share, and the parts that have to be read anew."""
+    text = join(passage.parts)
+    tokens = tokenize(tokenizer, text)
+    anew = _unstable(tokenizer, text, tokens)
+    if words:
+        _require_words(passage, tokens, set(range(len(passage.parts))) - anew)
+    windows = []
+    for window in _cut(passage, tokens, limit, long):
+        kept = [(part, span) for part, span in zip(window.parts, window.spans, strict=True) if part not in anew]
+        if kept:
+            parts, spans = zip(*kept, strict=True)
+            windows.append(replace(window, parts=list(parts), spans=list(spans)))
+    return windows, sorted(anew)
+
+
+def _unstable(tokenizer, text: Text, tokens: Tokens) -> set[int]:
+    """Parts at whose end the passage's tokens are not those of the passage up to there."""
+    # Where each part's piece of text begins: with the space before a part, as the tokenizer saw it in the passage.
+    firsts = {part: max(0, part + 1 - REACH) for part in range(len(text.ends)) if part not in text.closed}
+    pieces = [text.text[text.ends[first - 1] if first else 0 : text.ends[part]] for part, first in firsts.items()]
+    unstable = set(text.closed)
+    for (part, first), piece in zip(firsts.items(), encode(tokenizer, pieces), strict=True):
+        # Where it begins in the middle of the passage, a piece's first tokens may differ, not its last.
+        expected = tokens.ids[tokens.stops[part - AGREE] if first else 0 : tokens.stops[part]]
+        found = piece.ids[max(0, len(piece.ids) - len(expected)) :] if first else piece.ids
+        if found != expected:
+            unstable.add(part)
+    return unstable
+
+
+def _beginning(tokenizer, passage: Passage, part: int, limit: int | None, context: int | None, words: bool) -> Window:
+    """One part at the end of what is read up to it: the passage, or the last few parts of it."""
+    first = max(0, part + 1 - context) if context else 0
+    tokens = tokenize(tokenizer, join(passage.parts[first : part + 1]))
+    last = part - first
+    if words:
+        _require_words(passage, tokens, {last}, first)
+    return _ending_at(passage, tokens.ids, part, _span(tokens.stops, last), limit)
+
+
+def _cut(passage: Passage, tokens: Tokens, limit: int | None, long: str) -> list[Window]:
+    """Windows over a passage's tokens, each part in one of them."""
+    ids, stops = tokens.ids, tokens.stops
+    # Where windows stop: a part is read off the first that holds it to its end.
+    if limit is None or len(ids) <= limit:
+        ends = [len(ids)]
+    elif long == "exact":
+        ends = [limit]
+    else:
+        ends = [*range(limit, len(ids), max(1, limit // 2)), len(ids)]
+    windows, alone = {}, []
+    for part in range(len(stops)):
+        start, stop = span = _span(stops, part)
+        end = next((end for end in ends if stop <= end), None)
+        begin = max(0, end - limit) if end and limit else 0
+        if end is None or start < begin:  # none holds it, or all of it
+            alone.append(_ending_at(passage, ids, part, span, limit))
+            continue
+        window = windows.setdefault(end, Window(ids[begin:end], [], []))
+        window.parts.append(part)
+        window.spans.append((start - begin, stop - begin))
+    return [*windows.values(), *alone]
+
+
+def _ending_at(passage: Passage, ids: list[int], part: int, span: tuple[int, int], limit: int | None) -> Window:
+    """The window that ends with a part."""
+    start, stop = span
+    _require_room(passage, part, stop - start, limit)
+    begin = max(0, stop - limit) if limit else 0
+    return Window(ids[begin:stop], [part], [(start - begin, stop - begin)])
+
+
+def _span(stops: list[int], part: int) -> tuple[int, int]:
+    return (stops[part - 1] if part else 0, stops[part])
+
+
+def _counted_from(first: int, windows: list[Window]) -> list[Window]:
+    return [replace(window, parts=[first + part for part in window.parts]) for window in windows]
+
+
+def _require_words(passage: Passage, tokens: Tokens, among: set[int] | None = None, first: int = 0) -> None:
+    """See that parts have tokens of their own: all, or some, counted from `first`."""
+    if without := sorted(tokens.without if among is None else tokens.without & among):
+        raise ValueError(
+            f"{describe(passage, first + without[0])}: the tokenizer gives it no tokens of its own, so that it has no "
+            "surprisal of its own. Join it with its neighbor, or use another model."
+        )
+
+
+def _require_room(passage: Passage, part: int, n_tokens: int, limit: int | None) -> None:
+    if limit is not None and n_tokens > limit:
+        raise ValueError(
+            f"{describe(passage, part)} has {n_tokens} tokens, the model reads {limit} at a time. Split it into "
+            "shorter parts, or use a model that reads more."
+        )
