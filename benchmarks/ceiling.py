@@ -30,7 +30,8 @@ import sklearn
 from sklearn.linear_model import LinearRegression
 
 from brainalign import store
-from brainalign.alignment import ceiling, predictivity
+from brainalign.alignment import ceiling
+from brainalign.alignment.held_out import pearson
 from brainalign.alignment.splits import shuffled
 
 RESULTS = Path(__file__).parent / "results" / "ceiling.json"
@@ -98,7 +99,7 @@ def timed(function):
 def plain_score(responses, pool, held_out, split) -> np.ndarray:
     train, test = split
     model = LinearRegression().fit(responses[np.ix_(train, pool)], responses[np.ix_(train, held_out)])
-    return predictivity.pearson(model.predict(responses[np.ix_(test, pool)]), responses[np.ix_(test, held_out)])
+    return pearson(model.predict(responses[np.ix_(test, pool)]), responses[np.ix_(test, held_out)])
 
 
 def plain_regressions(responses, participants, splits, most) -> dict:

@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
 
 from brainalign.alignment import ceiling, predictivity, reliability
 from brainalign.alignment.behavior import reading_time_correlation
+from brainalign.alignment.held_out import pearson
 from brainalign.alignment.splits import contiguous, grouped, shuffled
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "reference"
@@ -69,10 +70,10 @@ def test_scores_of_features_are_brainscores(name, kind):
     with np.load(REFERENCE / "features.npz") as features:
         x = features[f"{name}_{kind}"]
     theirs = expected()[f"{name}_{kind}"]
-    linear = [np.median(predictivity.least_squares(x, [y], *split)) for split in shuffled(len(y))]
-    np.testing.assert_allclose(linear, theirs["linear_shuffle"]["per_split"], atol=1e-9)
-    ridge = [np.median(predictivity.ridge(x, [y], *split)) for split in grouped(responses.story.to_numpy(), n_folds)]
-    np.testing.assert_allclose(ridge, theirs["ridge_group"]["per_split"], atol=1e-9)
+    (linear,) = predictivity.least_squares(x, [y], shuffled(len(y)))
+    np.testing.assert_allclose(np.median(linear, axis=1), theirs["linear_shuffle"]["per_split"], atol=1e-9)
+    (ridge,) = predictivity.ridge(x, [y], grouped(responses.story.to_numpy(), n_folds))
+    np.testing.assert_allclose(np.median(ridge, axis=1), theirs["ridge_group"]["per_split"], atol=1e-9)
 
 
 @needs_reference
@@ -97,7 +98,7 @@ def test_least_squares_is_scikit_learns(n_features, dtype):
     x, y = 5 + rng.normal(size=(30, n_features)), 100 + rng.normal(size=(30, 4))
     y[:, 1] = 7.3  # constant
     for train, test in shuffled(30, n_splits=3):
-        (ours,) = predictivity.least_squares(x, [y.astype(dtype)], train, test)
+        ((ours,),) = predictivity.least_squares(x, [y.astype(dtype)], [(train, test)])
         predicted = LinearRegression().fit(x[train], y[train]).predict(x[test])
         theirs = [scipy.stats.pearsonr(predicted[:, unit], y[test][:, unit])[0] for unit in (0, 2, 3)]
         np.testing.assert_allclose(ours[[0, 2, 3]], theirs, atol=1e-3 if dtype == np.float32 else 1e-6)
@@ -107,11 +108,11 @@ def test_least_squares_is_scikit_learns(n_features, dtype):
 def test_least_squares_decides_rank_when_features_repeat():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(40, 12)), rng.normal(size=(40, 5))
-    train, test = shuffled(40)[0]
-    (once,) = predictivity.least_squares(x, [y], train, test)
+    split = shuffled(40)[:1]
+    (once,) = predictivity.least_squares(x, [y], split)
     for many in (np.hstack([x] * 2), np.hstack([x] * 5)):  # fewer features than stimuli, and more
-        np.testing.assert_allclose(predictivity.least_squares(many, [y], train, test)[0], once, atol=1e-8)
-    np.testing.assert_array_equal(predictivity.least_squares(np.zeros((40, 50)), [y], train, test)[0], np.zeros(5))
+        np.testing.assert_allclose(predictivity.least_squares(many, [y], split)[0], once, atol=1e-8)
+    np.testing.assert_array_equal(predictivity.least_squares(np.zeros((40, 50)), [y], split)[0], np.zeros((1, 5)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -123,13 +124,13 @@ def test_ridge_is_scikit_learns(n_features, n_units, dtype):
     signal, noise = x[:, :3] @ rng.normal(size=(3, n_units)), rng.normal(size=(40, n_units))
     several = [signal + level * noise for level in (0.01, 1, 30)]
     alphas, (train, test) = np.logspace(-3, 3, 7), shuffled(40)[0]
-    ours = predictivity.ridge(x, [y.astype(dtype) for y in several], train, test)
+    ours = predictivity.ridge(x, [y.astype(dtype) for y in several], [(train, test)])
     chosen = set()
     for y, scores in zip(several, ours, strict=True):
         model = RidgeCV(alphas).fit(x[train], y[train])
         chosen.add(model.alpha_)
         theirs = [scipy.stats.pearsonr(*pair)[0] for pair in zip(model.predict(x[test]).T, y[test].T, strict=True)]
-        np.testing.assert_allclose(scores, theirs, atol=1e-3 if dtype == np.float32 else 1e-6)
+        np.testing.assert_allclose(scores[0], theirs, atol=1e-3 if dtype == np.float32 else 1e-6)
     assert len(chosen) > 1  # each array of responses has an alpha of its own
 
 
@@ -154,13 +155,13 @@ def test_ridge_leaves_groups_out_as_a_loop_does(n_features, n_units):
         ]
         errors.append(np.sum(left_out))
     predicted = Ridge(alphas[np.argmin(errors)]).fit(x[train], y[train]).predict(x[test])
-    (ours,) = predictivity.ridge(x, [y], train, test, relative, groups=groups, relative=True)
-    np.testing.assert_allclose(ours, predictivity.pearson(predicted, y[test]), atol=1e-8)
+    ((ours,),) = predictivity.ridge(x, [y], [(train, test)], relative, groups=groups, relative=True)
+    np.testing.assert_allclose(ours, pearson(predicted, y[test]), atol=1e-8)
 
 
 def test_ridge_takes_positive_penalties():
-    with pytest.raises(ValueError, match=r"penalties must be positive, got 0\.0"):
-        predictivity.ridge(np.eye(4), [np.eye(4)], np.arange(2), np.arange(2, 4), alphas=[0.0, 1.0])
+    with pytest.raises(ValueError, match="penalties must be positive"):
+        predictivity.ridge(np.eye(4), [np.eye(4)], [(np.arange(2), np.arange(2, 4))], alphas=[0.0, 1.0])
 
 
 # The curve
@@ -245,7 +246,7 @@ def plain(responses, participants, splits, n_bootstraps):
                     for train, test in splits:
                         model = LinearRegression().fit(x[train], responses[train, unit])
                         predicted = model.predict(x[test])[:, None]
-                        of_size.append(predictivity.pearson(predicted, responses[test, unit][:, None])[0])
+                        of_size.append(pearson(predicted, responses[test, unit][:, None])[0])
             scores.append(np.array(of_size))
         curve[:, unit] = [of_size.mean() for of_size in scores]
         rng = np.random.RandomState(0)
@@ -297,17 +298,19 @@ def test_a_known_ceiling_is_within_its_interval():
 
 
 def test_a_metric_may_be_any_function():
-    def by_scikit_learn(features, responses, train, test):
-        model = LinearRegression().fit(features[train], np.hstack(responses)[train])
-        predicted = np.split(model.predict(features[test]), len(responses), axis=1)
-        return [predictivity.pearson(p, y[test]) for p, y in zip(predicted, responses, strict=True)]
+    def by_scikit_learn(features, responses, splits):
+        def score(y, train, test):
+            predicted = LinearRegression().fit(features[train], y[train]).predict(features[test])
+            return pearson(predicted, y[test])
 
-    def sometimes(features, responses, train, test):
-        scores = predictivity.least_squares(features, responses, train, test)
+        return [np.stack([score(y, *split) for split in splits]) for y in responses]
+
+    def sometimes(features, responses, splits):
+        scores = predictivity.least_squares(features, responses, splits)
         return [np.where(features.shape[1] == 3, np.nan, of_units) for of_units in scores]  # pools of one
 
-    def never(features, responses, train, test):
-        return [np.full(y.shape[1], np.nan) for y in responses]
+    def never(features, responses, splits):
+        return [np.full((len(splits), y.shape[1]), np.nan) for y in responses]
 
     responses, names = people()
     args = responses, names, shuffled(40, 3)

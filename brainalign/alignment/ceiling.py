@@ -21,8 +21,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from brainalign import store
+from brainalign.alignment import predictivity
 from brainalign.alignment.predictivity import Metric, least_squares
-from brainalign.alignment.splits import Split
+from brainalign.alignment.splits import Split, check
 
 REVISION = 1  # of what `extrapolated` computes; a new one leaves cached ceilings behind
 COMBINATIONS = 126  # of each size: all that nine participants have
@@ -78,7 +79,7 @@ def extrapolated(
     splits : sequence of Split
         Those of the protocol that the ceiling is for.
     metric : function
-        ``metric(features, responses, train, test)`` as `least_squares`, called from several threads, with the units
+        ``metric(features, responses, splits)`` as `least_squares`, called from several threads, with the units
         of each participant to be predicted as one array. Features have the inner products of the pool's units, but
         never outnumber stimuli. A unit's curve leaves out sizes with a score of NaN.
     n_combinations : int
@@ -98,7 +99,7 @@ def extrapolated(
     """
     responses, participants = np.asarray(responses), np.asarray(participants)
     seen = seen_units(responses, participants)
-    _check_splits(splits)
+    check(splits, len(responses))
     members = members_of(participants, seen, "the recording")
     # Neither r nor regression sees a unit's mean, but products in float32 do.
     exact = [responses[:, units] - responses[:, units].mean(axis=0, dtype=float) for units in members]
@@ -121,14 +122,7 @@ def seen_units(responses: np.ndarray, participants: np.ndarray) -> np.ndarray:
             f"responses of shape {np.shape(responses)} do not fit participants of shape {np.shape(participants)}. "
             "Give stimulus x unit, and a participant for each unit."
         )
-    finite, seen = np.isfinite(responses), ~np.isnan(responses).all(axis=0)
-    if not finite[:, seen].all():
-        stimulus, unit = np.argwhere(~finite & seen)[0]
-        raise ValueError(
-            f"unit {unit} of participant {participants[unit]} is {responses[stimulus, unit]} at stimulus {stimulus}. "
-            "Drop the unit, or make it NaN throughout if its participant saw none of this."
-        )
-    return seen
+    return predictivity.seen_units(responses, participants)
 
 
 def members_of(participants: np.ndarray, which: np.ndarray, where: str) -> list[np.ndarray]:
@@ -140,18 +134,6 @@ def members_of(participants: np.ndarray, which: np.ndarray, where: str) -> list[
             "Add participants, or report no ceiling."
         )
     return [np.flatnonzero(which & (participants == name)) for name in names]
-
-
-def _check_splits(splits: Sequence[Split]) -> None:
-    if len(splits) == 0:
-        raise ValueError("there are no splits. Give those of the protocol.")
-    for number, (train, test) in enumerate(splits):
-        both = len(np.intersect1d(train, test))
-        if len(train) < 2 or len(test) < 2 or both:
-            raise ValueError(
-                f"split {number} trains on {len(train)} stimuli and tests on {len(test)}, {both} of them the same. "
-                "It takes two or more of each, none the same."
-            )
 
 
 def _scores(
@@ -168,8 +150,7 @@ def _scores(
     def of_pool(pool: tuple[int, ...]) -> list[np.ndarray]:
         features = _features([exact[member] for member in pool], [grams[member] for member in pool])
         predicted = [single[one] for one in pools[pool]]
-        of_splits = [metric(features, predicted, train, test) for train, test in splits]
-        return [np.stack(of_one) for of_one in zip(*of_splits, strict=True)]
+        return metric(features, predicted, splits)
 
     scores = {}
     # Matrices this small gain nothing from a BLAS's threads, and lose much where those meet other work.

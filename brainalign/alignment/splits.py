@@ -7,6 +7,7 @@ neighbours together.
 """
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, ShuffleSplit
@@ -104,3 +105,81 @@ def contiguous(n_stimuli: int, n_splits: int = 10, gap: int = 5) -> list[Split]:
             )
         splits.append((train, everything[start:stop]))
     return splits
+
+
+def leave_one_run_out(runs: np.ndarray, gap: int = 5, trim: int = 0) -> list[Split]:
+    """A fold a run: it is tested, the others train, without what is too near to it in time.
+
+    Protocols, section 4. Toneva and Wehbe's code for Wehbe2014 takes 5 volumes off the training set beside the first
+    and the last run, and off both ends of the others' test sets; of these, ``gap`` does the former in all folds, and
+    ``trim`` the latter.
+
+    Parameters
+    ----------
+    runs : ndarray
+        (n_stimuli,) the run of each stimulus (or volume), in order of time.
+    gap : int
+        Stimuli to leave out of the training set on each side of the test run.
+    trim : int
+        Stimuli to leave out of the test set at each of its ends.
+
+    Returns
+    -------
+    list of Split
+        In order of time.
+
+    Raises
+    ------
+    ValueError
+        There is one run, a run is in pieces, or a fold would have less than two stimuli to train or test on.
+    """
+    runs = np.asarray(runs)
+    starts = np.flatnonzero(np.concatenate([[True], runs[1:] != runs[:-1]]))
+    names = runs[starts]
+    if len(names) < 2:
+        raise ValueError(f"to leave a run out takes two or more, got {len(names)}. Use `contiguous`.")
+    if len(np.unique(names)) < len(names):
+        again = next(name for place, name in enumerate(names) if name in names[:place])
+        raise ValueError(f"run {again} is in several pieces. Put stimuli in order of time, and name each run once.")
+    splits = []
+    for name, start, stop in zip(names, starts, [*starts[1:], len(runs)], strict=True):
+        train = np.concatenate([np.arange(start - gap), np.arange(stop + gap, len(runs))])
+        test = np.arange(start + trim, stop - trim)
+        if len(train) < 2 or len(test) < 2:
+            raise ValueError(
+                f"run {name} leaves {len(train)} stimuli to train on and {len(test)} to test on, with a gap of {gap} "
+                f"and {trim} trimmed. Ask for less of them, or leave the run out of the recording."
+            )
+        splits.append((train, test))
+    return splits
+
+
+def check(splits: Sequence[Split], n_stimuli: int) -> None:
+    """Raise an error that names the first split which cannot be scored, if any.
+
+    Parameters
+    ----------
+    splits : sequence of Split
+    n_stimuli : int
+
+    Raises
+    ------
+    ValueError
+        There are no splits, or one has fewer than two stimuli to train or test on, some in both, or some that the
+        recording lacks.
+    """
+    if len(splits) == 0:
+        raise ValueError("there are no splits. Give those of the protocol.")
+    for number, (train, test) in enumerate(splits):
+        both = len(np.intersect1d(train, test))
+        if len(train) < 2 or len(test) < 2 or both:
+            raise ValueError(
+                f"split {number} trains on {len(train)} stimuli and tests on {len(test)}, {both} of them the same. "
+                "It takes two or more of each, none the same."
+            )
+        used = np.concatenate([train, test])
+        if used.min() < 0 or used.max() >= n_stimuli:
+            raise ValueError(
+                f"split {number} has stimuli from {used.min()} to {used.max()}, of 0 to {n_stimuli - 1}. "
+                "Make splits for this recording."
+            )

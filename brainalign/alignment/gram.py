@@ -1,0 +1,229 @@
+"""Least squares and ridge from Gram matrices: one small decomposition a fold serves all penalties and all units.
+
+The solver of every encoding model here. `predictivity.scores` runs it over layers, splits and units. A prediction is
+linear in the training responses, and a row of weights for each test stimulus is all that a fit has to give: responses
+meet it in one product. Protocols, section 6.
+
+With X (n x p) the features, centred, the small problem is K = X Xᵀ (n x n, the dual) or Xᵀ X (p x p, the primal),
+whichever is smaller. It is formed and decomposed in float64: centring leaves one eigenvalue of K zero, which float32
+does not see.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from brainalign.alignment.arrays import Array, like, namespace, precision, solve_definite
+
+# Eigenvalues of a Gram matrix below this share of the largest are rounding, which leaves about 1e-14.
+CUT_OFF = 1e-12
+
+
+class Gram(NamedTuple):
+    """What all folds of a layer share: K (n_stimuli, n_stimuli) if ``dual``, else centred features; float64."""
+
+    matrix: Array
+    dual: bool
+
+
+class Spectrum(NamedTuple):
+    """A fold's K_tr = Q diag(w) Qᵀ and K_te Q, both centred by the training set; without null directions.
+
+    ``q``: (n_train, rank), ``w``: (rank,) squared units of the features, ``cross``: (n_test, rank); float64.
+    """
+
+    q: Array
+    w: Array
+    cross: Array
+
+
+def gram(features: Array) -> Gram:
+    """K = X Xᵀ of centred features, or those where they are fewer than stimuli.
+
+    Parameters
+    ----------
+    features : ndarray or Tensor
+        (n_stimuli, n_features) any unit, finite.
+    """
+    x = centred(like(features, features, "float64"))
+    dual = x.shape[1] >= x.shape[0]
+    return Gram(x @ x.T if dual else x, dual)
+
+
+def centred(array: Array) -> Array:
+    """The array less its mean over stimuli; exactly zero where it is constant."""
+    array = array - array[0]
+    array -= array.mean(axis=0)
+    return array
+
+
+def least_squares(layer: Gram, train: np.ndarray, test: np.ndarray) -> Array:
+    """K_te K_tr⁺: what turns training responses into predictions X_te b*, b* = argmin_b ||X_tr b - Y_tr||².
+
+    Of minimum norm where features outnumber stimuli. Predictions are deviations from the training mean.
+
+    Parameters
+    ----------
+    layer : Gram
+    train, test : ndarray of int
+        (n_train,), (n_test,) stimuli.
+
+    Returns
+    -------
+    ndarray or Tensor
+        (n_test, n_train) float64; rows sum to zero.
+    """
+    fold = small, cross, offset = _fold(layer, train, test)
+    n = len(train)
+    if layer.dual:
+        # Centring leaves 1 without variance, and K_te 1 = 0: variance put there changes nothing, and makes way for
+        # Cholesky, eight times faster than eigenvalues. Unless other directions are short of variance too.
+        definite, right = small + small.trace() / n**2, cross.T
+    else:
+        definite, right = small.T @ small, cross.T
+    weights = solve_definite(definite, right, 1000 * CUT_OFF * max(float(definite.trace()), offset))
+    if weights is not None:
+        return weights.T if layer.dual else (small @ weights).T
+    q, w, cross = _spectrum(layer.dual, *fold)
+    return (cross / w) @ q.T
+
+
+def ridge(spectrum: Spectrum, alpha: float) -> Array:
+    """K_te (K_tr + alpha I)⁻¹: as `least_squares`, with b* = argmin_b ||X_tr b - Y_tr||² + alpha ||b||²."""
+    q, w, cross = spectrum
+    return (cross / (w + alpha)) @ q.T
+
+
+def spectrum(layer: Gram, train: np.ndarray, test: np.ndarray) -> Spectrum:
+    """The eigendecomposition of a fold, which serves every penalty; arguments as `least_squares`."""
+    return _spectrum(layer.dual, *_fold(layer, train, test))
+
+
+def _fold(layer: Gram, train: np.ndarray, test: np.ndarray) -> tuple[Array, Array, float]:
+    """K_tr and K_te, or X_tr and X_te, centred by the training set; and how much variance that took away."""
+    matrix = layer.matrix
+    train, test = like(train, matrix), like(test, matrix)
+    if not layer.dual:
+        x, x_test = matrix[train], matrix[test]
+        mean = x.mean(axis=0)
+        return x - mean, x_test - mean, len(x) * float(mean @ mean)
+    rows = matrix[:, train]
+    k, cross = rows[train], rows[test]
+    mean = k.mean(axis=0)
+    grand = mean.mean()
+    k -= mean - grand
+    k -= mean[:, None]
+    cross -= mean - grand
+    cross -= (cross.mean(axis=1))[:, None]
+    return k, cross, len(k) * float(grand)
+
+
+def _spectrum(dual: bool, small: Array, cross: Array, offset: float) -> Spectrum:
+    w, v = namespace(small).linalg.eigh(small if dual else small.T @ small)
+    kept = w > CUT_OFF * max(float(w[-1]), offset)
+    w, v = w[kept], v[:, kept]
+    if dual:
+        return Spectrum(v, w, cross @ v)
+    return Spectrum((small @ v) / w**0.5, w, (cross @ v) * w**0.5)
+
+
+# Leaving out parts of a training set is exact, and takes no other fit. With H = 11ᵀ/n + Q diag(w / (w + alpha)) Qᵀ,
+# the errors of part g are (I - H_gg)⁻¹ (Y_g - Ŷ_g). Throughout it is I - H that is formed, not H: as alpha vanishes
+# H nears I, and their difference would be rounding.
+
+
+def parts(groups: np.ndarray | None, train: np.ndarray) -> list[np.ndarray] | None:
+    """Positions in ``train`` of the stimuli of each group; None where each stimulus is a part of its own."""
+    if groups is None:
+        return None
+    _, of = np.unique(groups[train], return_inverse=True)
+    return [np.flatnonzero(of == number) for number in range(of.max() + 1)]
+
+
+def left_out_forms(spectrum: Spectrum, alphas: Sequence[float], parts: list[np.ndarray] | None) -> Array:
+    """Quadratic forms of left-out errors: e_g = (I - H_gg)⁻¹ (Y_g - Ŷ_g), and sum_g |e_g|² = tr(Yᵀ M Y).
+
+    The sum over many units needs only their Y Yᵀ: units are touched once for all layers, folds and penalties.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+    alphas : sequence of float
+        Penalties.
+    parts : list of ndarray of int, or None
+        What is left out together: see `parts`.
+
+    Returns
+    -------
+    ndarray or Tensor
+        (n_alphas, n_train, n_train) float64, a matrix M for each penalty.
+    """
+    q, w, _ = spectrum
+    xp, n = namespace(q), len(q)
+    unseen = 0 if _full(spectrum) else like(np.eye(n) - 1 / n, q) - q @ q.T
+    forms = []
+    for alpha in alphas:
+        removed = (q * (alpha / (w + alpha))) @ q.T + unseen
+        errors = _divide(removed, _divisors(spectrum, alpha, parts), parts)
+        forms.append(errors.T @ errors)
+    return xp.stack(forms)
+
+
+def left_out_errors(
+    spectrum: Spectrum, alphas: Sequence[float], parts: list[np.ndarray] | None, responses: Array
+) -> Array:
+    """Sums over left-out stimuli of squared errors e_g = (I - H_gg)⁻¹ (Y_g - Ŷ_g), unit by unit.
+
+    Parameters
+    ----------
+    spectrum, alphas, parts
+        As in `left_out_forms`.
+    responses : ndarray or Tensor
+        (n_train, n_units) any unit. Products with them are taken in their precision.
+
+    Returns
+    -------
+    ndarray or Tensor
+        (n_alphas, n_units) squared units of the responses.
+    """
+    w, dtype = spectrum.w, precision(responses)
+    q = like(spectrum.q, responses, dtype)
+    along = q.T @ responses
+    unseen = 0 if _full(spectrum) else responses - responses.mean(axis=0) - q @ along
+    errors = []
+    for alpha in alphas:
+        removed = (q * like(alpha / (w + alpha), q, dtype)) @ along + unseen
+        divisors = _divisors(spectrum, alpha, parts)
+        divisors = like(divisors, q, dtype) if parts is None else [like(divisor, q, dtype) for divisor in divisors]
+        errors.append((_divide(removed, divisors, parts) ** 2).sum(axis=0))
+    return namespace(responses).stack(errors)
+
+
+def _full(spectrum: Spectrum) -> bool:
+    """Whether features explain all of the training responses but their mean: I - 11ᵀ/n - QQᵀ is then rounding."""
+    return spectrum.q.shape[1] >= len(spectrum.q) - 1
+
+
+def _divisors(spectrum: Spectrum, alpha: float, parts: list[np.ndarray] | None) -> Array | list[Array]:
+    """(I - H_gg)⁻¹ of each part; of stimuli, one below the other."""
+    q, w, _ = spectrum
+    n, damped, full = len(q), alpha / (w + alpha), _full(spectrum)
+    if parts is None:
+        squares = q * q
+        return (1 / (squares @ damped + (0 if full else 1 - 1 / n - squares.sum(axis=1))))[:, None]
+    inverses = []
+    for part in parts:
+        own = q[like(part, q)]
+        left = 0 if full else like(np.eye(len(part)) - 1 / n, q) - own @ own.T
+        inverses.append(namespace(q).linalg.inv((own * damped) @ own.T + left))
+    return inverses
+
+
+def _divide(rows: Array, divisors: Array | list[Array], parts: list[np.ndarray] | None) -> Array:
+    if parts is None:
+        return rows * divisors
+    for part, inverse in zip(parts, divisors, strict=True):
+        part = like(part, rows)
+        rows[part] = inverse @ rows[part]
+    return rows
