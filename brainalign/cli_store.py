@@ -55,7 +55,7 @@ def size(options: argparse.Namespace) -> None:
     for kind in _kinds():
         files = _files(kind)
         total += files
-        what = _count(files, "file") if kind.name in WHOLE else _count(_entries(kind), "entry", "entries")
+        what = _count(files, "file") if kind.name in WHOLE else _count(entries.whole_in(kind), "entry", "entries")
         print(f"{kind.name:12} {_bytes(files):>14}  {what}")
     if total:
         free = shutil.disk_usage(store.root()).free
@@ -88,7 +88,7 @@ def _useless(kind: Path, options: argparse.Namespace) -> Iterator[tuple[Path, st
     """What can go, and why. Nobody else works on it until the next is asked for, so it may be removed at once."""
     before, unused = time.time() - options.older_than * UNITS["days"], f"not used for {options.older_than:g} days"
     if kind.name not in WHOLE:
-        keys = {path.stem for path in [*_entries(kind), *kind.glob("*.parts")]}
+        keys = {path.stem for path in [*entries.whole_in(kind), *kind.glob("*.parts")]}
         for path in (kind / f"{key}.safetensors" for key in sorted(keys)):
             try:
                 with nullcontext() if options.dry_run else entries.locked(path, timeout=0):
@@ -129,11 +129,11 @@ def _damaged(path: Path) -> bool:
 
 def _rows(kind: Path) -> list[tuple[str, list[File], str]]:
     """Name, files and description of each entry, also of those that are not whole yet."""
-    whole = [(path.stem, _files(path), _words(path)) for path in _entries(kind)]
+    whole = [(path.stem, _files(path), _words(path)) for path in entries.whole_in(kind)]
     unfinished = [
         (folder.stem, _files(folder), f"unfinished: {_words(first)}")
         for folder in kind.glob("*.parts")
-        for first in _entries(folder)[:1]
+        for first in entries.whole_in(folder)[:1]
     ]
     rows = sorted(whole + unfinished, key=lambda row: (row[2], row[0]))
     # Others may have removed a file meanwhile.
@@ -156,10 +156,6 @@ def _kinds() -> list[Path]:
     if not kinds:
         print(f"the store is empty: {store.root()}")
     return kinds
-
-
-def _entries(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("."))
 
 
 def _files(path: Path) -> list[File]:

@@ -15,7 +15,7 @@ from brainalign import study as studies
 from brainalign.paper import book, claims
 
 COMMANDS = ["book", "run", "claims", "execute", "render", "data", "store"]
-HEAVY = {"torch", "transformers", "pandas", "matplotlib", "scipy", "xarray", "sklearn"}
+HEAVY = {"torch", "transformers", "numpy", "safetensors", "pandas", "matplotlib", "scipy", "xarray", "sklearn"}
 
 
 def test_help_imports_nothing_heavy_and_lists_the_commands():

@@ -148,6 +148,11 @@ def resumed(
     return [done[step] for step in range(n_steps)]
 
 
+def whole_in(folder: Path) -> list[Path]:
+    """Files of entries in a folder, sorted; hidden ones were left by killed processes, and are not whole."""
+    return sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("."))
+
+
 def parts_of(path: Path) -> Path:
     """Folder with the saved steps of an entry that is not whole yet."""
     return path.with_suffix(".parts")
@@ -220,7 +225,8 @@ def _opened(path: Path, with_arrays: bool = True) -> tuple[dict[str, np.ndarray]
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as file:
+        # Not mapped into memory: that would hold the arrays twice, and a disk that fails would kill the process.
+        with safe_open(path, framework="numpy", backend="pread") as file:
             header = json.loads(file.metadata()[HEADER])
             arrays = {name: file.get_tensor(name) for name in sorted(file.keys())} if with_arrays else {}
         if not isinstance(header["record"]["identity"], dict):
@@ -244,7 +250,7 @@ def _kept(path: Path, key: str) -> Entry | None:
 def _finished(path: Path) -> dict[int, dict[str, np.ndarray]]:
     """Results of the steps that were saved for an entry."""
     done = {}
-    for part in sorted(parts_of(path).glob("*.safetensors")):
+    for part in whole_in(parts_of(path)):
         if entry := _kept(part, path.stem):
             done |= {step: {} for step in entry.record["steps"]}
             for name, array in entry.arrays.items():
