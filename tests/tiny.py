@@ -20,7 +20,7 @@ WIDTH = 32
 def gpt2(folder: Path, merges: Path | None = None, positions: int = 64, seed: int = 0) -> Path:
     """GPT-2-shaped, 3 blocks; a byte-level BPE tokenizer with GPT-2's own ``merges`` (vocab.bpe), or trained here."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers import GPT2Config
 
     end = "<|endoftext|>"
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())  # by code point: the order of GPT-2's first 256 tokens
@@ -49,13 +49,13 @@ def gpt2(folder: Path, merges: Path | None = None, positions: int = 64, seed: in
         "eos_token_id": tokenizer.token_to_id(end),
     }
     special = {"bos_token": end, "eos_token": end, "unk_token": end, "model_max_length": positions}
-    return _saved(folder, GPT2LMHeadModel, GPT2Config(**settings), tokenizer, special, seed)
+    return _saved(folder, GPT2Config(**settings), tokenizer, special, seed)
 
 
 def llama(folder: Path, positions: int = 64, seed: int = 0) -> Path:
     """Llama-shaped, 3 blocks, grouped queries; a SentencePiece-like BPE that falls back on bytes, ``<s>`` in front."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaConfig
 
     special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
     trained = Tokenizer(models.BPE())
@@ -82,13 +82,13 @@ def llama(folder: Path, positions: int = 64, seed: int = 0) -> Path:
         "bos_token_id": 1,
         "eos_token_id": 2,
     }
-    return _saved(folder, LlamaForCausalLM, LlamaConfig(**settings), tokenizer, special, seed)
+    return _saved(folder, LlamaConfig(**settings), tokenizer, special, seed)
 
 
 def t5(folder: Path, seed: int = 0) -> Path:
     """T5-shaped (v1.1: gated, untied head), 2 encoder and 2 decoder blocks; Unigram tokenizer, ``</s>`` at the end."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import T5Config, T5ForConditionalGeneration
+    from transformers import T5Config
 
     special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     pieces = [*((piece, 0.0) for piece in special.values()), *_log_frequencies(300)]
@@ -109,7 +109,7 @@ def t5(folder: Path, seed: int = 0) -> Path:
         "pad_token_id": 0,
         "eos_token_id": 1,
     }
-    return _saved(folder, T5ForConditionalGeneration, T5Config(**settings), tokenizer, special, seed)
+    return _saved(folder, T5Config(**settings), tokenizer, special, seed)
 
 
 def _log_frequencies(n_pieces: int) -> list[tuple[str, float]]:
@@ -124,12 +124,11 @@ def _model(tokenizer) -> dict:
     return json.loads(tokenizer.to_str())["model"]
 
 
-def _saved(folder: Path, architecture, config, tokenizer, special: dict, seed: int) -> Path:
-    import torch
+def _saved(folder: Path, config, tokenizer, special: dict, seed: int) -> Path:
     from transformers import PreTrainedTokenizerFast
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        architecture(config).save_pretrained(folder)
+    from brainalign.llm.networks import fresh
+
+    fresh(config, seed).save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
     return Path(folder)

@@ -112,7 +112,9 @@ def checkpoints() -> pd.DataFrame:
         Indexed by ``name``. ``vanilla`` is what the paper's names imply that it is compared with, ``parent`` what
         it was trained from; ``parameters`` counts the architecture's (a checkpoint that adds tokens to the
         vocabulary has a few thousand more); ``layers`` counts encoder and decoder blocks; ``group`` is ``main``
-        (the paper's 25), ``gpt2``, ``table8`` or ``extension``.
+        (the paper's 25), ``gpt2``, ``table8`` or ``extension``. ``delta_of`` is the checkpoint to which the published
+        weights are a difference, ``delta_rows`` (``zero`` or ``mean``) what its publisher's script takes that
+        checkpoint's embeddings of new tokens to be.
     """
     return _read("checkpoints.csv").set_index("name")
 
