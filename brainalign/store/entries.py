@@ -118,9 +118,16 @@ def resumed(
         Seconds from one save to the next; a run that is killed loses no more than this and one step. An exception
         loses nothing.
 
+    Returns
+    -------
+    list of dict
+        What ``work`` gave, a dictionary of arrays a step.
+
     Raises
     ------
-    ValueError, OSError
+    ValueError
+        An array of another type, or an identity that is not plain JSON.
+    OSError
         As in `get`.
     """
     path = path_of(kind, identity)
