@@ -1,11 +1,14 @@
-"""Controls: what each knows, and what it does not."""
+"""Controls: what each knows, what it does not, and what a model explains beyond them."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from himalaya.kernel_ridge import predict_weighted_kernel_ridge, solve_multiple_kernel_ridge_random_search
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import LeaveOneGroupOut
 
-from brainalign.alignment import controls
-from brainalign.alignment.predictivity import least_squares
+from brainalign.alignment import banded, controls, gram
+from brainalign.alignment.held_out import pearson
 from brainalign.alignment.splits import contiguous, grouped, shuffled
 from brainalign.human import timeseries
 from brainalign.human.recording import Passage, Recording, passages, responses
@@ -66,8 +69,9 @@ def test_oasm_predicts_drift_under_shuffled_splits_only():
     values, groups = recording.responses.to_numpy(), recording.stimuli.passage.to_numpy()
 
     def score(splits):
-        features = controls.oasm(recording)
-        return np.mean([np.median(least_squares(features, [values], *split)) for split in splits])
+        layer = gram.gram(controls.oasm(recording))
+        predicted = [gram.least_squares(layer, *split) @ values[split[0]] for split in splits]
+        return np.mean([pearson(p, values[test]).mean() for p, (_, test) in zip(predicted, splits, strict=True)])
 
     assert score(shuffled(len(groups))) > 0.5
     assert score(grouped(groups)) == pytest.approx(0, abs=1e-6)
@@ -119,3 +123,108 @@ def test_projection_keeps_inner_products_and_its_seed():
     for width in (0, 4001):
         with pytest.raises(ValueError, match=f"4000 features cannot be brought to {width}"):
             controls.project(x, width, seed=0)
+
+
+# Banded ridge
+
+
+def bands(n_units=6, seed=0):
+    """Two bands of features in 8 groups of 5 stimuli, and units that depend on the first, the second, both or none."""
+    rng = np.random.default_rng(seed)
+    model, nuisance = rng.normal(size=(40, 30)), 100 * rng.normal(size=(40, 3))
+    mixing = np.array([[1, 0], [0, 1], [1, 1], [0, 0], [1, 0], [0, 1]])[:n_units]
+    signal = np.stack([model[:, 0], nuisance[:, 0] / 100], axis=1) @ mixing.T
+    return model, nuisance, signal + 0.3 * rng.normal(size=signal.shape), np.repeat(np.arange(8), 5)
+
+
+def by_scikit_learn(features, y, train, test, groups, weights):
+    """Predictions of one unit: ridge on scaled bands, weights and penalty chosen by leaving groups out."""
+    features = [x - x[train].mean(axis=0) for x in features]
+    features = [x / np.sqrt(np.square(x[train]).sum(axis=1).mean()) for x in features]
+    candidates = []
+    for weight in weights:
+        x = np.hstack([np.sqrt(w) * x for w, x in zip(weight, features, strict=True)])
+        for alpha in banded.ALPHAS:
+            inner = LeaveOneGroupOut().split(train, groups=groups[train])
+            error = sum(
+                np.square(Ridge(alpha).fit(x[train][fit], y[train][fit]).predict(x[train][out]) - y[train][out]).sum()
+                for fit, out in inner
+            )
+            candidates.append((error, Ridge(alpha).fit(x[train], y[train]).predict(x[test])))
+    return min(candidates, key=lambda candidate: candidate[0])[1]
+
+
+def r2(y, predicted, splits):
+    wrong = sum(np.square(y[test] - values).sum(axis=0) for (_, test), values in zip(splits, predicted, strict=True))
+    return 1 - wrong / sum(np.square(y[test] - y[train].mean(axis=0)).sum(axis=0) for train, test in splits)
+
+
+def test_banded_ridge_is_a_plain_loop():
+    model, nuisance, y, groups = bands()
+    splits, weights = grouped(groups, 4), banded._weights(2, 2, 0)
+    ours = banded.banded_ridge({"model": model, "nuisance": nuisance}, y, splits, groups, n_weights=2)
+    predicted = [
+        np.stack([by_scikit_learn([model, nuisance], unit, *split, groups, weights) for unit in y.T], axis=1)
+        for split in splits
+    ]
+    np.testing.assert_allclose(ours, r2(y, predicted, splits), atol=1e-6)
+
+
+def test_banded_ridge_is_himalayas():
+    model, nuisance, y, groups = bands()
+    splits, predicted = grouped(groups, 4), []
+    for train, test in splits:
+        kernels = banded._normalized([banded._inner_products(x) for x in (model, nuisance)], train)
+        with np.errstate(divide="ignore"):  # the logarithm of a weight of 0
+            deltas, dual, _, intercept = solve_multiple_kernel_ridge_random_search(
+                kernels[:, train[:, None], train], y[train], banded._weights(2, 10, 0), alphas=np.array(banded.ALPHAS),
+                cv=list(LeaveOneGroupOut().split(train, groups=groups[train])), fit_intercept=True,
+                return_weights="dual", progress_bar=False,
+            )  # fmt: skip
+        own = kernels[:, test[:, None], train]
+        predicted.append(predict_weighted_kernel_ridge(own, dual, deltas, intercept=intercept))
+    ours = banded.banded_ridge({"model": model, "nuisance": nuisance}, y, splits, groups)
+    np.testing.assert_allclose(ours, r2(y, predicted, splits), atol=1e-6)
+
+
+def test_unique_variance_is_what_the_nuisance_does_not_explain():
+    model, nuisance, y, groups = bands()
+    model, splits = model[:, :4], grouped(groups, 8)
+    ours = banded.unique_variance(np.hstack([model, nuisance / 100]), {"nuisance": nuisance}, y, splits, groups)
+    np.testing.assert_array_equal(ours.unique, ours.both - ours.nuisance)
+    assert (ours.nuisance[[1, 5]] > 0.8).all()
+    assert (np.abs(ours.unique[[1, 3, 5]]) < 0.2).all()  # what the nuisance has, and what nobody has
+    assert (ours.unique[[0, 4]] > 0.2).all()
+    # Units of features do not matter: each band is brought to one variance.
+    scaled = banded.unique_variance(1000 * model + 5, {"nuisance": nuisance / 1e4}, y, splits, groups)
+    plain = banded.unique_variance(model, {"nuisance": nuisance}, y, splits, groups)
+    np.testing.assert_allclose(scaled.both, plain.both, atol=1e-6)
+
+
+def test_a_band_without_variance_changes_nothing():
+    model, _, y, groups = bands()
+    splits = grouped(groups, 4)
+    alone = banded.banded_ridge({"model": model}, y, splits, groups)
+    weighted = banded.banded_ridge({"model": model, "flat": np.full((40, 2), 0.1)}, y, splits, groups, n_weights=0)
+    assert np.abs(weighted - alone).max() < 0.2  # halving a kernel is a penalty between two of the grid
+    y[:, 0] = 2.5
+    still = banded.banded_ridge({"flat": np.full((40, 2), 0.1)}, y, splits, groups)
+    assert np.isnan(still[0])
+    np.testing.assert_allclose(still[1:], 0, atol=1e-9)  # the mean of the training set
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bands": {}}, "there is no band of features"),
+        ({"bands": {"length": np.ones((39, 2))}}, "length have 39 stimuli"),
+        ({"bands": {"length": np.full((40, 1), np.inf)}}, "length: dimension 0 is inf at stimulus 0"),
+        ({"responses": np.full((40, 1), np.nan)}, "responses: dimension 0 is nan at stimulus 0"),
+        ({"groups": np.zeros(40)}, "a training set is all of one group"),
+    ],
+)
+def test_bad_bands_are_named(changes, message):
+    model, _, y, groups = bands()
+    good = {"bands": {"model": model}, "responses": y, "splits": grouped(groups, 4), "groups": groups}
+    with pytest.raises(ValueError, match=message):
+        banded.banded_ridge(**good | changes)

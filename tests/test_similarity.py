@@ -100,7 +100,7 @@ def test_unrelated_representations_are_dissimilar():
 @pytest.mark.parametrize(
     ("x", "y", "subsets", "message"),
     [
-        (np.eye(4), np.eye(5), None, "responses have 5 stimuli, features 4"),
+        (np.eye(4), np.eye(5), None, "responses have 5 stimuli, not 4"),
         (np.ones(4), np.eye(4), None, r"features: expected stimulus x dimension, got shape \(4,\)"),
         (np.eye(4), np.where(np.eye(4), np.nan, 1), None, "responses: dimension 0 is nan at stimulus 0"),
         (np.eye(4), np.eye(4), [np.arange(4), np.arange(2)], "subset 1 has 2 stimuli"),

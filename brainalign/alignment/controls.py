@@ -6,7 +6,8 @@ Each function makes stimulus x feature arrays, so that a control runs like a mod
         brain_alignment({name: features}, recording, protocol)
 
 Two controls come with the model itself: static embeddings are its layer 0, and an untrained twin is the model loaded
-with fresh weights. `project` brings models to one width.
+with fresh weights. `project` brings models to one width. What a model explains beyond controls is
+`banded.unique_variance`.
 """
 
 import numpy as np

@@ -150,7 +150,9 @@ def checked(values: np.ndarray, name: str, n_stimuli: int | None = None) -> np.n
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f"{name}: expected stimulus x dimension, got shape {values.shape}. Reshape them.")
     if n_stimuli not in (None, len(values)):
-        raise ValueError(f"{name} have {len(values)} stimuli, features {n_stimuli}. Give both for the same stimuli.")
+        raise ValueError(
+            f"{name} have {len(values)} stimuli, not {n_stimuli}. Give features and responses for the same stimuli."
+        )
     if not np.isfinite(values).all():
         stimulus, dimension = np.argwhere(~np.isfinite(values))[0]
         raise ValueError(
