@@ -228,6 +228,10 @@ def flip_in_the_data(path):
     path.write_bytes(whole)
 
 
+def another_type(path):
+    path.write_bytes(path.read_bytes().replace(b'"dtype":"F', b'"dtype":"I'))
+
+
 def text(path):
     path.write_text("no tensors " * 100)
 
@@ -255,6 +259,7 @@ DAMAGES = [
     cut_in_the_data,
     flip_in_the_record,
     flip_in_the_data,
+    another_type,
     text,
     somebody_elses,
     without_header,

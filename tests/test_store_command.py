@@ -158,6 +158,14 @@ def test_prune_removes_damaged_entries(capsys):
     assert good.exists()
 
 
+def test_prune_keeps_what_a_damaged_entry_is_made_again_from(capsys):
+    path = keep("activations", GPT2)
+    damage(path)
+    parts = leave_unfinished("activations", GPT2)
+    assert removed(command(capsys, "prune")) == {path: "damaged"}
+    assert parts.exists()
+
+
 def test_prune_keeps_unfinished_work_until_it_is_old(capsys):
     recent, old = leave_unfinished("activations", GPT2), leave_unfinished("activations", LLAMA, days=31)
     lines = command(capsys, "prune")

@@ -308,7 +308,7 @@ def _storable(what: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 def _plain(what: str, value: dict) -> dict:
     """Value as JSON reads it back."""
     try:
-        return json.loads(json.dumps(value, sort_keys=True, allow_nan=False))
+        return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{what} is not plain JSON: {error}. Use dictionaries, lists, strings, finite numbers, booleans and None."
