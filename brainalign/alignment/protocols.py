@@ -1,0 +1,238 @@
+"""Protocols: named, complete recipes of how features are held against a recording.
+
+    protocol = protocols.of("contiguous", recording)
+    protocols.splits(protocol, recording)
+
+``aw2024`` is what the paper did, ``contiguous`` what it should have done, and ``brainscore-ridge`` is Brain-Score's own
+grouped benchmark. A protocol says everything that a score depends on, so that two scores under one name may be
+compared, and two under different names may not.
+"""
+
+import functools
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from brainalign import catalog
+from brainalign.alignment import ceiling, predictivity, splits, volumes
+from brainalign.alignment.predictivity import Penalties
+from brainalign.alignment.splits import Split
+from brainalign.human.recording import Recording
+
+FOLDS = 10
+GAP = 5  # volumes between training and test: ten seconds, in which most of a response is over
+BEST_ON_TEST, NESTED_CHOICE = "best on test", "nested leave-one-group-out"
+SEVERAL = 3  # groups that it takes to leave one out of a training set
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A recipe. What is the same in all of them has a default here.
+
+    Attributes
+    ----------
+    name, about : str
+        Its name, and what it is.
+    regression : str
+        ``least squares`` or ``ridge``.
+    splits : str
+        ``shuffled`` stimuli, ``stories`` kept whole, ``neighbors`` kept together, or ``runs``.
+    layer : str
+        How the layer of the model's score is chosen: ``best on test``, or ``nested leave-one-group-out``.
+    alphas : tuple of float
+        Penalties of ridge.
+    relative : bool
+        Whether they are multiples of the mean eigenvalue of the training Gram matrix.
+    per : str
+        Who shares a penalty, as in `Penalties`; labels are participants.
+    left_out : str
+        What is left out of a training set to choose the penalty: a ``stimulus``, a ``group`` or a ``tenth``.
+    series : str
+        How words become volumes: ``delays`` (`volumes.of_parts`) or ``components`` (`volumes.components`).
+    context, pooling : str
+        Of the features: what a model reads before a part, and which of the part's tokens represent it.
+    metric, aggregation, normalization : str
+        What is done with predictions, in words.
+    """
+
+    name: str
+    about: str
+    regression: str
+    splits: str
+    layer: str
+    alphas: tuple[float, ...] = ()
+    relative: bool = False
+    per: str = "all"
+    left_out: str = ""
+    series: str = "delays"
+    context: str = "what comes before in the passage"
+    pooling: str = "last"
+    metric: str = "Pearson r of each unit and its prediction"
+    aggregation: str = "median over the units of all participants, then mean over splits"
+    normalization: str = "divided by the extrapolated ceiling under the same splits, not clipped"
+
+    @property
+    def penalty(self) -> str:
+        """How the penalty is chosen, in words."""
+        return f"leave-one-{self.left_out}-out" if self.left_out else "none"
+
+    @property
+    def partition(self) -> bool:
+        """Whether every stimulus is tested once, so that the test sets make one series."""
+        return self.splits != "shuffled"
+
+
+AW2024 = Protocol(
+    "aw2024",
+    "What the paper did: least squares on shuffled splits, and the layer that is best on the test sets. Neighbors of a "
+    "test stimulus are in the training set.",
+    regression="least squares",
+    splits="shuffled",
+    layer=BEST_ON_TEST,
+)
+AW2024_RUNS = replace(
+    AW2024,
+    about="What the paper did with Wehbe2014: a word's features reduced to ten components and delayed by one to four "
+    "volumes, ridge with a penalty for each voxel, a fold a run. The layer is the one that is best on the test sets.",
+    regression="ridge",
+    splits="runs",
+    alphas=tuple(np.logspace(-6, 9, 16)),
+    per="unit",
+    left_out="tenth",
+    series="components",
+)
+BRAINSCORE_RIDGE = Protocol(
+    "brainscore-ridge",
+    "Brain-Score's grouped benchmark: stories kept whole, ridge with one penalty for all units, chosen by leaving "
+    "single stimuli out, whose neighbors stay. The layer is the one that is best on the test sets.",
+    regression="ridge",
+    splits="stories",
+    layer=BEST_ON_TEST,
+    alphas=tuple(np.logspace(-3, 3, 7)),
+    left_out="stimulus",
+)
+CONTIGUOUS = Protocol(
+    "contiguous",
+    "What the paper should have done: neighbors kept together, ridge with a penalty for each participant; penalty and "
+    "layer are chosen inside the training sets, by leaving out groups in the same way. No test set decides anything.",
+    regression="ridge",
+    splits="neighbors",
+    layer=NESTED_CHOICE,
+    # Down to where a narrow set of features is fitted exactly, and up to where only directions matter, r no longer.
+    alphas=tuple(np.logspace(-4, 4, 9)),
+    relative=True,
+    per="label",
+    left_out="group",
+)
+PROTOCOLS = {protocol.name: protocol for protocol in (AW2024, BRAINSCORE_RIDGE, CONTIGUOUS)}
+
+
+def of(name: str, recording: Recording) -> Protocol:
+    """Give a protocol as it is for a recording: ``aw2024`` treats a time series of several runs in its own way.
+
+    Raises
+    ------
+    LookupError
+        No such protocol; the message suggests near names.
+    """
+    if name not in PROTOCOLS:
+        raise LookupError(catalog.unknown("protocol", name, PROTOCOLS))
+    if name == AW2024.name and recording.tr is not None and recording.stimuli.run.nunique() > 1:
+        return AW2024_RUNS
+    return PROTOCOLS[name]
+
+
+def splits_of(protocol: Protocol, recording: Recording) -> list[Split]:
+    """Training and test sets, as rows of the recording.
+
+    Shuffled splits depend on the order of stimuli. Theirs is that of the recording's file, which the coordinate
+    ``row`` has where it is not that of the recording.
+
+    Raises
+    ------
+    ValueError
+        The recording cannot be split so; the message says what it lacks.
+    """
+    stimuli = recording.stimuli
+    n_stories = stimuli.story.nunique()
+    try:
+        if protocol.splits == "shuffled":
+            order = np.argsort(stimuli.row.to_numpy()) if "row" in stimuli else np.arange(len(stimuli))
+            found = [(order[train], order[test]) for train, test in splits.shuffled(len(stimuli))]
+        elif protocol.splits == "runs":
+            found = splits.leave_one_run_out(stimuli.run.to_numpy(), gap=GAP)
+        elif protocol.splits == "stories":
+            if n_stories < 2:
+                raise ValueError("it keeps stories whole, and there is one. Use contiguous.")
+            found = splits.grouped(stimuli.story.to_numpy(), min(FOLDS, n_stories))
+        elif (level := _level(recording)) is None:
+            found = splits.contiguous(len(stimuli), FOLDS, GAP)
+        else:
+            found = splits.grouped(stimuli[level].to_numpy(), min(FOLDS, stimuli[level].nunique()))
+        splits.check(found, len(stimuli))
+    except ValueError as error:
+        raise ValueError(f"{recording.name}: protocol {protocol.name}: {error}") from error
+    return found
+
+
+def groups_of(recording: Recording) -> np.ndarray:
+    """What belongs together: the story (or topic) of each stimulus, else its passage, else its tenth of the recording.
+
+    The first of them of which there are three or more, since one is for testing, and of the others one is left out.
+
+    Returns
+    -------
+    ndarray
+        (n_stimuli,) str.
+    """
+    level = _level(recording)
+    if level is not None:
+        return recording.stimuli[level].to_numpy(str)
+    return volumes.tenths(recording.responses.sizes["stimulus"]).astype(str)
+
+
+def _level(recording: Recording) -> str | None:
+    levels = (level for level in ("story", "passage") if recording.stimuli[level].nunique() >= SEVERAL)
+    return next(levels, None)
+
+
+def penalties_of(protocol: Protocol, recording: Recording, train: np.ndarray | None = None) -> Penalties | None:
+    """Penalties of ridge and how one is chosen; None for least squares.
+
+    Parameters
+    ----------
+    protocol : Protocol
+    recording : Recording
+    train : ndarray of int, optional
+        Stimuli, of which tenths are left out; without, tenths are of the recording.
+    """
+    if protocol.regression == "least squares":
+        return None
+    groups = None
+    if protocol.left_out == "group":
+        groups = groups_of(recording)
+    elif protocol.left_out == "tenth":
+        train = np.arange(recording.responses.sizes["stimulus"]) if train is None else train
+        groups = np.zeros(recording.responses.sizes["stimulus"], int)
+        groups[train] = volumes.tenths(len(train))
+    labels = recording.units.participant.to_numpy() if protocol.per == "label" else None
+    return Penalties(protocol.alphas, protocol.relative, groups, protocol.per, labels)
+
+
+def ceiling_of(protocol: Protocol, recording: Recording) -> ceiling.Extrapolation:
+    """Give the noise ceiling under a protocol: its regression, its splits; kept in the store.
+
+    A pool of participants predicts with one penalty for all units of a participant, also where the protocol lets
+    every unit have its own.
+
+    Raises
+    ------
+    ValueError
+        There are fewer than three participants, or as in `splits_of`.
+    """
+    metric = predictivity.least_squares
+    if (penalties := penalties_of(protocol, recording)) is not None:
+        chosen = {"alphas": penalties.alphas, "groups": penalties.groups, "relative": penalties.relative}
+        metric = functools.partial(predictivity.ridge, **chosen)
+    responses, participants = volumes.responses_of(recording, protocol.splits), recording.units.participant.to_numpy()
+    return ceiling.cached(responses, participants, splits_of(protocol, recording), metric)

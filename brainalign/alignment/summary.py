@@ -1,0 +1,156 @@
+"""The table of a brain alignment: a layer chosen, units summarized, a row for each part of a recording."""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from brainalign.alignment.ceiling import Extrapolation
+from brainalign.alignment.held_out import Scores
+from brainalign.alignment.protocols import BEST_ON_TEST, Protocol
+from brainalign.human.recording import Recording
+
+POOLED, ALL = "pooled", "all"  # participants, and regions or splits
+NESTED = "nested"  # the layer of scores for which each split has a layer of its own
+WHAT = ["dataset", "protocol", "participant", "region", "layer", "split"]
+COLUMNS = [*WHAT, "r", "ceiling", "r_normalized", "r2", "mad", "alpha", "n_units", "share", "chosen"]
+COLUMNS += ["layer_choice", "alpha_choice"]
+
+
+def table(
+    result: Scores, names: Sequence[str], recording: Recording, protocol: Protocol, ceiling: Extrapolation | None
+) -> pd.DataFrame:
+    """Choose a layer as a protocol does, and summarize units by participant and region.
+
+    Parameters
+    ----------
+    result : Scores
+        Of all layers, splits and units.
+    names : sequence of str
+        (n_layers,).
+    recording, protocol, ceiling
+        As in `brain.brain_alignment`.
+
+    Returns
+    -------
+    DataFrame
+        As `brain.brain_alignment`.
+    """
+    units = recording.units
+    layers = _with_choice(result, list(names), protocol, units.participant.to_numpy())
+    participants, regions = [POOLED, *recording.participants], [ALL, *units.region.drop_duplicates()]
+    frames = []
+    for who, region in itertools.product(participants, regions):
+        mine = ((units.participant == who) | (who == POOLED)) & ((units.region == region) | (region == ALL))
+        if mine.any():
+            frames += _rows(layers, mine.to_numpy(), who, region, ceiling)
+    rows = pd.concat(frames, ignore_index=True)
+    rows = rows.assign(dataset=recording.name, protocol=protocol.name, r_normalized=rows.r / rows.ceiling)
+    return _with_deviation(rows.assign(layer_choice=protocol.layer, alpha_choice=protocol.penalty))[COLUMNS]
+
+
+def mean_over_experiments(tables: Sequence[pd.DataFrame], dataset: str) -> pd.DataFrame:
+    """Average the tables of one protocol over experiments, as Pereira2018 is over its two.
+
+    A layer that is best on the test sets is the one whose mean is best. Who missed an experiment counts with the
+    others. The ceiling is the mean of the ceilings.
+
+    Parameters
+    ----------
+    tables : sequence of DataFrame
+        Of `brain_alignment`, the same model and protocol.
+    dataset : str
+        What to call the mean.
+
+    Returns
+    -------
+    DataFrame
+        In the same columns, of all splits together; ``n_units`` is the sum.
+
+    Raises
+    ------
+    ValueError
+        Tables are of several protocols.
+    """
+    every = pd.concat(tables, ignore_index=True).query("split == 'all'")
+    if len(names := every.protocol.unique()) != 1:
+        raise ValueError(f"tables are of the protocols {', '.join(names)}. Average one at a time.")
+    keys = ["protocol", "participant", "region", "layer", "split", "layer_choice", "alpha_choice"]
+    how = dict.fromkeys(("r", "ceiling", "r2", "alpha", "share"), "mean") | {"n_units": "sum", "chosen": "all"}
+    rows = every.groupby(keys, sort=False).agg(how).reset_index()
+    if (rows.layer_choice == BEST_ON_TEST).all():
+        pooled = rows[(rows.participant == POOLED) & (rows.region == ALL)]
+        rows["chosen"] = rows.layer == pooled.layer[pooled.r.idxmax()]
+        rows["share"] = rows.chosen.astype(float)
+    return _with_deviation(rows.assign(dataset=dataset, r_normalized=rows.r / rows.ceiling))[COLUMNS]
+
+
+class _Layers(NamedTuple):
+    """What becomes rows, the nested choice last; (n_layers, ...), units not yet summarized."""
+
+    names: list[str]
+    r: np.ndarray  # x split x unit
+    r2: np.ndarray  # x unit
+    alpha: np.ndarray  # x split x unit
+    share: np.ndarray
+    chosen: np.ndarray
+
+
+def _with_choice(result: Scores, names: list[str], protocol: Protocol, owners: np.ndarray) -> _Layers:
+    layer = _layers_of_splits(result, protocol)
+    splits, alpha = np.arange(len(layer)), np.full(result.both.shape, np.nan)
+    if result.chosen is not None:
+        of_labels = slice(None) if result.labels is None else np.searchsorted(result.labels, owners)
+        alpha[:] = result.alphas[result.chosen[..., of_labels]]
+    r2 = result.concatenated()[1] if protocol.partition else np.full_like(result.both[:, 0], np.nan)
+    share = np.bincount(layer, minlength=len(names)) / len(layer)
+    if protocol.layer == BEST_ON_TEST:
+        return _Layers(names, result.r, r2, alpha, share, share == 1)
+    nested = result.of_layers(layer)
+    return _Layers(
+        [*names, NESTED],
+        np.concatenate([result.r, nested.r]),
+        np.concatenate([r2, nested.concatenated()[1]]),
+        np.concatenate([alpha, alpha[layer, splits][None]]),
+        np.append(share, 1.0),
+        np.arange(len(names) + 1) == len(names),
+    )
+
+
+def _layers_of_splits(result: Scores, protocol: Protocol) -> np.ndarray:
+    """Which layer each split has chosen: (n_splits,) int."""
+    if protocol.layer == BEST_ON_TEST:
+        best = np.median(result.r, axis=2).mean(axis=1).argmax()
+        return np.full(len(result.n_test), best)
+    # Left-out errors with the best penalty, layer x split x participant, on a scale that participants share.
+    errors = result.errors.min(axis=2)
+    return (errors / np.maximum(errors.min(axis=0), np.finfo(float).tiny)).mean(axis=2).argmin(axis=0)
+
+
+def _rows(
+    layers: _Layers, mine: np.ndarray, who: str, region: str, ceiling: Extrapolation | None
+) -> list[pd.DataFrame]:
+    """Rows of some units: a frame for all splits together, and for everybody's units one a split."""
+    r, alpha = (np.median(values[:, :, mine], axis=2) for values in (layers.r, layers.alpha))  # layer x split
+    limit = np.nan if ceiling is None else np.nanmedian(ceiling.unit_ceiling[mine])
+    same = {"participant": who, "region": region, "layer": layers.names, "n_units": mine.sum(), "ceiling": limit}
+    same |= {"share": layers.share, "chosen": layers.chosen}
+    r2 = np.median(layers.r2[:, mine], axis=1)
+    together = {"split": ALL, "r": r.mean(axis=1), "r2": r2, "alpha": np.median(alpha, axis=1)}
+    rows = [pd.DataFrame(same | together)]
+    if (who, region) == (POOLED, ALL):
+        for split in range(r.shape[1]):
+            alone = {"split": str(split), "r": r[:, split], "r2": np.nan, "alpha": alpha[:, split]}
+            rows.append(pd.DataFrame(same | alone))
+    return rows
+
+
+def _with_deviation(table: pd.DataFrame) -> pd.DataFrame:
+    """Median absolute deviation over participants, in the pooled rows."""
+    people = table[table.participant != POOLED]
+    deviation = people.groupby(["region", "layer"]).r.agg(lambda r: (r - r.median()).abs().median()).rename("mad")
+    table = table.merge(deviation, on=["region", "layer"], how="left")
+    table.loc[(table.participant != POOLED) | (table.split != ALL), "mad"] = np.nan
+    return table

@@ -1,0 +1,169 @@
+"""From the parts of a text to the stimuli of a recording, and responses without what is not the text's.
+
+    features = of_parts(activations, recording)
+
+Most recordings have a part a stimulus. In a time series parts are words, and a response to them comes seconds later
+and lasts: features of the words of a volume are averaged, and copies of them 1, 2, 3 and 4 volumes late stand side by
+side, so that a regression finds the shape of the response (a finite impulse response; 2 to 8 s at a volume every 2 s,
+as in Wehbe et al. 2014, doi 10.1371/journal.pone.0112575).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from brainalign.alignment.splits import Split, contiguous
+from brainalign.human import timeseries
+from brainalign.human.recording import Recording
+
+LAGS = (1, 2, 3, 4)
+COMPONENTS = 10
+MOTION = "motion"  # how names of regressors begin that are nothing of the text
+
+
+def of_parts(features: np.ndarray, recording: Recording) -> np.ndarray:
+    """Bring features of the parts of all passages, one below the other, to the stimuli of a recording.
+
+    Parameters
+    ----------
+    features : ndarray
+        (n_parts, n_features) in the order of `Recording.passages`.
+    recording : Recording
+
+    Returns
+    -------
+    ndarray
+        (n_stimuli, n_features), for a time series (n_stimuli, 4 * n_features); in the precision of ``features``.
+
+    Raises
+    ------
+    ValueError
+        There is not a row a part.
+    """
+    features = _checked(features, recording)
+    if recording.tr is None:
+        return features[recording.part_rows]
+    return _delayed(features, recording).astype(features.dtype)
+
+
+def components(features: np.ndarray, recording: Recording, splits: Sequence[Split]) -> np.ndarray:
+    """Bring features of words to volumes by their first ten principal components: protocols, section 4.
+
+    Components are fitted, in each split anew, on the words that begin in the training volumes. Then the mean over
+    the words of a volume, four delays, and z-scores within each run.
+
+    Parameters
+    ----------
+    features : ndarray
+        (n_words, n_features), ten or more.
+    recording : Recording
+        A time series.
+    splits : sequence of Split
+        Those of the protocol.
+
+    Returns
+    -------
+    ndarray
+        (n_splits, n_stimuli, 40).
+
+    Raises
+    ------
+    ValueError
+        There is not a row a word, or there are too few features or words for ten components.
+    """
+    from sklearn.decomposition import PCA
+
+    features, volumes, runs = _checked(features, recording), recording.volumes, recording.stimuli.run.to_numpy()
+    begins = np.floor(recording.onsets / recording.tr + 1e-9).astype(int)  # as in `timeseries.words_to_volumes`
+    brought = []
+    for train, _ in splits:
+        heard = features[np.isin(begins, volumes[train])]
+        if min(heard.shape) < COMPONENTS:
+            raise ValueError(
+                f"{recording.name}: {heard.shape[0]} training words of {heard.shape[1]} features have no {COMPONENTS} "
+                "components. Take a wider layer, or a protocol that takes features as they are."
+            )
+        fitted = PCA(COMPONENTS, random_state=0).fit(heard)
+        brought.append(timeseries.zscore(_delayed(fitted.transform(features), recording), runs))
+    return np.stack(brought)
+
+
+def responses_of(recording: Recording, splits: str) -> np.ndarray:
+    """Responses as a protocol predicts them; those of a time series without motion and slow drifts, and z-scored.
+
+    Each run is cleaned by itself, and where neighbors are kept together each tenth of the recording too: what is
+    fitted to a test set then knows nothing of the training set, nor the other way round. Sound and the rate of words
+    stay in: they are of the text, and `controls` asks what they explain. Where folds are runs, z-scores are all that is
+    done, as in the paper.
+
+    Parameters
+    ----------
+    recording : Recording
+    splits : str
+        As in `Protocol.splits`.
+
+    Returns
+    -------
+    ndarray
+        (n_stimuli, n_units) float32.
+
+    Raises
+    ------
+    ValueError
+        There are too few volumes for that.
+    """
+    values = recording.responses.to_numpy()
+    if recording.tr is None:
+        return values
+    pieces = recording.stimuli.run.to_numpy(str)
+    if splits == "runs":
+        return timeseries.zscore(values, pieces).astype(np.float32)
+    if splits == "neighbors":
+        pieces = np.char.add(np.char.add(pieces, "."), tenths(len(values)).astype(str))
+    clean = np.empty_like(values)
+    for who in recording.participants:
+        mine = np.flatnonzero(recording.units.participant.to_numpy() == who)
+        motion = _motion(recording, who)
+        for piece in np.unique(pieces):
+            rows = np.flatnonzero(pieces == piece)
+            slow = np.hstack([timeseries.drifts(len(rows), recording.tr), motion[rows]])
+            if len(rows) < 2 * (1 + slow.shape[1]):
+                raise ValueError(
+                    f"{recording.name}: {len(rows)} volumes in a row are too few to take {slow.shape[1]} regressors of "
+                    "motion and drift out of them. Leave out motion, or take a longer recording."
+                )
+            own = np.ix_(rows, mine)
+            clean[own] = timeseries.zscore(timeseries.regress_out(values[own], slow))
+    return clean
+
+
+def tenths(n_stimuli: int) -> np.ndarray:
+    """Which tenth of a recording each stimulus is in: the blocks that `splits.contiguous` tests, (n_stimuli,) int."""
+    tenth = np.empty(n_stimuli, int)
+    for number, (_, test) in enumerate(contiguous(n_stimuli, 10, gap=0)):
+        tenth[test] = number
+    return tenth
+
+
+def _checked(features: np.ndarray, recording: Recording) -> np.ndarray:
+    features, n_parts = np.asarray(features), sum(len(passage.parts) for passage in recording.passages)
+    if features.ndim != 2 or len(features) != n_parts:
+        raise ValueError(
+            f"{recording.name}: features have shape {features.shape}, its text {n_parts} parts. Give a row for each."
+        )
+    return features
+
+
+def _delayed(features: np.ndarray, recording: Recording) -> np.ndarray:
+    """Mean over the words of a volume, and delays; on the clock of all volumes, also those that were dropped."""
+    volumes = recording.volumes
+    means = timeseries.words_to_volumes(recording.onsets, features, recording.tr, volumes.max() + 1)
+    return timeseries.delays(means, LAGS)[volumes]
+
+
+def _motion(recording: Recording, who: str) -> np.ndarray:
+    """Head motion of a participant: (n_stimuli, n_regressors), none where it is not known."""
+    if recording.nuisance is None:
+        return np.zeros((recording.responses.sizes["stimulus"], 0))
+    names = [name for name in recording.nuisance.regressor.to_numpy().tolist() if name.startswith(MOTION)]
+    return recording.nuisance.sel(participant=who, regressor=names).to_numpy()
