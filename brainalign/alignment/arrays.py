@@ -48,30 +48,27 @@ def as_numpy(array: Array) -> np.ndarray:
     return array.cpu().numpy() if _is_tensor(array) else array
 
 
-def solve_definite(matrix: Array, right: Array, floor: float) -> Array | None:
-    """Solution of ``matrix x = right`` by Cholesky, or None if an eigenvalue of ``matrix`` may be below ``floor``.
+def inverse_definite(matrix: Array, floor: float) -> Array | None:
+    """Inverse by Cholesky, or None if an eigenvalue may be below ``floor``: none is below 1 / ||matrix⁻¹||₁.
 
     Parameters
     ----------
     matrix : ndarray or Tensor
         (n, n) float64, symmetric.
-    right : ndarray or Tensor
-        (n, n_right) float64.
     floor : float
-        Held against an estimate from below of the smallest eigenvalue, 1 / ||matrix⁻¹||₁.
+        Positive, in units of the matrix.
     """
-    norm = float(abs(matrix).sum(axis=0).max())
-    if not _is_tensor(matrix):
+    if _is_tensor(matrix):
+        cholesky = namespace(matrix).linalg.cholesky_ex(matrix)
+        inverse = None if cholesky.info else cholesky.L.cholesky_inverse()
+    else:
         factor, failed = lapack.dpotrf(matrix, lower=1)
-        if failed or lapack.dpocon(factor, norm, uplo="L")[0] * norm < floor:
-            return None
-        return lapack.dpotrs(factor, right, lower=1)[0]
-    torch = namespace(matrix)
-    factor, failed = torch.linalg.cholesky_ex(matrix)
-    if failed:
+        inverse = None if failed else lapack.dpotri(factor, lower=1)[0]
+        if inverse is not None:
+            inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    if inverse is None or not float(abs(inverse).sum(axis=0).max()) * floor < 1:
         return None
-    inverse = torch.cholesky_inverse(factor)
-    return None if 1 / float(abs(inverse).sum(axis=0).max()) < floor else inverse @ right
+    return inverse
 
 
 def _is_tensor(array) -> bool:

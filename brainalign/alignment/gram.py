@@ -10,21 +10,35 @@ does not see.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from brainalign.alignment.arrays import Array, like, namespace, precision, solve_definite
+from brainalign.alignment.arrays import Array, inverse_definite, like, namespace, precision
 
 # Eigenvalues of a Gram matrix below this share of the largest are rounding, which leaves about 1e-14.
 CUT_OFF = 1e-12
+BLOCK = 1024  # features or units at once: few enough for the cache
 
 
-class Gram(NamedTuple):
-    """What all folds of a layer share: K (n_stimuli, n_stimuli) if ``dual``, else centred features; float64."""
+@dataclass(frozen=True, eq=False)
+class Gram:
+    """What all folds of a layer share: ``matrix`` is K (n_stimuli, n_stimuli) if ``dual``, else centred features."""
 
-    matrix: Array
+    matrix: Array  # float64
     dual: bool
+
+    @cached_property
+    def inverse(self) -> Array | None:
+        """K⁺, if no direction but 1 is without variance."""
+        if not self.dual:
+            return None
+        # Variance put there makes way for Cholesky, eight times faster than eigenvalues, and is taken off again.
+        total = float(self.matrix.trace())
+        inverse = inverse_definite(self.matrix + total / len(self.matrix) ** 2, 1000 * CUT_OFF * total)
+        return None if inverse is None else inverse - 1 / total
 
 
 class Spectrum(NamedTuple):
@@ -38,17 +52,25 @@ class Spectrum(NamedTuple):
     cross: Array
 
 
-def gram(features: Array) -> Gram:
+def gram(features: Array, each=map) -> Gram:
     """K = X Xᵀ of centred features, or those where they are fewer than stimuli.
 
     Parameters
     ----------
     features : ndarray or Tensor
         (n_stimuli, n_features) any unit, finite.
+    each : function
+        Maps a function over blocks of features, as the built-in `map` or that of an executor.
     """
-    x = centred(like(features, features, "float64"))
-    dual = x.shape[1] >= x.shape[0]
-    return Gram(x @ x.T if dual else x, dual)
+    n_stimuli, n_features = features.shape
+    if n_features < n_stimuli:
+        return Gram(centred(like(features, features, "float64")), dual=False)
+
+    def inner(start: int) -> Array:
+        x = centred(like(features[:, start : start + BLOCK], features, "float64"))
+        return x @ x.T
+
+    return Gram(sum(each(inner, range(0, n_features, BLOCK))), dual=True)
 
 
 def centred(array: Array) -> Array:
@@ -74,18 +96,19 @@ def least_squares(layer: Gram, train: np.ndarray, test: np.ndarray) -> Array:
     ndarray or Tensor
         (n_test, n_train) float64; rows sum to zero.
     """
-    fold = small, cross, offset = _fold(layer, train, test)
-    n = len(train)
-    if layer.dual:
-        # Centring leaves 1 without variance, and K_te 1 = 0: variance put there changes nothing, and makes way for
-        # Cholesky, eight times faster than eigenvalues. Unless other directions are short of variance too.
-        definite, right = small + small.trace() / n**2, cross.T
-    else:
-        definite, right = small.T @ small, cross.T
-    weights = solve_definite(definite, right, 1000 * CUT_OFF * max(float(definite.trace()), offset))
-    if weights is not None:
-        return weights.T if layer.dual else (small @ weights).T
-    q, w, cross = _spectrum(layer.dual, *fold)
+    if layer.inverse is not None:  # one for all folds: what is left out, o, has errors (K⁺_oo)⁻¹ (K⁺ Y)_o
+        others = np.setdiff1d(np.arange(len(layer.inverse)), np.concatenate([train, test]))
+        out = like(np.concatenate([test, others]), layer.inverse)
+        rows = layer.inverse[out]
+        solved = namespace(rows).linalg.solve(rows[:, out], rows[:, like(train, rows)])
+        return -solved[: len(test)] - 1 / len(train)
+    small, cross, offset = _fold(layer, train, test)
+    if not layer.dual:
+        covariance = small.T @ small
+        inverse = inverse_definite(covariance, 1000 * CUT_OFF * max(float(covariance.trace()), offset))
+        if inverse is not None:
+            return cross @ inverse @ small.T
+    q, w, cross = _spectrum(layer.dual, small, cross, offset)
     return (cross / w) @ q.T
 
 
@@ -96,7 +119,7 @@ def ridge(spectrum: Spectrum, alpha: float) -> Array:
 
 
 def spectrum(layer: Gram, train: np.ndarray, test: np.ndarray) -> Spectrum:
-    """The eigendecomposition of a fold, which serves every penalty; arguments as `least_squares`."""
+    """The eigendecomposition of a fold, (n_train,) and (n_test,) stimuli, which serves every penalty."""
     return _spectrum(layer.dual, *_fold(layer, train, test))
 
 
@@ -108,8 +131,7 @@ def _fold(layer: Gram, train: np.ndarray, test: np.ndarray) -> tuple[Array, Arra
         x, x_test = matrix[train], matrix[test]
         mean = x.mean(axis=0)
         return x - mean, x_test - mean, len(x) * float(mean @ mean)
-    rows = matrix[:, train]
-    k, cross = rows[train], rows[test]
+    k, cross = matrix[train][:, train], matrix[test][:, train]
     mean = k.mean(axis=0)
     grand = mean.mean()
     k -= mean - grand
@@ -187,17 +209,23 @@ def left_out_errors(
     ndarray or Tensor
         (n_alphas, n_units) squared units of the responses.
     """
-    w, dtype = spectrum.w, precision(responses)
+    w, dtype, full = spectrum.w, precision(responses), _full(spectrum)
     q = like(spectrum.q, responses, dtype)
-    along = q.T @ responses
-    unseen = 0 if _full(spectrum) else responses - responses.mean(axis=0) - q @ along
-    errors = []
+    damped, divisors = [], []
     for alpha in alphas:
-        removed = (q * like(alpha / (w + alpha), q, dtype)) @ along + unseen
-        divisors = _divisors(spectrum, alpha, parts)
-        divisors = like(divisors, q, dtype) if parts is None else [like(divisor, q, dtype) for divisor in divisors]
-        errors.append((_divide(removed, divisors, parts) ** 2).sum(axis=0))
-    return namespace(responses).stack(errors)
+        damped.append(q * like(alpha / (w + alpha), q, dtype))
+        of_parts = _divisors(spectrum, alpha, parts)
+        divisors.append([like(of_part, q, dtype) for of_part in of_parts] if parts else like(of_parts, q, dtype))
+
+    def of_block(y: Array) -> Array:
+        along = q.T @ y
+        unseen = 0 if full else y - y.mean(axis=0) - q @ along
+        errors = [_divide(d @ along + unseen, of, parts) for d, of in zip(damped, divisors, strict=True)]
+        return xp.stack([(of_alpha * of_alpha).sum(axis=0) for of_alpha in errors])
+
+    xp = namespace(responses)
+    blocks = [of_block(responses[:, start : start + BLOCK]) for start in range(0, responses.shape[1], BLOCK)]
+    return xp.concatenate(blocks, axis=1)
 
 
 def _full(spectrum: Spectrum) -> bool:

@@ -1,0 +1,230 @@
+"""Fit encoding models of all layers, splits and units: `gram`, the solver, meets responses.
+
+`predictivity.scores` checks what comes in and calls `targets` and `fit`. Here, ``each`` maps a function over items:
+the `map` of `threads`, or the built-in one.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from brainalign.alignment import gram
+from brainalign.alignment.arrays import Array, as_numpy, like, namespace, precision, zeros
+from brainalign.alignment.held_out import Scores
+from brainalign.alignment.splits import Split
+
+BLOCK = 1024  # units at once: their responses and predictions stay in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Penalties:
+    """Ridge penalties, and how one is chosen in each training set: the least mean squared error of what is left out.
+
+    The defaults are Brain-Score's. The error is the mean over left-out stimuli and over the units that share the
+    penalty, in squared units of the responses: units that vary more count more.
+
+    Attributes
+    ----------
+    alphas : sequence of float
+        Positive, ascending; squared units of the features.
+    relative : bool
+        Whether they are multiples of the mean eigenvalue of the centred training Gram matrix instead.
+    groups : ndarray, optional
+        (n_stimuli,) what is left out together, such as the story; without, each stimulus is left out alone.
+    per : {"all", "label", "unit"}
+        Who shares a penalty: all units (Brain-Score), those of a label, or nobody (Wehbe).
+    labels : ndarray, optional
+        (n_units,) such as the participant. Left-out errors are told apart by label.
+    """
+
+    alphas: Sequence[float] = tuple(np.logspace(-3, 3, 7))
+    relative: bool = False
+    groups: np.ndarray | None = None
+    per: Literal["all", "label", "unit"] = "all"
+    labels: np.ndarray | None = None
+
+    def __post_init__(self):
+        alphas = np.asarray(self.alphas, float)
+        if alphas.ndim != 1 or not len(alphas) or not (alphas > 0).all() or not np.isfinite(alphas).all():
+            raise ValueError(f"penalties must be positive numbers, got {self.alphas}. Least squares takes none.")
+        if (np.diff(alphas) <= 0).any():
+            raise ValueError(f"penalties must ascend, got {self.alphas}. Sort them.")
+        if self.per not in ("all", "label", "unit"):
+            raise ValueError(f"per must be 'all', 'label' or 'unit', got {self.per!r}.")
+        if self.per == "label" and self.labels is None:
+            raise ValueError("a penalty per label takes labels, a label for each unit. Give them, or per='all'.")
+
+
+class Targets(NamedTuple):
+    """Centred responses, what they are in each test set, and who shares a left-out error.
+
+    ``responses``: (n_stimuli, n_units). ``tests``: (n_test,) stimuli a split. ``squares``, ``means``: (n_splits,
+    n_units) sums of squares over test stimuli, centred there; their mean, less that of the training stimuli.
+    ``labels``: (n_units,) int. ``names``: (n_labels,). ``inner``: (n_labels, n_stimuli²) float64, Y Yᵀ of a label's
+    units; None where that does not pay, or is of no use.
+    """
+
+    responses: Array
+    tests: list[Array]
+    squares: np.ndarray
+    means: np.ndarray
+    labels: np.ndarray
+    names: np.ndarray
+    inner: Array | None
+
+
+@contextmanager
+def threads(array: Array):
+    """Threads of our own over folds and units: a BLAS's gain little on matrices this small. A device has its own."""
+    if namespace(array) is not np:
+        yield map
+        return
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as workers:
+        yield workers.map
+
+
+def targets(responses: Array, splits: Sequence[Split], penalties: Penalties | None, each: Callable) -> Targets:
+    """What all layers share; ``responses`` are (n_stimuli, n_units), finite."""
+    n, n_units = responses.shape
+    dtype = precision(responses)
+    y = zeros((n, n_units), like(responses[:0], responses, dtype))
+    tests = [like(test, y) for _, test in splits]
+    rests = [like(np.setdiff1d(np.arange(n), train), y) for train, _ in splits]
+    squares, means = np.empty((2, len(splits), n_units), dtype)
+
+    def of_block(units: slice):
+        y[:, units] = own = gram.centred(responses[:, units])
+        for split, (test, rest) in enumerate(zip(tests, rests, strict=True)):
+            rows = own[test]
+            mean = rows.mean(axis=0)
+            squares[split, units] = as_numpy(((rows - mean) ** 2).sum(axis=0))
+            # All responses sum to zero, so that the rest of them gives the sum of the training set.
+            means[split, units] = as_numpy(mean + own[rest].sum(axis=0) / (n - len(rest)))
+
+    list(each(of_block, _blocks(n_units)))
+
+    def products_of(label: int) -> Array:
+        own = like(y[:, like(np.flatnonzero(labels == label), y)], y, "float64")
+        return (own @ own.T).reshape(-1)
+
+    labels = np.zeros(n_units, int) if penalties is None or penalties.labels is None else penalties.labels
+    names, labels = np.unique(labels, return_inverse=True)
+    worth = penalties is not None and penalties.per != "unit" and n_units >= 2 * n
+    inner = namespace(y).stack(list(each(products_of, range(len(names))))) if worth else None
+    return Targets(y, tests, squares, means, labels, names, inner)
+
+
+def fit(
+    layers: Iterable[gram.Gram], to: Targets, splits: Sequence[Split], penalties: Penalties | None, each: Callable
+) -> Scores:
+    """Fit and predict layer after layer; `Penalties` of the units that `targets` were made of."""
+    fits = [
+        _least_squares(layer, to, splits, each) if penalties is None else _ridge(layer, to, splits, penalties, each)
+        for layer in layers
+    ]
+    of_layers = {name: np.stack([of_layer[name] for of_layer in fits]) for name in fits[0]}
+    if penalties is not None:
+        of_layers["alphas"] = np.asarray(penalties.alphas, float)
+        of_layers["labels"] = None if penalties.labels is None or penalties.per == "unit" else to.names
+    n_test = np.array([len(test) for _, test in splits])
+    return Scores(measured=to.squares[None], measured_mean=to.means[None], n_test=n_test, **of_layers)
+
+
+def _least_squares(layer: gram.Gram, to: Targets, splits: Sequence[Split], each: Callable) -> dict[str, np.ndarray]:
+    _ = layer.inverse  # before threads ask for it all at once
+    rows = list(each(lambda split: _rows(gram.least_squares(layer, *split), *split, to), splits))
+    return _predict(rows, range(len(splits)), slice(None), to, each, _empty(to))
+
+
+def _ridge(
+    layer: gram.Gram, to: Targets, splits: Sequence[Split], penalties: Penalties, each: Callable
+) -> dict[str, np.ndarray]:
+    def of_split(split: Split):
+        spectrum = gram.spectrum(layer, *split)
+        scale = float(spectrum.w.sum()) / len(split[0]) if penalties.relative else 1
+        alphas = np.asarray(penalties.alphas, float) * scale
+        return spectrum, alphas, _left_out(spectrum, alphas, split[0], to, penalties)
+
+    spectra, alphas, errors = zip(*each(of_split, splits), strict=True)
+    errors = np.stack(errors)  # (n_splits, n_alphas, n_labels or n_units)
+    shared = (errors @ np.bincount(to.labels))[..., None] if penalties.per == "all" else errors
+    chosen = shared.argmin(axis=1)
+    of_units = chosen[:, to.labels] if penalties.per == "label" else chosen
+
+    # Units that share their penalties in all splits share one product; few do where each has its own.
+    together = [[split] for split in range(len(splits))] if penalties.per == "unit" else [range(len(splits))]
+    sums = _empty(to)
+    for some in together:
+        combinations, of = np.unique(of_units[some], axis=1, return_inverse=True)
+        for number, combination in enumerate(combinations.T):
+            rows = [
+                _rows(gram.ridge(spectra[split], alphas[split][alpha]), *splits[split], to)
+                for split, alpha in zip(some, combination, strict=True)
+            ]
+            units = slice(None) if combinations.shape[1] == 1 else np.flatnonzero(of == number)
+            _predict(rows, some, units, to, each, sums)
+    return sums | {"chosen": chosen, "errors": errors}
+
+
+def _left_out(
+    spectrum: gram.Spectrum, alphas: np.ndarray, train: np.ndarray, to: Targets, penalties: Penalties
+) -> np.ndarray:
+    """Mean squared left-out errors, (n_alphas, n_labels or n_units)."""
+    parts = gram.parts(penalties.groups, train)
+    counts, n = np.bincount(to.labels), len(to.responses)
+    if to.inner is not None:
+        forms = gram.left_out_forms(spectrum, alphas, parts)
+        whole = zeros((len(alphas), n * n), forms)
+        whole[:, like((train[:, None] * n + train).reshape(-1), forms)] = forms.reshape(len(alphas), -1)
+        return as_numpy(whole @ to.inner.T) / (len(train) * counts)
+    errors = as_numpy(gram.left_out_errors(spectrum, alphas, parts, to.responses[like(train, to.responses)]))
+    if penalties.per == "unit":
+        return errors / len(train)
+    return np.stack([np.bincount(to.labels, of_alpha) for of_alpha in errors]) / (len(train) * counts)
+
+
+def _rows(weights: Array, train: np.ndarray, test: np.ndarray, to: Targets) -> Array:
+    """Weights over all stimuli, centred in the test set, and below them their mean: (n_test + 1, n_stimuli)."""
+    mean = weights.mean(axis=0)
+    rows = zeros((len(test) + 1, len(to.responses)), weights)
+    train = like(train, weights)
+    rows[:-1, train] = weights - mean
+    rows[-1, train] = mean
+    return like(rows, to.responses, precision(to.responses))
+
+
+def _empty(to: Targets) -> dict[str, np.ndarray]:
+    return {name: np.empty_like(to.squares) for name in ("predicted", "both", "predicted_mean")}
+
+
+def _predict(
+    rows: list[Array], some: Sequence[int], units: slice | np.ndarray, to: Targets, each: Callable, sums: dict
+) -> dict[str, np.ndarray]:
+    """Enter the sums over test stimuli, of the splits ``some`` and these units, into ``sums``."""
+    edges = np.cumsum([0, *(len(of_split) for of_split in rows)])
+    rows = namespace(rows[0]).concatenate(rows)
+    units = np.arange(len(to.labels))[units]
+
+    def of_block(block: slice):
+        own = units[block]
+        neighbors = own[-1] - own[0] == len(own) - 1  # are a view, others a copy
+        y = to.responses[:, slice(own[0], own[-1] + 1) if neighbors else like(own, rows)]
+        predicted = rows @ y
+        for split, start, stop in zip(some, edges, edges[1:], strict=False):
+            x, measured = predicted[start : stop - 1], y[to.tests[split]]
+            sums["predicted"][split, own] = as_numpy((x * x).sum(axis=0))
+            sums["both"][split, own] = as_numpy((x * measured).sum(axis=0))
+            sums["predicted_mean"][split, own] = as_numpy(predicted[stop - 1])
+
+    list(each(of_block, _blocks(len(units))))
+    return sums
+
+
+def _blocks(n_units: int) -> list[slice]:
+    return [slice(start, start + BLOCK) for start in range(0, n_units, BLOCK)]
