@@ -151,9 +151,9 @@ def load(
         tokenizer = _tokenizer(source.folder)
         if untrained is not None:
             name, identity = f"{name}-untrained-{untrained}", identity | {"untrained": untrained} | networks.versions()
-            network = networks.fresh(networks.config_of(source.folder), untrained)
-            stored = network.config.dtype or "float32"
-            network = networks.placed(network, stored if dtype == "auto" else dtype, place)
+            config = networks.config_of(source.folder)
+            stored = config.dtype or "float32"  # before it is built in float32
+            network = networks.placed(networks.fresh(config, untrained), stored if dtype == "auto" else dtype, place)
         elif base is not None:
             below = sources.find(base)
             identity = identity | {"base": below.identity, "new_rows": new_rows}

@@ -102,16 +102,23 @@ def trained(folder: Path, dtype: str, device: str) -> "PreTrainedModel":
 
     config = config_of(folder)
     options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": True}
+    options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}  # they are reported, and an error below
     try:
         network, report = _architecture(config).from_pretrained(
-            folder, config=config, dtype=dtype, output_loading_info=True, **options, **_map(device)
+            folder, config=config, dtype=dtype, **options, **_map(device)
         )
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(
-            f"the weights in {folder} cannot be loaded: {str(error).strip()}. If they are damaged, or not of this "
-            "config.json, download or copy them again."
+            f"the weights in {folder} cannot be loaded: {str(error).strip()}. If they are damaged, download or copy "
+            "them again."
         ) from error
     leftover = {name for name in report["unexpected_keys"] if not BUFFERS.search(name)}
+    if report["mismatched_keys"]:
+        name, stored, expected = min(report["mismatched_keys"])
+        raise ValueError(
+            f"{folder}: {name} has shape {tuple(stored)}, and by its config.json {tuple(expected)}. Save the model "
+            "there with its own config.json."
+        )
     if report["missing_keys"]:
         raise ValueError(
             f"{folder} lacks weights that its config.json asks for: {_some(report['missing_keys'])}. They would be "

@@ -9,6 +9,9 @@ import hashlib
 import json
 import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -199,7 +202,8 @@ def _download(repository: str, revision: str, weights: bool, elsewhere: str) -> 
         pickles = [name for name in names if name.startswith("pytorch_model")]
         if weights and pickles and not any(fnmatch(name, pattern) for name in names for pattern in WEIGHTS):
             raise _Pickles(", ".join(pickles))
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+        with _bars():
+            return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
     except _Pickles as found:
         raise FileNotFoundError(
             f"{repository} (revision {revision}) has its weights on the hub only as {found}: pickles, which run code, "
@@ -222,6 +226,21 @@ def _download(repository: str, revision: str, weights: bool, elsewhere: str) -> 
             f"{elsewhere} Try again with a network, or set BRAINALIGN_MIRROR to a folder that has it in "
             "huggingface/hub, laid out as the hub's cache."
         ) from error
+
+
+@contextmanager
+def _bars() -> Iterator[None]:
+    """Progress bars of downloads on a terminal only."""
+    from huggingface_hub import utils
+
+    unwanted = not sys.stderr.isatty() and not utils.are_progress_bars_disabled()
+    if unwanted:
+        utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if unwanted:
+            utils.enable_progress_bars()
 
 
 class _Pickles(Exception):
