@@ -23,9 +23,14 @@ from brainalign.llm import llama2c
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 CONFIG = ("config.json", "generation_config.json")
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
-TOKENIZER = (*VOCABULARIES, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
+TOKENIZER = (*VOCABULARIES, "merges.txt", *SETTINGS)
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("model.safetensors", INDEX, "model-*-of-*.safetensors")  # no second copy in another layout or precision
+CONVERT = (
+    "Where you trust them, transformers turns them into safetensors: from_pretrained(OLD).save_pretrained(NEW); then "
+    "load NEW. Or see whether the hub has a conversion among the model's pull requests: revision='refs/pr/NUMBER'."
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def find(name: str | Path, revision: str | None = None, weights: bool = True) ->
     if not weights:
         identity = {"config": _content(folder, CONFIG[:1]), "tokenizer": _content(folder, TOKENIZER)}
     elif not identity:
-        identity = {"files": _content(folder, ("config.json", *TOKENIZER, *WEIGHTS))}
+        identity = {"files": _content(folder, (*CONFIG, *TOKENIZER, *WEIGHTS))}
     return Source(name, folder, identity)
 
 
@@ -106,12 +111,6 @@ def lacks(folder: Path, weights: bool = True) -> str | None:
     pickles = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt")))
     found = f"has its weights only as {', '.join(pickles)}: pickles, which run code, are never loaded. " + CONVERT
     return found if pickles else "has no weights: no model.safetensors, and no index of parts. Save them there."
-
-
-CONVERT = (
-    "Where you trust them, transformers turns them into safetensors: from_pretrained(OLD).save_pretrained(NEW); then "
-    "load NEW. Or see whether the hub has a conversion among the model's pull requests: revision='refs/pr/NUMBER'."
-)
 
 
 def _exports() -> dict[str, catalog.Dataset]:
@@ -201,14 +200,12 @@ def _download(repository: str, revision: str, weights: bool, elsewhere: str) -> 
         names = [file.rfilename for file in listed]
         pickles = [name for name in names if name.startswith("pytorch_model")]
         if weights and pickles and not any(fnmatch(name, pattern) for name in names for pattern in WEIGHTS):
-            raise _Pickles(", ".join(pickles))
+            raise FileNotFoundError(
+                f"{repository} (revision {revision}) has its weights on the hub only as {', '.join(pickles)}: pickles, "
+                f"which run code, are never loaded. {CONVERT}"
+            )
         with _bars():
             return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
-    except _Pickles as found:
-        raise FileNotFoundError(
-            f"{repository} (revision {revision}) has its weights on the hub only as {found}: pickles, which run code, "
-            f"are never loaded. {CONVERT}"
-        ) from None
     except errors.GatedRepoError as error:
         raise PermissionError(f"{repository} is gated: {login}.") from error
     except errors.RepositoryNotFoundError as error:
@@ -221,10 +218,10 @@ def _download(repository: str, revision: str, weights: bool, elsewhere: str) -> 
             f"{repository} has no revision {revision!r} on the hub. Give a branch, a tag or a commit of it."
         ) from error
     except (errors.HTTPError, ConnectionError, errors.LocalEntryNotFoundError) as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ConnectionError(
-            f"could not get {repository} (revision {revision}) from the hub: {str(error) or type(error).__name__}. "
-            f"{elsewhere} Try again with a network, or set BRAINALIGN_MIRROR to a folder that has it in "
-            "huggingface/hub, laid out as the hub's cache."
+            f"could not get {repository} (revision {revision}) from the hub: {reason}. {elsewhere} Try again "
+            "with a network, or set BRAINALIGN_MIRROR to a folder with it in huggingface/hub, laid out as the hub's cache."
         ) from error
 
 
@@ -241,7 +238,3 @@ def _bars() -> Iterator[None]:
     finally:
         if unwanted:
             utils.enable_progress_bars()
-
-
-class _Pickles(Exception):
-    """A model on the hub has no weights but pickles: their names."""
