@@ -221,7 +221,7 @@ def _download(repository: str, revision: str, weights: bool, elsewhere: str) -> 
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ConnectionError(
             f"could not get {repository} (revision {revision}) from the hub: {reason}. {elsewhere} Try again "
-            "with a network, or set BRAINALIGN_MIRROR to a folder with it in huggingface/hub, laid out as the hub's cache."
+            "with a network, or set BRAINALIGN_MIRROR to a folder with it in huggingface/hub, laid out as a hub cache."
         ) from error
 
 
