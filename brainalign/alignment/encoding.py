@@ -218,6 +218,7 @@ def _predict(
         predicted = rows @ y
         for split, start, stop in zip(some, edges, edges[1:], strict=False):
             x, measured = predicted[start : stop - 1], y[to.tests[split]]
+            measured -= measured.mean(axis=0)  # x sums to zero, but in float32 not quite
             sums["predicted"][split, own] = as_numpy((x * x).sum(axis=0))
             sums["both"][split, own] = as_numpy((x * measured).sum(axis=0))
             sums["predicted_mean"][split, own] = as_numpy(predicted[stop - 1])
