@@ -86,8 +86,6 @@ def test_strided_windows_change_only_what_does_not_fit(gpt2):
     assert 0 < fits.sum() < len(fits)
     np.testing.assert_allclose(strided[:, fits], exact[:, fits], atol=1e-4)
     assert np.abs(strided[:, ~fits] - exact[:, ~fits]).max() > 0.1
-    # A part that happens to end a window has the same context either way.
-    assert (np.abs(strided[-1] - exact[-1]).max(axis=1) < 1e-4)[~fits].any()
 
 
 def test_the_mean_is_over_the_tokens_of_the_part(model, bare):

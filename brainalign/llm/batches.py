@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 MEMORY = 1 << 30  # bytes that the intermediate results of a batch may take
 WIDTHS = 24  # of a token's intermediate results, in units of the model's width
-# Operations in a batch: seconds of work, so that a killed run loses seconds; enough to keep the processor busy.
-OPERATIONS = {"cpu": 1e12, "cuda": 2e14}
+# Operations in a batch: enough to keep the processor busy, and little enough for its caches and for a killed run to
+# lose seconds only. On two cores GPT-2 is fastest at a thousand tokens, a third slower at four thousand.
+OPERATIONS = {"cpu": 2.5e11, "cuda": 2e14}
 Arrays = dict[str, np.ndarray]
 
 

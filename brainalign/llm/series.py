@@ -24,6 +24,7 @@ import pandas as pd
 from brainalign import catalog
 from brainalign.human.download import fetch
 
+GPT3 = "probs/all_stories_gpt3.csv"  # in the repository of Natural Stories
 UNITS = {"bits": 1.0, "nats": 1 / np.log(2)}  # times this is bits
 
 
@@ -123,6 +124,43 @@ def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "b
             "the logarithm of a probability: compute these again, or change the sign of log-probabilities."
         )
     return values * UNITS[unit]
+
+
+def gpt3(words: pd.DataFrame) -> np.ndarray:
+    """Surprisal that GPT-3 (davinci) gave to the words of Natural Stories, as the corpus was released with it.
+
+    Parameters
+    ----------
+    words : DataFrame
+        The words of all ten stories, in order: ``story`` (from 1), ``text``.
+
+    Returns
+    -------
+    ndarray
+        (n_words,) bits, summed over a word's tokens; NaN for the first of a story, which nothing comes before.
+
+    Raises
+    ------
+    ValueError
+        The tokens of a story are not its words.
+    OSError
+        The file could not be fetched.
+    """
+    path = fetch(catalog.dataset("natural_stories").file(GPT3))
+    tokens = pd.read_csv(path, keep_default_na=False)
+    bits = []
+    for story, texts in words.groupby("story", sort=False).text:
+        told = tokens[tokens.story == story - 1]
+        # It read "peeked" where people read "peaked", and is else the same.
+        spelled = "".join(told.token).split(" ")
+        if len(spelled) != len(texts) or sum(a != b for a, b in zip(spelled, texts, strict=True)) > 1:
+            raise ValueError(f"{path}: the tokens of story {story} are not its words. Fetch the corpus again.")
+        # A token belongs to the word in which it ends, the space before a word to that word.
+        ends = np.cumsum([len(word) + 1 for word in spelled])
+        word = np.searchsorted(ends, told.offset + told.token.str.len(), side="left")
+        nats = -pd.to_numeric(told.logprob).groupby(word).agg(lambda some: some.sum(skipna=False))
+        bits.append(nats.to_numpy() * UNITS["nats"])
+    return np.concatenate(bits)
 
 
 def _file(source: str | Path) -> Path:

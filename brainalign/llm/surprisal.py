@@ -101,7 +101,7 @@ def _compute(
     if not (before or model.encoder_decoder or beginning is None):
         before = [beginning]
     windows, n_anew = _windows(model, passages, identity, len(before) + len(after) + model.encoder_decoder)
-    batches = batched(model, windows, values_per_token=2 * model.network.config.vocab_size)
+    batches = batched(model, windows, values_per_token=2 * model.n_vocabulary)
 
     def work(batch: Batch) -> dict[str, np.ndarray]:
         return {"bits": _bits(model, batch, before, after)}

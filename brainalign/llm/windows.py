@@ -10,6 +10,7 @@ part; where it fails (a trailing space, a merge across the boundary), the beginn
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -199,25 +200,30 @@ def _beginning(tokenizer, passage: Passage, part: int, limit: int | None, contex
 def _cut(passage: Passage, tokens: Tokens, limit: int | None, long: str) -> list[Window]:
     """Windows over a passage's tokens, each part in one of them."""
     ids, stops = tokens.ids, tokens.stops
-    # Where windows stop: a part is read off the first that holds it to its end.
-    if limit is None or len(ids) <= limit:
-        ends = [len(ids)]
-    elif long == "exact":
-        ends = [limit]
-    else:
-        ends = [*range(limit, len(ids), max(1, limit // 2)), len(ids)]
-    windows, alone = {}, []
+    windows, alone = [], []
+    for begin, end in _bounds(len(ids), limit, long):
+        windows.append((begin, end, Window(ids[begin:end], [], [])))
     for part in range(len(stops)):
         start, stop = span = _span(stops, part)
-        end = next((end for end in ends if stop <= end), None)
-        begin = max(0, end - limit) if end and limit else 0
-        if end is None or start < begin:  # none holds it, or all of it
+        begin, end, window = next((found for found in windows if stop <= found[1]), (0, 0, None))
+        if window is None or start < begin:  # none holds it, or all of it
             alone.append(_ending_at(passage, ids, part, span, limit))
-            continue
-        window = windows.setdefault(end, Window(ids[begin:end], [], []))
-        window.parts.append(part)
-        window.spans.append((start - begin, stop - begin))
-    return [*windows.values(), *alone]
+        else:
+            window.parts.append(part)
+            window.spans.append((start - begin, stop - begin))
+    return [*(window for _, _, window in windows if window.parts), *alone]
+
+
+def _bounds(n_tokens: int, limit: int | None, long: str) -> list[tuple[int, int]]:
+    """Where windows begin and end; a part is read off the first that holds its end."""
+    if limit is None or n_tokens <= limit:
+        return [(0, n_tokens)]
+    if long == "exact":
+        return [(0, limit)]
+    stride = max(1, limit // 2)
+    ends = [*range(limit, n_tokens, stride), n_tokens]
+    # The last window is not filled up on the left: half of what it could hold is context enough.
+    return [(0, limit), *((before - (limit - stride), end) for before, end in itertools.pairwise(ends))]
 
 
 def _ending_at(passage: Passage, ids: list[int], part: int, span: tuple[int, int], limit: int | None) -> Window:
