@@ -32,7 +32,7 @@ KINDS = (
     "glad", "sad", "work", "rest",
 )  # fmt: skip
 MOST = 3  # people in a text
-WIDTH = 10  # of each part of a meaning
+WIDTH = 6  # of each part of a meaning
 PARTS = ("kind", "what", "who", "whom", "situation")
 
 

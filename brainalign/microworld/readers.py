@@ -1,0 +1,120 @@
+"""Readers of the microworld: how long they look at each word of a story, with the truth known.
+
+    reading_times(world)                      # as of people who read word by word
+
+A time grows with the exact surprisal of the word and of the one before it, and with the word's length.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from brainalign.human.reading_times import ReadingTimes, by_reader, letters
+from brainalign.microworld import grammar
+from brainalign.microworld.people import CITATION, LICENCE
+from brainalign.microworld.world import World
+
+READERS = 9  # stream of random numbers, beside those of `people`
+COUNTED = 50_000  # words of the corpus in which words are counted
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a word's reading time is made of, in milliseconds of the average reader.
+
+    Attributes
+    ----------
+    base : float
+        Of every word.
+    surprisal, spillover : float
+        A bit of the word, and of the word before it.
+    length : float
+        A character.
+    noise : float
+        Standard deviation of the time's logarithm, from word to word.
+    readers : float
+        Standard deviation of the logarithm of how slow a reader is.
+    """
+
+    base: float = 240.0
+    surprisal: float = 8.0
+    spillover: float = 4.0
+    length: float = 6.0
+    noise: float = 0.3
+    readers: float = 0.2
+
+
+def reading_times(
+    world: World,
+    *,
+    n_readers: int = 40,
+    n_stories: int = 6,
+    n_sentences: int = 50,
+    effects: Effects | None = None,
+    null: bool = False,
+    text_seed: int = 0,
+    seed: int = 0,
+) -> ReadingTimes:
+    """Self-paced reading of stories: time = pace_r (base + a s(w) + b s(w-1) + c length(w)) exp(noise), s exact.
+
+    The noise has a mean of 1, so that the mean over readers estimates a time that is linear in true surprisal.
+
+    Parameters
+    ----------
+    world : World
+    n_readers : int
+        Each reads every word.
+    n_stories, n_sentences, text_seed : int
+        As in `grammar.stories`.
+    effects : Effects, optional
+        Sizes, the default ones if left out.
+    null : bool
+        Whether surprisal has no effect, and what has is drawn as before.
+    seed : int
+        Of readers and noise.
+
+    Returns
+    -------
+    ReadingTimes
+        ``log_frequency`` is the natural logarithm of 1 + the count in the world's corpus. A further coordinate on
+        ``word``, ``true_surprisal``, is the exact one, bits.
+    """
+    effects = effects or Effects()
+    effects = replace(effects, surprisal=0.0, spillover=0.0) if null else effects
+    texts = grammar.stories(world, n_stories, n_sentences, text_seed)
+    words = pd.concat([_words(story, text) for story, text in enumerate(texts, start=1)], ignore_index=True)
+    words["length"] = letters(words.text)
+    words["log_frequency"] = np.log1p(_plain(words.text).map(_counts(world)).fillna(0).to_numpy())
+    bits = np.concatenate([grammar.surprisal(world, text) for text in texts])
+    before = pd.Series(bits).groupby(words.story).shift(fill_value=0.0).to_numpy()
+    expected = effects.base + effects.surprisal * bits + effects.spillover * before + effects.length * words.length
+
+    rng = np.random.default_rng([world.seed, seed, READERS])
+
+    def around_one(sd: float, *size: int) -> np.ndarray:
+        return np.exp(rng.normal(-(sd**2) / 2, sd, size))
+
+    pace = around_one(effects.readers, n_readers)
+    values = expected.to_numpy()[:, None] * pace * around_one(effects.noise, len(words), n_readers)
+    readers = [f"r{number}" for number in range(1, n_readers + 1)]
+    times = by_reader(words, pd.DataFrame(values, columns=readers)).assign_coords(true_surprisal=("word", bits))
+    return ReadingTimes("microworld", times, LICENCE, CITATION, "original")
+
+
+def _words(story: int, text: grammar.Text) -> pd.DataFrame:
+    words = [(word, number) for number, told in enumerate(text.sentences, start=1) for word in told.split()]
+    table = pd.DataFrame(words, columns=["text", "sentence"])
+    return table.assign(story=story, position=np.arange(1, len(table) + 1))
+
+
+def _plain(words: pd.Series) -> pd.Series:
+    return words.str.strip(".,").str.lower()
+
+
+@cache
+def _counts(world: World) -> Counter:
+    told = " ".join(map(str, grammar.corpus(world, COUNTED)))
+    return Counter(_plain(pd.Series(told.split())))
