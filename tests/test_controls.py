@@ -1,9 +1,11 @@
 """Controls: what each knows, what it does not, and what a model explains beyond them."""
 
+import itertools
+
 import numpy as np
-import pandas as pd
 import pytest
 from himalaya.kernel_ridge import predict_weighted_kernel_ridge, solve_multiple_kernel_ridge_random_search
+from recordings import listening, noise, reading
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneGroupOut
 
@@ -11,41 +13,22 @@ from brainalign.alignment import banded, controls, gram
 from brainalign.alignment.held_out import pearson
 from brainalign.alignment.splits import contiguous, grouped, shuffled
 from brainalign.human import timeseries
-from brainalign.human.recording import Passage, Recording, passages, responses
 
 
-def reading(n_passages=12, n_sentences=4, n_units=5, seed=0):
+def sentences(n_passages=12, n_sentences=4, n_units=5, seed=0):
     """Sentences of passages, whose responses are a drift that passages share and noise."""
     rng = np.random.default_rng(seed)
     passage = np.repeat([f"p{number:02}" for number in range(n_passages)], n_sentences)
-    position = np.tile(np.arange(1, n_sentences + 1), n_passages)
     text = ["word " * int(n) + "end." for n in rng.integers(3, 12, len(passage))]
-    ids = [f"{name}.{place}" for name, place in zip(passage, position, strict=True)]
-    table = {"stimulus_id": ids, "text": text, "passage": passage, "position": position}
-    stimuli = pd.DataFrame(table).assign(story=passage, experiment="e")
     drift = np.repeat(rng.normal(size=(n_passages, n_units)), n_sentences, axis=0)
-    values = drift + 0.3 * rng.normal(size=drift.shape)
-    units = pd.DataFrame({"participant": "x", "region": "r", "unit_id": [str(unit) for unit in range(n_units)]})
-    return Recording("mine", responses(values, stimuli, units), passages(stimuli, passage), "", "")
+    return reading(drift + 0.3 * rng.normal(size=drift.shape), passage, text=text)
 
 
-def listening(n_volumes=60, words_a_volume=3, seed=0):
-    """Two runs of a time series, with a break of ten volumes between them."""
-    rng = np.random.default_rng(seed)
-    volume = np.arange(n_volumes) + np.where(np.arange(n_volumes) < n_volumes // 2, 5, 15)
-    onsets = np.sort(rng.uniform(0, 2 * (n_volumes + 20), words_a_volume * n_volumes))
-    words = tuple("a" * int(n) for n in rng.integers(1, 9, len(onsets)))
-    ids = [f"v{place}" for place in range(n_volumes)]
-    spoken = Passage("story", words, ("",) * len(words), tuple(onsets.tolist()))
-    run = np.where(np.arange(n_volumes) < n_volumes // 2, 1, 2)
-    stimuli = pd.DataFrame({"stimulus_id": ids, "text": "", "passage": "story", "position": range(1, n_volumes + 1)})
-    stimuli = stimuli.assign(story="story", experiment="e", time=2.0 * volume, run=run)
-    units = pd.DataFrame({"participant": ["x"], "region": ["r"], "unit_id": ["1"]})
-    return Recording("series", responses(rng.normal(size=(n_volumes, 1)), stimuli, units), (spoken,), "", "", tr=2.0)
+SERIES = listening(noise(60, 2), np.repeat([1, 2], 30))
 
 
 def test_oasm_is_a_gaussian_within_passages():
-    ours = controls.oasm(reading(3, 4), width=1.1)
+    ours = controls.oasm(sentences(3, 4), width=1.1)
     for one in range(12):
         for other in range(12):
             same = one // 4 == other // 4
@@ -54,18 +37,17 @@ def test_oasm_is_a_gaussian_within_passages():
 
 
 def test_oasm_of_a_time_series_ends_with_its_run_and_over_a_gap():
-    recording = listening()
-    ours = controls.oasm(recording, width=1.0)
+    ours = controls.oasm(SERIES, width=1.0)
     assert ours[28, 29] > 0
     assert ours[29, 30] == 0
     for train, test in contiguous(60, 5, gap=5):
         assert not (ours[test] @ ours[train].T).any()
     with pytest.raises(ValueError, match="width must be positive, got 0"):
-        controls.oasm(recording, 0)
+        controls.oasm(SERIES, 0)
 
 
 def test_oasm_predicts_drift_under_shuffled_splits_only():
-    recording = reading(40)
+    recording = sentences(40)
     values, groups = recording.responses.to_numpy(), recording.stimuli.passage.to_numpy()
 
     def score(splits):
@@ -78,37 +60,36 @@ def test_oasm_predicts_drift_under_shuffled_splits_only():
 
 
 def test_length_counts_words_and_characters():
-    recording = reading()
+    recording = sentences()
     words = [len(text.split()) for text in recording.stimuli.text]
     characters = [len(text) for text in recording.stimuli.text]
     np.testing.assert_allclose(controls.length(recording), timeseries.zscore(np.column_stack([words, characters])))
 
 
 def test_length_in_a_time_series_is_the_convolved_rate():
-    recording = listening()
-    (story,) = recording.passages
-    rate = timeseries.events(recording.onsets, np.ones(len(story.parts)), 2.0, 200)[recording.volumes]
-    letters = timeseries.events(recording.onsets, [len(word) for word in story.parts], 2.0, 200)[recording.volumes]
-    ours = controls.length(recording)
+    (story,) = SERIES.passages
+    rate = timeseries.events(SERIES.onsets, np.ones(len(story.parts)), 2.0, 200)[SERIES.volumes]
+    letters = timeseries.events(SERIES.onsets, [len(word) for word in story.parts], 2.0, 200)[SERIES.volumes]
+    ours = controls.length(SERIES)
     np.testing.assert_allclose(ours, timeseries.zscore(np.column_stack([rate, letters])), atol=1e-12)
 
 
 def test_position_has_indicators_in_short_passages_and_a_curve_in_long_ones():
-    np.testing.assert_array_equal(controls.position(reading(3, 4)), np.tile(np.eye(4), (3, 1)))
+    np.testing.assert_array_equal(controls.position(sentences(3, 4)), np.tile(np.eye(4), (3, 1)))
     place = np.tile(np.arange(20), 3)
     expected = timeseries.zscore(np.column_stack([place, place**2, np.log(1 + place)]))
-    np.testing.assert_allclose(controls.position(reading(3, 20)), expected)
-    np.testing.assert_allclose(controls.position(listening())[:30], controls.position(listening())[30:])
+    np.testing.assert_allclose(controls.position(sentences(3, 20)), expected)
+    np.testing.assert_allclose(controls.position(SERIES)[:30], controls.position(SERIES)[30:])
 
 
 def test_every_recording_gets_every_control():
-    for recording in (reading(), reading(3, 20), listening()):
+    for recording in (sentences(), sentences(3, 20), SERIES):
         every = controls.of(recording, width=7, seed=3)
-        assert list(every) == ["oasm", "length", "position", "length + position", "random"]
+        assert list(every) == ["oasm", "length", "position", "length+position", "random"]
         n = recording.responses.sizes["stimulus"]
         assert all(len(features) == n and np.isfinite(features).all() for features in every.values())
         np.testing.assert_array_equal(every["random"], controls.random(n, 7, 3))
-        np.testing.assert_array_equal(every["length + position"], np.hstack([every["length"], every["position"]]))
+        np.testing.assert_array_equal(every["length+position"], np.hstack([every["length"], every["position"]]))
 
 
 def test_projection_keeps_inner_products_and_its_seed():
@@ -138,20 +119,19 @@ def bands(n_units=6, seed=0):
 
 
 def by_scikit_learn(features, y, train, test, groups, weights):
-    """Predictions of one unit: ridge on scaled bands, weights and penalty chosen by leaving groups out."""
+    """Predictions by ridge on scaled bands, weights and penalty of each unit chosen by leaving groups out."""
     features = [x - x[train].mean(axis=0) for x in features]
     features = [x / np.sqrt(np.square(x[train]).sum(axis=1).mean()) for x in features]
-    candidates = []
-    for weight in weights:
+    errors, predicted = [], []
+    for weight, alpha in itertools.product(weights, banded.ALPHAS):
         x = np.hstack([np.sqrt(w) * x for w, x in zip(weight, features, strict=True)])
-        for alpha in banded.ALPHAS:
-            inner = LeaveOneGroupOut().split(train, groups=groups[train])
-            error = sum(
-                np.square(Ridge(alpha).fit(x[train][fit], y[train][fit]).predict(x[train][out]) - y[train][out]).sum()
-                for fit, out in inner
-            )
-            candidates.append((error, Ridge(alpha).fit(x[train], y[train]).predict(x[test])))
-    return min(candidates, key=lambda candidate: candidate[0])[1]
+        own, y_own = x[train], y[train]
+        errors.append(0)
+        for fit, out in LeaveOneGroupOut().split(train, groups=groups[train]):
+            errors[-1] += np.square(Ridge(alpha).fit(own[fit], y_own[fit]).predict(own[out]) - y_own[out]).sum(axis=0)
+        predicted.append(Ridge(alpha).fit(own, y_own).predict(x[test]))
+    best = np.argmin(errors, axis=0)
+    return np.stack([predicted[choice][:, unit] for unit, choice in enumerate(best)], axis=1)
 
 
 def r2(y, predicted, splits):
@@ -163,10 +143,7 @@ def test_banded_ridge_is_a_plain_loop():
     model, nuisance, y, groups = bands()
     splits, weights = grouped(groups, 4), banded._weights(2, 2, 0)
     ours = banded.banded_ridge({"model": model, "nuisance": nuisance}, y, splits, groups, n_weights=2)
-    predicted = [
-        np.stack([by_scikit_learn([model, nuisance], unit, *split, groups, weights) for unit in y.T], axis=1)
-        for split in splits
-    ]
+    predicted = [by_scikit_learn([model, nuisance], y, *split, groups, weights) for split in splits]
     np.testing.assert_allclose(ours, r2(y, predicted, splits), atol=1e-6)
 
 

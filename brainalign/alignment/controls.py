@@ -36,14 +36,14 @@ def of(recording: Recording, width: int = 512, seed: int = 0) -> dict[str, np.nd
     -------
     dict
         (n_stimuli, n_features) by name: ``oasm``, ``length`` (word rate, where stimuli last equally long),
-        ``position``, ``length + position`` and ``random``.
+        ``position``, ``length+position`` and ``random``.
     """
     by_text, by_place = length(recording), position(recording)
     return {
         "oasm": oasm(recording),
         "length": by_text,
         "position": by_place,
-        "length + position": np.hstack([by_text, by_place]),
+        "length+position": np.hstack([by_text, by_place]),
         "random": random(recording.responses.sizes["stimulus"], width, seed),
     }
 

@@ -22,6 +22,7 @@ from brainalign.human.recording import Recording
 FOLDS = 10
 GAP = 5  # volumes between training and test: ten seconds, in which most of a response is over
 BEST_ON_TEST, NESTED_CHOICE = "best on test", "nested leave-one-group-out"
+FEW, SOME = 10, 10  # of more participants than that, so many combinations a size make a ceiling, as in Brain-Score
 SEVERAL = 3  # groups that it takes to leave one out of a training set
 
 
@@ -234,5 +235,9 @@ def ceiling_of(protocol: Protocol, recording: Recording) -> ceiling.Extrapolatio
     if (penalties := penalties_of(protocol, recording)) is not None:
         chosen = {"alphas": penalties.alphas, "groups": penalties.groups, "relative": penalties.relative}
         metric = functools.partial(predictivity.ridge, **chosen)
-    responses, participants = volumes.responses_of(recording, protocol.splits), recording.units.participant.to_numpy()
-    return ceiling.cached(responses, participants, splits_of(protocol, recording), metric)
+    participants = recording.units.participant.to_numpy()
+    n_combinations = ceiling.COMBINATIONS if len(recording.participants) <= FEW else SOME
+    responses = volumes.responses_of(recording, protocol.splits)
+    return ceiling.cached(
+        responses, participants, splits_of(protocol, recording), metric, n_combinations=n_combinations
+    )
