@@ -22,7 +22,7 @@ from brainalign.human.recording import Recording
 FOLDS = 10
 GAP = 5  # volumes between training and test: ten seconds, in which most of a response is over
 BEST_ON_TEST, NESTED_CHOICE = "best on test", "nested leave-one-group-out"
-FEW, SOME = 10, 10  # of more participants than that, so many combinations a size make a ceiling, as in Brain-Score
+CROWD = 10  # of more participants than this, as many combinations a size make a ceiling, as in Brain-Score
 SEVERAL = 3  # groups that it takes to leave one out of a training set
 
 
@@ -236,7 +236,7 @@ def ceiling_of(protocol: Protocol, recording: Recording) -> ceiling.Extrapolatio
         chosen = {"alphas": penalties.alphas, "groups": penalties.groups, "relative": penalties.relative}
         metric = functools.partial(predictivity.ridge, **chosen)
     participants = recording.units.participant.to_numpy()
-    n_combinations = ceiling.COMBINATIONS if len(recording.participants) <= FEW else SOME
+    n_combinations = CROWD if len(recording.participants) > CROWD else ceiling.COMBINATIONS
     responses = volumes.responses_of(recording, protocol.splits)
     return ceiling.cached(
         responses, participants, splits_of(protocol, recording), metric, n_combinations=n_combinations
