@@ -331,7 +331,7 @@ HOLE[7, 2] = np.nan
         ({"3": np.ones(48)}, GOOD, {}, r"layer 3: features have shape \(48,\)"),
         ({"3": np.ones((10, 48, 2))}, GOOD, {}, r"layer 3: features have shape \(10, 48, 2\)"),
         ({"ok": noise(48, 3), "3": HOLE}, GOOD, {}, "layer 3: feature 2 is not finite at stimulus 's7'"),
-        ([("3", noise(48, 2)), ("3", noise(48, 2))], GOOD, {}, "layer 3: the name is taken"),
+        ([("3", noise(48, 2)), (3, noise(48, 2))], GOOD, {}, "layer 3: the name is taken"),
         ({"nested": noise(48, 2)}, GOOD, {}, "layer nested: the name is taken"),
         ({}, GOOD, {}, "mine: there are no features"),
         ({"3": noise(48, 2)}, reading(HOLE, STORIES), {}, "mine: unit 2 of participant p1 is nan at stimulus 7"),

@@ -177,7 +177,7 @@ def _checked(
                 f"{recording.name}: layer {name}: feature {feature} is not finite at stimulus {ids[stimulus]!r}. Run "
                 "the model in a wider precision, or leave the layer out."
             )
-        if name in (*names, summary.NESTED):
+        if str(name) in (*names, summary.NESTED):
             raise ValueError(f"{recording.name}: layer {name}: the name is taken. Give each layer its own.")
         names.append(str(name))
         yield x

@@ -1,7 +1,7 @@
 """Protocols: named, complete recipes of how features are held against a recording.
 
     protocol = protocols.of("contiguous", recording)
-    protocols.splits(protocol, recording)
+    protocols.splits_of(protocol, recording)
 
 ``aw2024`` is what the paper did, ``contiguous`` what it should have done, and ``brainscore-ridge`` is Brain-Score's own
 grouped benchmark. A protocol says everything that a score depends on, so that two scores under one name may be
