@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
     from brainalign import study as studies
 
     study = studies.load(options.study)
-    for model in options.models or studies.models(study).index:
+    for model in options.models or studies.measured(study):
         with _timed(f"ran {model}"):
             studies.run(study, model)
 
@@ -212,7 +212,7 @@ def _snakemake(name: str, study: Study, cores: int) -> int:
     config = {
         "study": name,
         "settings": " ".join(map(str, [studies.path_of(name), *studies.own_files(study)])),
-        "models": " ".join(studies.models(study).index) if "behavior" in study.parts else "",
+        "models": " ".join(studies.measured(study)),
         "notebooks": " ".join(books.notebooks(study)),
         "results": studies.result_path(study, "any").parent,
     }

@@ -110,11 +110,11 @@ def tiny(tmp_path, monkeypatch):
     )
     measured = []
 
-    def measure(study, model, source, dataset, alignment):
-        measured.append(model)
-        return pd.DataFrame({"dataset": [dataset], "alignment": [alignment], "value": [0.5]})
+    def measure(study, member):
+        measured.append(member.name)
+        return [pd.DataFrame({"analysis": ["behavior"], "dataset": ["natural_stories"], "value": [0.5]})]
 
-    monkeypatch.setattr(studies, "_behavior", measure)
+    monkeypatch.setattr(studies.runs, "_tables", measure)
     return str(path), measured
 
 
@@ -175,7 +175,7 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     assert given["cores"] == "3"
     assert given["study"] == "sample"
     assert Path(given["settings"]) == studies.STUDIES / "sample.yaml"
-    assert given["models"].split() == list(studies.models(study).index)
+    assert given["models"].split() == studies.measured(study)
     assert given["notebooks"].split() == book.notebooks(study)
     assert Path(given["results"]) == store.root() / "results" / "sample"
     assert str(book.html("sample") / "index.html") in capsys.readouterr().out

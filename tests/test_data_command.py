@@ -202,5 +202,6 @@ def test_two_recordings_of_one_name(settings, tmp_path):
 
 def test_recordings_do_not_touch_behavioral_results(settings, tmp_path):
     (tmp_path / "roi.csv").write_text(TABLE)
-    keys = {study._key(study.load(settings(text)), "m", "kuribayashi2024") for text in ("[]", "[{table: roi.csv}]")}
+    series = study.Member("m", "kuribayashi2024", {"origin": "series"})
+    keys = {study.runs._key(study.load(settings(text)), series) for text in ("[]", "[{table: roi.csv}]")}
     assert len(keys) == 1

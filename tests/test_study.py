@@ -76,8 +76,8 @@ def tiny(tmp_path, monkeypatch, write):
         calls.append(times.alignment)
         return behavioral_alignment(surprisal, times, **options)
 
-    monkeypatch.setattr(studies.natural_stories, "load", little_stories)
-    monkeypatch.setattr(studies, "behavioral_alignment", counted)
+    monkeypatch.setattr(studies.runs.natural_stories, "load", little_stories)
+    monkeypatch.setattr(studies.runs, "behavioral_alignment", counted)
     return SimpleNamespace(path=path, load=lambda: studies.load(str(path)), calls=calls, folder=tmp_path)
 
 
@@ -88,7 +88,8 @@ def tiny(tmp_path, monkeypatch, write):
 def test_shipped_study_loads(name):
     study = studies.load(name)
     assert study.name == name
-    assert len(studies.models(study)) == (26 if name == "sample" else 0)
+    origins = studies.models(study).origin.value_counts().to_dict()
+    assert origins == ({"series": 26, "model": 4, "control": 5} if name == "sample" else {})
 
 
 def test_printed_and_sample_are_shipped():
@@ -197,11 +198,11 @@ def test_models_of_a_collection_and_of_ones_own(tmp_path, write):
     path = write(MINIMAL + "surprisal: [{file: x.csv, name: mine, vanilla: gpt2, family: GPT-2}, kuribayashi2024]")
     models = studies.models(studies.load(str(path)))
     assert len(models) == 27
-    assert models.loc["mine", ["family", "kind", "vanilla", "source"]].tolist() == [
-        "GPT-2", "instruction-tuned", "gpt2", 0,
+    assert models.loc["mine", ["family", "kind", "vanilla", "origin"]].tolist() == [
+        "GPT-2", "instruction-tuned", "gpt2", "series",
     ]  # fmt: skip
     assert np.isnan(models.parameters["mine"])
-    assert models.loc["gpt2", ["kind", "parameters", "source"]].tolist() == ["vanilla", 124439808, 1]
+    assert models.loc["gpt2", ["kind", "parameters", "origin"]].tolist() == ["vanilla", 124439808, "series"]
 
 
 @pytest.mark.parametrize("other", ["gpt2", "twice"])
@@ -223,7 +224,9 @@ def test_run_from_a_file_to_a_table(tiny):
     expected = [
         behavioral_alignment(surprisal(1), little_stories(name), n_resamples=100) for name in ("original", "corrected")
     ]
-    pd.testing.assert_frame_equal(found.drop(columns="model"), pd.concat(expected, ignore_index=True))
+    assert set(found.analysis) == {"behavior"}
+    table = found.drop(columns=["model", "analysis"])
+    pd.testing.assert_frame_equal(table, pd.concat(expected, ignore_index=True))
     path = store.root() / "results" / "mine" / "base.parquet"
     assert path == studies.result_path(study, "base")
     pd.testing.assert_frame_equal(pd.read_parquet(path), found)
@@ -282,7 +285,7 @@ def other_series(tiny, monkeypatch):
 
 
 def other_code(tiny, monkeypatch):
-    monkeypatch.setattr(studies, "_code", lambda: "another")
+    monkeypatch.setattr(studies.runs, "_code", lambda: "another")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ llm.surprisal(model, times.passages)             # bits a word
 """
 
 from brainalign.llm.activations import activations
+from brainalign.llm.load import load
 from brainalign.llm.surprisal import surprisal
 
-__all__ = ["activations", "surprisal"]
+__all__ = ["activations", "load", "surprisal"]

@@ -1,24 +1,18 @@
-"""One study = models x data sets x protocols. Reads its settings and runs one model through all of it."""
+"""The settings of a study: a YAML file, checked key by key."""
 
-import hashlib
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brainalign import catalog, human, store
-from brainalign.alignment.behavior import behavioral_alignment
-from brainalign.human import natural_stories, own
-from brainalign.human.recording import Recording
-from brainalign.llm import series
 
-SOURCES = ("surprisal", "recordings")  # settings that are lists of names and files of one's own
+SOURCES = ("surprisal", "recordings", "models")  # settings that are lists of names, and of more about each
 PLACES = {"file", "table", "participants", "netcdf", "wehbe2014"}  # settings that are paths
 STUDIES = store.PROJECT / "studies"
-Name = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Field(pattern=PATTERN)
 
 
 class Settings(BaseModel):
@@ -36,6 +30,25 @@ class SeriesFile(Settings):
     family: str = "other"
     parameters: float | None = Field(None, gt=0, description="number of parameters")
     unit: Literal["bits", "nats"] = "bits"
+
+
+class LoadedModel(Settings):
+    """A language model that is run here, with more than a name to say about it."""
+
+    load: str = Field(description="what llm.load knows: the catalog's name, a hub id, a folder, a llama2.c export")
+    name: str | None = Field(None, pattern=PATTERN, description="what it is called; by default as what is loaded")
+    revision: str | None = Field(None, description="branch, tag or commit on the hub")
+    dtype: Literal["float32", "float16", "bfloat16", "auto"] = "float32"
+    base: str | None = Field(None, description="the weights are differences, to be added to this model")
+    untrained: int | None = Field(None, ge=0, description="seed of fresh weights: an untrained twin")
+    vanilla: str | None = Field(None, description="name of the base model, when the model is instruction-tuned")
+    family: str | None = None
+
+    @property
+    def called(self) -> str:
+        """Its name in the study."""
+        twin = "" if self.untrained is None else f"-untrained-{self.untrained}"
+        return self.name or Path(self.load).name.removesuffix(".bin") + twin
 
 
 class OwnRecording(Settings):
@@ -68,6 +81,13 @@ class Study(Settings):
         ["original", "corrected"], min_length=1, description="how reading times are aligned with words"
     )
     surprisal: list[str | SeriesFile] = Field([], description="published collections, and files of your own")
+    models: list[str | LoadedModel] = Field([], description="language models to run, by name or with more about them")
+    controls: list[Literal["oasm", "length", "position", "length+position", "random"]] = Field(
+        [], description="features that know less than a model, and are run like one"
+    )
+    protocols: list[Literal["aw2024", "brainscore-ridge", "contiguous"]] = Field(
+        ["aw2024", "contiguous"], min_length=1, description="how models are held against recordings"
+    )
     resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="seed of everything random")
 
@@ -75,11 +95,16 @@ class Study(Settings):
     def parts(self) -> list[str]:
         """What of the book this study fills: sections, and data sets by name."""
         people = [*self.reading_times, *(source for source in self.recordings if isinstance(source, str))]
-        sections = {"behavior": self.reading_times and self.surprisal, "people": people or self.recordings}
+        sections = {
+            "behavior": self.reading_times and self.surprisal,
+            "people": people or self.recordings,
+            "models": self.models,
+            "brain": self.recordings and (self.models or self.controls),
+        }
         return [*(section for section, filled in sections.items() if filled), *people]
 
 
-OWN = {model.__name__: model for model in (SeriesFile, OwnRecording)}
+OWN = {model.__name__: model for model in (SeriesFile, OwnRecording, LoadedModel)}
 
 
 def names() -> list[str]:
@@ -128,6 +153,8 @@ def load(name: str) -> Study:
     for source in sources:
         for place in PLACES.intersection(source if isinstance(source, dict) else ()):
             source[place] = str(path.parent.joinpath(str(source[place])).resolve())
+    if isinstance(settings.get("models"), list):
+        settings["models"] = [_from(path.parent, model) for model in settings["models"]]
     try:
         study = Study.model_validate({"name": path.stem, **settings})
     except ValidationError as error:
@@ -162,175 +189,16 @@ def _check_recordings(study: Study, path: Path) -> None:
             raise LookupError(f"{path}: recordings: {catalog.unknown('recording', source, human.RECORDINGS)}")
 
 
-def load_recordings(study: Study) -> dict[str, Recording]:
-    """Load every recording of a study.
-
-    Returns
-    -------
-    dict
-        By name; that of a file of your own is the file's.
-
-    Raises
-    ------
-    ValueError
-        Two have the same name, or a file is not what it should be.
-    OSError
-        A file could not be fetched.
-    """
-    loaded = {}
-    for source in study.recordings:
-        recording = _load_recording(source)
-        if recording.name in loaded:
-            raise ValueError(f"study {study.name}: two recordings are called {recording.name!r}; rename one file")
-        loaded[recording.name] = recording
-    return loaded
-
-
-def _load_recording(source: str | OwnRecording) -> Recording:
-    if isinstance(source, str):
-        return human.load(source)
-    if source.kind == "table":
-        return own.load_table(source.table, source.participants)
-    if source.kind == "netcdf":
-        return own.load_netcdf(source.netcdf)
-    return human.load("wehbe2014", folder=source.wehbe2014)
-
-
-def models(study: Study) -> pd.DataFrame:
-    """The models of a study.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by ``model``: ``family``, ``kind``, ``vanilla`` (base of a tuned model), ``parameters`` and ``source``
-        (the position in `Study.surprisal` of what its surprisal comes from).
-
-    Raises
-    ------
-    ValueError
-        Two models have the same name.
-    LookupError
-        The base of a tuned model is not in the study.
-    """
-    rows = []
-    for number, source in enumerate(study.surprisal):
-        if isinstance(source, str):
-            for name, model in catalog.surprisal_series(source).iterrows():
-                rows.append({"model": name, **model.drop("huggingface"), "source": number})
-        else:
-            kind = "instruction-tuned" if source.vanilla else "vanilla"
-            described = {"family": source.family, "kind": kind, "vanilla": source.vanilla}
-            rows.append({"model": source.name, **described, "parameters": source.parameters, "source": number})
-    columns = ["model", "family", "kind", "vanilla", "parameters", "source"]
-    table = pd.DataFrame(rows, columns=columns).astype({"parameters": float}).set_index("model")
-    if twice := list(table.index[table.index.duplicated()]):
-        raise ValueError(f"study {study.name}: two models are called {twice[0]!r}; give one another name")
-    for name, base in table.vanilla.dropna().items():
-        if base not in table.index:
-            raise LookupError(f"study {study.name}: the base of {name}: {catalog.unknown('model', base, table.index)}")
-    return table
+def _from(folder: Path, model: str | dict) -> str | dict:
+    """A model of one's own by its whole path: a name that is one from the study's folder."""
+    if isinstance(model, dict):
+        return model | {key: _from(folder, model[key]) for key in ("load", "base") if isinstance(model.get(key), str)}
+    return str((folder / model).resolve()) if isinstance(model, str) and (folder / model).exists() else model
 
 
 def own_files(study: Study) -> list[Path]:
     """Files of one's own that a study's results depend on."""
     return [Path(source.file) for source in study.surprisal if isinstance(source, SeriesFile)]
-
-
-def result_path(study: Study, model: str) -> Path:
-    """File with the results of one model of a study."""
-    return store.root() / "results" / study.name / f"{model}.parquet"
-
-
-def run(study: Study, model: str) -> pd.DataFrame:
-    """Run one model of a study through all of it, or read what an earlier run found.
-
-    An earlier result counts if everything that could change it is the same: settings, data, and our own code.
-
-    Parameters
-    ----------
-    study : Study
-        Its settings.
-    model : str
-        One of `models`.
-
-    Returns
-    -------
-    DataFrame
-        Rows of `behavioral_alignment`, one table below the other, with ``model`` in front.
-
-    Raises
-    ------
-    LookupError
-        No such model; the message suggests near names.
-    ValueError
-        The study measures nothing, or as in `behavioral_alignment`.
-    """
-    known = models(study)
-    if model not in known.index:
-        raise LookupError(catalog.unknown(f"model of study {study.name}", model, known.index))
-    source = study.surprisal[known.source[model]]
-    path, key = result_path(study, model), _key(study, model, source)
-    if path.exists():
-        earlier = pd.read_parquet(path)
-        if earlier.attrs.get("key") == key:
-            return earlier
-    tables = [_behavior(study, model, source, dataset, alignment)
-              for dataset in study.reading_times for alignment in study.alignments]  # fmt: skip
-    if not tables:
-        raise ValueError(f"study {study.name} has no reading_times, so there is nothing to run {model} on")
-    result = pd.concat(tables, ignore_index=True)
-    result.insert(0, "model", model)
-    result.attrs["key"] = key
-    with store.writing(path) as file:
-        result.to_parquet(file, index=False)
-    return result
-
-
-def results(study: Study) -> pd.DataFrame:
-    """Results of all models of a study; what is missing is computed.
-
-    Returns
-    -------
-    DataFrame
-        The rows of `run`, with the columns of `models`. Empty if the study measures nothing.
-    """
-    described = models(study).drop(columns="source")
-    if "behavior" not in study.parts:
-        return pd.DataFrame(columns=["model", *described.columns])
-    rows = pd.concat([run(study, model) for model in described.index], ignore_index=True)
-    return rows.merge(described, left_on="model", right_index=True)
-
-
-def _behavior(study: Study, model: str, source: str | SeriesFile, dataset: str, alignment: str) -> pd.DataFrame:
-    times = natural_stories.load(alignment)
-    if isinstance(source, str):
-        surprisal = series.load_one(source, model, times.table())
-    else:
-        surprisal = series.load_one(source.file, Path(source.file).stem, times.table(), source.unit)
-    return behavioral_alignment(surprisal, times, seed=study.seed, n_resamples=study.resamples)
-
-
-def _key(study: Study, model: str, source: str | SeriesFile) -> str:
-    """Digest of all that could change a model's results."""
-    names = [*study.reading_times, *([source] if isinstance(source, str) else [])]
-    hashes = {name: [file.hash for file in catalog.dataset(name).files.values()] for name in names}
-    given = None if isinstance(source, str) else [_hash(Path(source.file)), source.unit]
-    settings = study.model_dump(exclude={"title", "evidence", "surprisal", "recordings", "name"})
-    return store.digest(model, settings, hashes, given, _code())
-
-
-@cache
-def _code() -> str:
-    """Hash of all code that results go through, so that a change of it computes them again."""
-    library = Path(__file__).parent
-    parts = [Path(__file__)]
-    for floor in ("catalog", "store", "human", "llm", "alignment"):
-        parts += sorted((library / floor).glob("*.py"))
-    return store.digest([_hash(path) for path in parts])
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _relevant(problem: dict) -> bool:

@@ -1,0 +1,25 @@
+"""One study = models x data sets x protocols: its settings, who is in it, and what comes out.
+
+study = studies.load("sample")
+studies.run(study, "gpt2")                 # one model through all of it
+studies.results(study, "brain")            # all models
+"""
+
+from brainalign.study.members import Member, members, models
+from brainalign.study.runs import load_model, load_recordings, measured, result_path, results, run
+from brainalign.study.settings import (
+    STUDIES,
+    LoadedModel,
+    OwnRecording,
+    SeriesFile,
+    Study,
+    load,
+    names,
+    own_files,
+    path_of,
+)
+
+__all__ = [
+    "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "load", "load_model", "load_recordings",
+    "measured", "members", "models", "names", "own_files", "path_of", "result_path", "results", "run",
+]  # fmt: skip

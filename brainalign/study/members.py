@@ -1,0 +1,112 @@
+"""Who is in a study: published series, language models that are run here, and controls."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from brainalign import catalog
+from brainalign.study.settings import LoadedModel, SeriesFile, Study
+
+CONTROL = "control"
+COLUMNS = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of what a study measures.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    source : str, SeriesFile or LoadedModel
+        Where it comes from: a collection of series, a file of one, a model to load, or ``control``.
+    about : dict
+        `COLUMNS`, as far as known.
+    """
+
+    name: str
+    source: str | SeriesFile | LoadedModel
+    about: dict = field(default_factory=dict)
+
+
+def members(study: Study) -> dict[str, Member]:
+    """Everything that a study has results of, by name, in its order.
+
+    Raises
+    ------
+    ValueError
+        Two have the same name.
+    LookupError
+        The base of a tuned model is not in the study.
+    """
+    found: dict[str, Member] = {}
+    for member in [*_series(study), *_models(study), *_controls(study)]:
+        if member.name in found:
+            raise ValueError(f"study {study.name}: two models are called {member.name!r}; give one another name")
+        found[member.name] = member
+    for member in found.values():
+        base = member.about.get("vanilla")
+        if base is not None and base not in found:
+            raise LookupError(f"study {study.name}: the base of {member.name}: {catalog.unknown('model', base, found)}")
+    return found
+
+
+def models(study: Study) -> pd.DataFrame:
+    """The `members` of a study as a table.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``model``: ``family``; ``kind`` (``vanilla``, ``instruction-tuned``, ``untrained`` or ``control``);
+        ``vanilla``, the base of a tuned model; ``twin_of``, the trained model of an untrained twin; ``parameters``,
+        where known before the model is loaded; ``origin`` (``series``, ``model`` or ``control``).
+    """
+    rows = [{"model": member.name, **member.about} for member in members(study).values()]
+    return pd.DataFrame(rows, columns=["model", *COLUMNS]).astype({"parameters": float}).set_index("model")
+
+
+def _series(study: Study) -> list[Member]:
+    found = []
+    for source in study.surprisal:
+        if isinstance(source, str):
+            for name, model in catalog.surprisal_series(source).iterrows():
+                about = model.drop("huggingface").dropna().to_dict()
+                found.append(Member(name, source, {**about, "origin": "series"}))
+        else:
+            kind = "instruction-tuned" if source.vanilla else "vanilla"
+            about = {"family": source.family, "kind": kind, "vanilla": source.vanilla, "parameters": source.parameters}
+            found.append(Member(source.name, source, {**about, "origin": "series"}))
+    return found
+
+
+def _models(study: Study) -> list[Member]:
+    entries = [LoadedModel(load=entry) if isinstance(entry, str) else entry for entry in study.models]
+    names = {entry.called for entry in entries}
+    trained = {entry.load: entry.called for entry in reversed(entries) if entry.untrained is None}
+    found = []
+    for entry in entries:
+        about = _known(entry.load)
+        # The catalog's base counts where the study has it; one that the study names must be there.
+        base = entry.vanilla or (about["vanilla"] if about["vanilla"] in names else None)
+        kind = "instruction-tuned" if base else about["kind"]
+        about |= {"kind": kind, "vanilla": base, "family": entry.family or about["family"], "origin": "model"}
+        if entry.untrained is not None:
+            about |= {"kind": "untrained", "vanilla": None, "twin_of": trained.get(entry.load)}
+        found.append(Member(entry.called, entry, about))
+    return found
+
+
+def _controls(study: Study) -> list[Member]:
+    about = {"family": CONTROL, "kind": CONTROL, "origin": CONTROL}
+    return [Member(name, CONTROL, about) for name in study.controls]
+
+
+def _known(name: str) -> dict:
+    """What the catalog says of a model to load."""
+    table = catalog.checkpoints()
+    nothing = {"family": "other", "kind": "vanilla", "vanilla": None, "parameters": None}
+    if name not in table.index:
+        return nothing
+    known = table.loc[name, list(nothing)]
+    return known.where(known.notna(), None).to_dict()
