@@ -64,8 +64,10 @@ def inverse_definite(matrix: Array, floor: float) -> Array | None:
     else:
         factor, failed = lapack.dpotrf(matrix, lower=1)
         inverse = None if failed else lapack.dpotri(factor, lower=1)[0]
-        if inverse is not None:
-            inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        if inverse is not None:  # its lower half; the other is zero
+            diagonal = np.diag(inverse).copy()
+            inverse = inverse + inverse.T
+            np.fill_diagonal(inverse, diagonal)
     if inverse is None or not float(abs(inverse).sum(axis=0).max()) * floor < 1:
         return None
     return inverse

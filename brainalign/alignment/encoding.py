@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from brainalign.alignment import gram
 from brainalign.alignment.arrays import Array, as_numpy, like, namespace, precision, zeros
@@ -85,8 +86,14 @@ def threads(array: Array):
     if namespace(array) is not np:
         yield map
         return
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as workers:
+    with _libraries().limit(limits=1), ThreadPoolExecutor(os.cpu_count()) as workers:
         yield workers.map
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The BLAS's of numpy and scipy: to find them takes longer than some fits."""
+    return ThreadpoolController()
 
 
 def targets(responses: Array, splits: Sequence[Split], penalties: Penalties | None, each: Callable) -> Targets:
@@ -95,7 +102,7 @@ def targets(responses: Array, splits: Sequence[Split], penalties: Penalties | No
     dtype = precision(responses)
     y = zeros((n, n_units), like(responses[:0], responses, dtype))
     tests = [like(test, y) for _, test in splits]
-    rests = [like(np.setdiff1d(np.arange(n), train), y) for train, _ in splits]
+    rests = [like(np.setdiff1d(np.arange(n), np.concatenate(split)), y) for split in splits]
     squares, means = np.empty((2, len(splits), n_units), dtype)
 
     def of_block(units: slice):
@@ -104,8 +111,9 @@ def targets(responses: Array, splits: Sequence[Split], penalties: Penalties | No
             rows = own[test]
             mean = rows.mean(axis=0)
             squares[split, units] = as_numpy(((rows - mean) ** 2).sum(axis=0))
-            # All responses sum to zero, so that the rest of them gives the sum of the training set.
-            means[split, units] = as_numpy(mean + own[rest].sum(axis=0) / (n - len(rest)))
+            # All responses sum to zero, so that those of no training stimulus give the sum of the others.
+            others = mean * len(test) + own[rest].sum(axis=0)
+            means[split, units] = as_numpy(mean + others / (n - len(test) - len(rest)))
 
     list(each(of_block, _blocks(n_units)))
 

@@ -62,8 +62,8 @@ def scores(
     with threads(responses) as each:
         known = responses if seen.all() else responses[:, like(np.flatnonzero(seen), responses)]
         to = targets(known, splits, penalties, each)
-        if not float(abs(to.responses).max()) > 0:
-            raise ValueError("no unit varies: each has one response to all stimuli. Check the recording.")
+        if not to.squares.any():
+            raise ValueError("no unit varies: each has one response to all stimuli of a test set. Check the recording.")
         named = features.items() if isinstance(features, Mapping) else enumerate(features)
         result = fit((_layer(name, x, responses, each) for name, x in named), to, splits, penalties, each)
     _warn_of_edges(result)
