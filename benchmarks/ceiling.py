@@ -16,17 +16,13 @@ import argparse
 import itertools
 import json
 import math
-import os
-import platform
-import resource
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
-import scipy
 import scipy.optimize
-import sklearn
+from machine import machine, peak_memory
 from sklearn.linear_model import LinearRegression
 
 from brainalign import store
@@ -51,22 +47,22 @@ def main():
 
     responses, participants = made_up(settings)
     splits = shuffled(settings.stimuli)
-    load = os.getloadavg()[0]
+    around = machine()  # before it is loaded
 
     ours, seconds = timed(
         lambda: ceiling.extrapolated(responses, participants, splits, n_combinations=settings.combinations)
     )
     print(f"ours: {seconds['wall']:.0f} s, ceiling {ours.ceiling:.4f}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024)
+    peak = peak_memory()
     regressions = plain_regressions(responses, participants, splits, settings.combinations)
     fits = plain_fits(ours.sizes)
     plain = regressions["seconds"] + fits["seconds_a_unit"] * settings.units
     result = {
         "settings": vars(settings),
-        "machine": machine() | {"load_before": load},
+        "machine": around,
         "ours": {
             "seconds": seconds,
-            "peak_gib": peak / 2**30,
+            "peak_gib": peak,
             "ceiling": ours.ceiling,
             "interval": [ours.low, ours.high],
         },
@@ -159,24 +155,6 @@ def agreement(responses, participants, splits) -> dict:
             ]
             worst = max(worst, np.abs(ours[row, np.isin(chosen, some)] - np.mean(plain, axis=0)).max())
     return {"participants": 3, "units_each": AGREEMENT_UNITS, "largest_difference_of_a_mean_score": float(worst)}
-
-
-def machine() -> dict:
-    names = Path("/proc/cpuinfo")
-    model = (
-        next((line.split(":")[1].strip() for line in names.open() if "model name" in line), "")
-        if names.exists()
-        else ""
-    )
-    return {
-        "processor": model or platform.processor(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "scikit-learn": sklearn.__version__,
-    }
 
 
 if __name__ == "__main__":
