@@ -68,17 +68,14 @@ def run(options: argparse.Namespace) -> None:
 
 def execute(options: argparse.Namespace) -> None:
     """Execute one notebook into the sources of a study's book."""
-    from brainalign import catalog
     from brainalign import study as studies
     from brainalign.paper import book as books
 
-    known = [path.stem for path in (store.PROJECT / "notebooks").glob("*.ipynb")]
-    if options.notebook not in known:
-        raise LookupError(catalog.unknown("notebook", options.notebook, known))
-    executed = books.source(studies.load(options.study).name) / "executed"
-    template = store.PROJECT / "notebooks" / f"{options.notebook}.ipynb"
+    study = studies.load(options.study)
+    template, parameters = books.template(options.notebook, study)
+    executed = books.source(study.name) / "executed"
     # Relative to the project, so that the executed notebook is the same wherever the project lies.
-    parameters = {"study": options.study, "output": executed.relative_to(store.PROJECT).as_posix()}
+    parameters |= {"study": options.study, "output": executed.relative_to(store.PROJECT).as_posix()}
     with _timed(f"executed {options.notebook}.ipynb"):
         books.execute(template, executed / f"{options.notebook}.ipynb", parameters)
 

@@ -324,6 +324,7 @@ def results(change, n_bases=5, sizes=True, spread=0.002):
                     "model": name,
                     "family": "LLaMA-2",
                     "kind": kind,
+                    "origin": "series",
                     "vanilla": None if kind == "vanilla" else f"base-{number}",
                     "parameters": 10.0 ** (8 + number) if sizes else 1e9 * rng.uniform(1, 2),
                     "measure": measure,
@@ -408,3 +409,15 @@ def test_study_verdicts_reach_the_claims(monkeypatch):
     found = claims.check_all(results(-0.05)).set_index("id")
     assert found.study_verdict["behavior-no-gain"] == "supported"
     assert found.study_value["behavior-no-gain"].startswith("−0.05")
+
+
+def test_only_models_that_read_in_one_way_are_compared():
+    rows = [
+        ("a", "vanilla", "series"),
+        ("b", "vanilla", "model"),
+        ("c", "untrained", "model"),
+        ("d", "vanilla", "model"),
+    ]
+    results = pd.DataFrame(rows, columns=["model", "kind", "origin"])
+    assert retest.comparable(results).model.tolist() == ["a"]
+    assert retest.comparable(results[results.origin == "model"]).model.tolist() == ["b", "d"]

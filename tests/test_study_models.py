@@ -51,7 +51,9 @@ def test_a_model_is_scored_on_brains_and_reading_times(study):
     recording = studies.load_recordings(study)["roi"]
     model = studies.load_model(study, "little")
     states = llm.activations(model, recording.passages)
-    layers = {str(k): to_stimuli(states.sel(layer=k).to_numpy(), recording, "contiguous") for k in states.layer.values}
+    layers = {
+        str(k): to_stimuli(states.sel(layer=k).to_numpy(), recording, "contiguous") for k in states.layer.to_numpy()
+    }
     mine = found[(found.analysis == "brain") & (found.protocol == "contiguous")].reset_index(drop=True)
     plain = brain_alignment(layers, recording, "contiguous")
     pd.testing.assert_series_equal(mine.r, plain.r)

@@ -13,12 +13,15 @@ from pathlib import Path
 import yaml
 
 import brainalign
-from brainalign import store
+from brainalign import catalog, store
 from brainalign import study as studies
+from brainalign.paper.notebook import page_name
 
 BUILD = store.PROJECT / "build"
 # Notebooks that need a part of a study (`Study.parts`); all others run on any study.
 NEEDS = {"behavioral_alignment": "behavior", "people": "people"}
+NOTEBOOKS = store.PROJECT / "notebooks"
+MODEL = "model"  # executed once for each model
 
 
 def source(study: str) -> Path:
@@ -32,9 +35,31 @@ def html(study: str) -> Path:
 
 
 def notebooks(study: studies.Study) -> list[str]:
-    """Names of the notebooks that have something to show in a study."""
-    names = sorted(path.stem for path in (store.PROJECT / "notebooks").glob("*.ipynb"))
-    return [name for name in names if NEEDS.get(name) in {None, *study.parts}]
+    """Names of the notebooks that have something to show in a study, one for each of its trained language models."""
+    names = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    shown = [name for name in names if NEEDS.get(name) in {None, *study.parts} and name != MODEL]
+    return shown + [page_name(MODEL, name) for name in _models_with_pages(study)]
+
+
+def template(notebook: str, study: studies.Study) -> tuple[Path, dict]:
+    """The notebook to execute for one of a study's `notebooks`, and the parameters that make it that one.
+
+    Raises
+    ------
+    LookupError
+        No such notebook; the message suggests near names.
+    """
+    pages = {page_name(MODEL, name): {"model": name} for name in _models_with_pages(study)}
+    known = {path.stem: {} for path in NOTEBOOKS.glob("*.ipynb") if path.stem != MODEL} | pages
+    if notebook not in known:
+        raise LookupError(catalog.unknown("notebook", notebook, known))
+    return NOTEBOOKS / f"{MODEL if notebook in pages else notebook}.ipynb", known[notebook]
+
+
+def _models_with_pages(study: studies.Study) -> list[str]:
+    """Language models that are run here; an untrained twin is a control of its model, on that one's page."""
+    table = studies.models(study)
+    return list(table.index[(table.origin == "model") & (table.kind != "untrained")])
 
 
 def execute(notebook: Path, output: Path, parameters: dict) -> None:
@@ -145,11 +170,14 @@ def commit() -> str:
 
 
 def _contents(study: studies.Study) -> dict:
-    """Table of contents without the notebooks that the study leaves out."""
+    """Table of contents without the notebooks that the study leaves out, and with a page for each of its models."""
     contents = yaml.safe_load((store.PROJECT / "_toc.yml").read_text(encoding="utf-8"))
     left_out = {f"executed/{name}" for name in NEEDS} - {f"executed/{name}" for name in notebooks(study)}
     for part in contents["parts"]:
         part["chapters"] = [chapter for chapter in part["chapters"] if chapter["file"] not in left_out]
+    if models := _models_with_pages(study):
+        chapters = [{"file": f"executed/{page_name(MODEL, name)}", "title": name} for name in models]
+        contents["parts"].append({"caption": "Models of this study", "chapters": chapters})
     return contents
 
 

@@ -1,6 +1,7 @@
 """What every notebook of the book begins with: checked parameters, its study, and its way into the book."""
 
 import ast
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -52,7 +53,14 @@ class Notebook:
         return studies.results(self.study)
 
 
-def begin(name: str, study: str, output: str, evidence: str | None = None, needs: str | None = None) -> Notebook:
+def begin(
+    name: str,
+    study: str,
+    output: str,
+    evidence: str | None = None,
+    needs: str | None = None,
+    page: str | None = None,
+) -> Notebook:
     """Begin a notebook: refuse parameters that it does not have, read its study, make its folder.
 
     Parameters
@@ -67,6 +75,8 @@ def begin(name: str, study: str, output: str, evidence: str | None = None, needs
         On what its numbers rest by default, if not on what the study's do.
     needs : str, optional
         The part of a study (`Study.parts`) without which the notebook has nothing to show.
+    page : str, optional
+        What this run is about, such as one of a study's models, where each has a page of its own.
 
     Raises
     ------
@@ -80,7 +90,10 @@ def begin(name: str, study: str, output: str, evidence: str | None = None, needs
     if needs and needs not in loaded.parts:
         able = [name for name in studies.names() if needs in studies.load(name).parts]
         raise ValueError(f"study {loaded.name!r} has no {needs}, which {name}.ipynb shows; try {' or '.join(able)}")
+    if page is not None:
+        name = page_name(name, page)
     figures.use_style()
+    warnings.filterwarnings("ignore", message="IProgress not found")  # no page shows a progress bar
     pd.set_option("display.precision", 3, "display.max_rows", 100, "display.width", 120)
     return Notebook(
         name=name,
@@ -88,6 +101,11 @@ def begin(name: str, study: str, output: str, evidence: str | None = None, needs
         folder=Path(output) / name,
         numbers=Numbers(name, loaded.name, evidence or loaded.evidence),
     )
+
+
+def page_name(notebook: str, page: str) -> str:
+    """Name of what a notebook is executed into when it is about one of many, such as a model's name, id or path."""
+    return f"{notebook}-{Path(page).name}"
 
 
 def refuse_unknown_parameters(history: list[str]) -> None:

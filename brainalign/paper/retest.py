@@ -53,6 +53,16 @@ def run(name: str | None, results: pd.DataFrame) -> Retested:
         return Retested("not run", why=f"This study's results do not suffice: {error}.")
 
 
+def comparable(results: pd.DataFrame) -> pd.DataFrame:
+    """Results of trained models that read in one way: published series where a study has them, else its own models.
+
+    A series may have been computed with other context than ours, and an untrained twin is a control.
+    """
+    trained = results[results.kind != "untrained"]
+    published = trained[trained.origin == "series"]
+    return trained if published.empty else published
+
+
 def reading_time_scores(results: pd.DataFrame, measure: str = "r", alignment: str = "original") -> pd.DataFrame:
     """One measure of behavioral alignment over all stories, a row a model.
 
@@ -68,6 +78,7 @@ def reading_time_scores(results: pd.DataFrame, measure: str = "r", alignment: st
     DataFrame
         ``model``, ``family``, ``kind``, ``vanilla``, ``log_size`` (log10 parameters), ``value``, ``low``, ``high``.
     """
+    results = comparable(results)
     rows = results[(results.measure == measure) & (results.alignment == alignment) & (results.story == "all")]
     columns = ["model", "family", "kind", "vanilla", "log_size", "value", "low", "high"]
     return rows.assign(log_size=np.log10(rows.parameters))[columns].reset_index(drop=True)

@@ -1,0 +1,103 @@
+"""What the layers of one model look like, and how surprising it finds a story."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from brainalign.alignment.similarity import linear_cka
+from brainalign.paper.figures import FAMILIES, GRAY, LINES
+
+PARTS = 500  # that similarity is computed on; inner products of more take long and change little
+STACK = r"^(?:(?P<stack>\w+)\.)?(?P<depth>\d+)$"  # as `activations.layer_names` has them
+
+
+def layer_norms(states: xr.DataArray) -> pd.DataFrame:
+    """Length of the states of each layer over the parts of a text.
+
+    Parameters
+    ----------
+    states : DataArray
+        Of `llm.activations`.
+
+    Returns
+    -------
+    DataFrame
+        A row per layer: ``layer``, ``stack`` (``encoder``, ``decoder`` or empty), ``depth``, and ``norm``, the median
+        over parts of the Euclidean norm, with the quartiles ``low`` and ``high``.
+    """
+    norms = np.linalg.norm(states.to_numpy().astype(float), axis=2)
+    low, middle, high = np.percentile(norms, [25, 50, 75], axis=1)
+    layers = pd.Series(states.layer.to_numpy().astype(str), name="layer")
+    where = layers.str.extract(STACK).fillna({"stack": ""}).astype({"depth": int})
+    return pd.concat([layers, where], axis=1).assign(norm=middle, low=low, high=high)
+
+
+def layer_similarity(states: xr.DataArray) -> pd.DataFrame:
+    """Linear CKA of every two layers, over at most `PARTS` parts spread evenly over the text.
+
+    Parameters
+    ----------
+    states : DataArray
+        Of `llm.activations`.
+
+    Returns
+    -------
+    DataFrame
+        layer x layer, 1 on the diagonal.
+    """
+    n_parts = states.sizes["part"]
+    some = states[:, np.unique(np.linspace(0, n_parts - 1, min(PARTS, n_parts)).astype(int))].to_numpy()
+    names = states.layer.to_numpy().astype(str)
+    values = np.eye(len(names))
+    for row in range(len(names)):
+        for column in range(row):
+            values[row, column] = values[column, row] = linear_cka(some[row], some[column]).score
+    return pd.DataFrame(values, index=names, columns=names)
+
+
+def norms(table: pd.DataFrame) -> plt.Figure:
+    """Norms by layer, a line a text and a panel a stack; the table is that of `layer_norms`, with ``text``."""
+    stacks = list(dict.fromkeys(table["stack"]))
+    figure, axes = plt.subplots(len(stacks), figsize=(4.2, 2.6 * len(stacks)), sharex=True, squeeze=False)
+    tints = dict(zip(dict.fromkeys(table.text), LINES, strict=False))
+    for ax, stack in zip(axes[:, 0], stacks, strict=True):
+        for text, rows in table[table["stack"] == stack].groupby("text", sort=False):
+            ax.plot(rows.depth, rows.norm, "o-", color=tints[text], markersize=4, label=text)
+            ax.fill_between(rows.depth, rows.low, rows.high, color=tints[text], alpha=0.25, linewidth=0)
+        ax.set(title=stack.capitalize(), ylabel="Norm of the state")
+        ax.set_ylim(bottom=0)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    axes[0, 0].legend(fontsize=8)
+    axes[-1, 0].set_xlabel("Layer (0: embeddings)")
+    return figure
+
+
+def similarity(values: pd.DataFrame) -> plt.Figure:
+    """Similarity of layers as an image; the table is that of `layer_similarity`."""
+    figure, ax = plt.subplots(figsize=(4.2, 3.6))
+    image = ax.imshow(values, vmin=0, vmax=1, cmap="viridis", origin="lower")
+    step = max(1, len(values) // 12)
+    ticks = range(0, len(values), step)
+    ax.set_xticks(ticks, values.columns[::step], rotation=90 if values.columns.str.len().max() > 2 else 0)
+    ax.set_yticks(ticks, values.index[::step])
+    ax.set(xlabel="Layer", ylabel="Layer")
+    figure.colorbar(image, ax=ax, label="Linear CKA")
+    return figure
+
+
+def surprisal_profile(words: pd.DataFrame) -> plt.Figure:
+    """Surprisal word by word, a bar a word; those that open a sentence are gray.
+
+    Parameters
+    ----------
+    words : DataFrame
+        ``text``, ``sentence`` and ``surprisal`` (bits) of consecutive words.
+    """
+    figure, ax = plt.subplots(figsize=(7.0, 2.8))
+    x, opens = np.arange(len(words)), ~words.sentence.duplicated()
+    ax.bar(x, words.surprisal, width=0.75, color=np.where(opens, GRAY, FAMILIES["T5"]))
+    ax.set_xticks(x, words.text, rotation=90, fontsize=7)
+    ax.set_ylabel("Surprisal (bits)")
+    ax.margins(x=0.01)
+    return figure
