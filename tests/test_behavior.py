@@ -127,9 +127,11 @@ def by_statsmodels(surprisal, words):
     return pd.DataFrame(gains, index=["n_words", "gain"]).T
 
 
+@pytest.mark.parametrize("unknown", [[], [0, 120, 210, 310, 410, 18, 119]])
 @pytest.mark.parametrize("missing", [[], [0, 17, 18, 130, 350]])
-def test_predictive_power_is_statsmodels_fold_by_fold(missing):
+def test_predictive_power_is_statsmodels_fold_by_fold(missing, unknown):
     surprisal, times = reading_times(driven(1))
+    surprisal[unknown] = np.nan
     words = times.table()
     words.loc[missing, "reading_time"] = np.nan
     found, expected = behavior.predictive_power(surprisal, words), by_statsmodels(surprisal, words)
@@ -243,6 +245,37 @@ def test_missing_times_are_left_out_and_counted():
     assert set(table.alignment) == {"corrected"}
 
 
+def test_missing_surprisal_is_left_out_and_counted():
+    surprisal, times = reading_times(driven(1))
+    full = behavior.behavioral_alignment(surprisal, times)
+    words, inside = times.table(), ~times.first_in_sentence
+    # 0 and 120 open stories, and count for the third word's spill-over only; 6 lies within a sentence.
+    surprisal[[0, 6, 120]] = np.nan
+    table = behavior.behavioral_alignment(surprisal, times)
+    for measure, missing in (("r", [1, 0, 0, 0, 0, 1]), ("ppp", [4, 1, 0, 0, 0, 5])):
+        rows, before = (x[x.measure == measure] for x in (table, full))
+        assert rows.n_missing.tolist() == missing
+        assert (before.n_words - rows.n_words).tolist() == missing
+        assert np.isfinite(rows.value).all() and not before.n_missing.any()
+    here = inside & ~np.isnan(surprisal)
+    pooled = table[table.story == "all"].set_index("measure").value
+    assert pooled.r == pytest.approx(
+        scipy.stats.pearsonr(surprisal[here], words.reading_time[here]).statistic, abs=1e-12
+    )
+    expected = by_statsmodels(surprisal, words)
+    assert pooled.ppp == pytest.approx(expected.gain.sum() / expected.n_words.sum(), rel=1e-8)
+    correlation = behavior.reading_time_correlation(surprisal, words.reading_time.to_numpy(), inside)
+    assert (correlation.n_words, correlation.n_missing) == (here.sum(), 1)
+
+
+def test_a_word_that_lacks_both_is_missing_once():
+    surprisal, times = reading_times(driven(0))
+    gone = times.times.copy()
+    gone[6] = surprisal[6] = np.nan
+    table = behavior.behavioral_alignment(surprisal, ReadingTimes("made-up", gone, "", "", "original"))
+    assert table[table.story == "all"].n_missing.tolist() == [1, 3]
+
+
 def loop(measure, stories, picks):
     """A measure over resampled stories, from their words."""
     picked = [stories[pick] for pick in picks]
@@ -333,8 +366,10 @@ def test_bad_surprisal_is_named():
         behavior.behavioral_alignment(surprisal[1:], times)
     with pytest.raises(ValueError, match="with 1 different values"):
         behavior.behavioral_alignment(np.full(540, 3.3), times)
-    surprisal[121] = np.inf
-    with pytest.raises(ValueError, match=r"made-up: the surprisal of story 2, position 2 \('w2'\) is not finite"):
+    with pytest.raises(ValueError, match="with 0 different values"):
+        behavior.behavioral_alignment(np.full(540, np.nan), times)
+    surprisal[[0, 121]] = np.nan, -np.inf
+    with pytest.raises(ValueError, match=r"made-up: the surprisal of story 2, position 2 \('w2'\) is infinite"):
         behavior.behavioral_alignment(surprisal, times)
 
 

@@ -28,7 +28,7 @@ SUMS = {"r": ["n_words", "sum_x", "sum_y", "sum_xx", "sum_yy", "sum_xy"], "ppp":
 
 
 class Correlation(NamedTuple):
-    """Pearson's r, its magnitude (what Brain-Score reports), and how many words count or lack a time."""
+    """Pearson's r, its magnitude (what Brain-Score reports), and how many words count or lack surprisal or time."""
 
     r: float
     magnitude: float
@@ -42,7 +42,7 @@ def reading_time_correlation(surprisal: np.ndarray, reading_time: np.ndarray, ke
     Parameters
     ----------
     surprisal, reading_time : ndarray
-        (n_words,) bits, and milliseconds. Words whose time is NaN are left out, and counted.
+        (n_words,) bits, and milliseconds. Words where either is NaN are left out, and counted.
     keep : ndarray of bool
         (n_words,) the words that count; the paper leaves out the first of each sentence.
 
@@ -51,7 +51,7 @@ def reading_time_correlation(surprisal: np.ndarray, reading_time: np.ndarray, ke
     Correlation
         NaN where surprisal or reading time does not vary.
     """
-    known = ~np.isnan(reading_time)
+    known = ~(np.isnan(surprisal) | np.isnan(reading_time))
     sums = _moments(surprisal, reading_time, np.zeros(len(keep), int), keep & known)
     r = float(correlation_of_sums(sums.to_numpy())[0])
     return Correlation(r, abs(r), int((keep & known).sum()), int((keep & ~known).sum()))
@@ -82,13 +82,13 @@ def predictive_power(surprisal: np.ndarray, words: pd.DataFrame) -> pd.DataFrame
     Least squares of reading time on position in the story and in the sentence, length and log frequency,
     the latter two also of the two words before; then with surprisal too, also of the two words before.
     Fitted to all stories but one, with the variance of its residuals (sum of squares over n), and scored on
-    that one as a Gaussian. Words with fewer than two words before them in their story, or without a time,
-    are left out of both.
+    that one as a Gaussian. Left out of both: words with fewer than two words before them in their story,
+    without a time, or without surprisal of their own or of the two before.
 
     Parameters
     ----------
     surprisal : ndarray
-        (n_words,) bits.
+        (n_words,) bits; NaN where missing.
     words : DataFrame
         From `ReadingTimes.table`.
 
@@ -100,8 +100,7 @@ def predictive_power(surprisal: np.ndarray, words: pd.DataFrame) -> pd.DataFrame
     Raises
     ------
     ValueError
-        A word that counts lacks length, frequency or surprisal, or fewer than two stories have words that
-        count.
+        A word that counts lacks length or frequency, or fewer than two stories have words that count.
     """
     story = words.story
 
@@ -111,15 +110,16 @@ def predictive_power(surprisal: np.ndarray, words: pd.DataFrame) -> pd.DataFrame
 
     place = words[["position"]].assign(in_sentence=words.groupby(["story", "sentence"]).cumcount())
     controls = np.hstack([place, with_spillover(words[["length", "log_frequency"]])])
-    design = np.hstack([controls, with_spillover(pd.DataFrame({"surprisal": surprisal}, index=words.index))])
+    of_surprisal = with_spillover(pd.DataFrame({"surprisal": surprisal}, index=words.index))
+    design = np.hstack([controls, of_surprisal])
 
-    keep = (words.position > SPILLOVER) & words.reading_time.notna()
-    blank = keep & np.isnan(design).any(axis=1)
+    keep = (words.position > SPILLOVER) & words.reading_time.notna() & ~np.isnan(of_surprisal).any(axis=1)
+    blank = keep & np.isnan(controls).any(axis=1)
     if blank.any():
         word = words.loc[blank.idxmax()]
         raise ValueError(
-            f"{_place(word)}, or a word before it, lacks length, frequency or surprisal. Complete the "
-            "table, or leave its reading time out (NaN)."
+            f"{_place(word)}, or a word before it, lacks length or frequency. Complete the table, or "
+            "leave its reading time out (NaN)."
         )
     if story[keep].nunique() < 2:
         raise ValueError(f"words of two stories are needed to cross-validate, got {story[keep].nunique()}.")
@@ -205,7 +205,8 @@ def behavioral_alignment(
     Parameters
     ----------
     surprisal : ndarray
-        (n_words,) bits, in the order of the words.
+        (n_words,) bits, in the order of the words. NaN where missing, as the first word of each story is to a
+        model without a token for the beginning of a text.
     times : ReadingTimes
         Two stories or more.
     ceiling : float, optional
@@ -217,9 +218,9 @@ def behavioral_alignment(
     -------
     DataFrame
         A row per measure and story, and one with story ``all``: `KEYS`, ``story`` (text), ``value`` (r
-        signed), ``n_words``, ``n_missing`` (words that would count but have no time), ``low`` and ``high``
-        (95 % percentile interval over stories, for ``all``; PPP's regressions are not fitted anew),
-        ``ceiling``, and the sums that `pair_difference` needs.
+        signed), ``n_words``, ``n_missing`` (words that would count but lack time or surprisal; for PPP, that of
+        the two words before too), ``low`` and ``high`` (95 % percentile interval over stories, for ``all``;
+        PPP's regressions are not fitted anew), ``ceiling``, and the sums that `pair_difference` needs.
 
     Raises
     ------
@@ -227,22 +228,23 @@ def behavioral_alignment(
         Surprisal does not fit the words, or as in `predictive_power`.
     """
     words, surprisal = times.table(), np.asarray(surprisal, float)
-    if surprisal.shape != (len(words),) or np.ptp(surprisal) == 0:
-        got = f"shape {surprisal.shape} with {len(np.unique(surprisal))} different values"
+    n_values = len(np.unique(surprisal[~np.isnan(surprisal)]))
+    if surprisal.shape != (len(words),) or n_values < 2:
+        got = f"shape {surprisal.shape} with {n_values} different values"
         raise ValueError(f"{times.name} has {len(words)} words, got surprisal of {got}. Give one value a word.")
-    if not np.isfinite(surprisal).all():
-        word = words.iloc[int((~np.isfinite(surprisal)).argmax())]
-        raise ValueError(f"{times.name}: the surprisal of {_place(word)} is not finite. Compute it again.")
-    time, missing = words.reading_time.to_numpy(), words.reading_time.isna().to_numpy()
+    if np.isinf(surprisal).any():
+        word = words.iloc[int(np.isinf(surprisal).argmax())]
+        raise ValueError(f"{times.name}: the surprisal of {_place(word)} is infinite. Compute it again.")
+    time = words.reading_time.to_numpy()
+    known = ~(np.isnan(time) | np.isnan(surprisal))
     inside, late = ~times.first_in_sentence, (words.position > SPILLOVER).to_numpy()
-    of_r = _moments(surprisal, time, words.story.to_numpy(), inside & ~missing)
+    of_r = _moments(surprisal, time, words.story.to_numpy(), inside & known)
     tables = []
     for measure, protocol, unit, sums, counts in (
         ("r", "aw2024", "Pearson r", of_r, inside),
         ("ppp", "contiguous", "nats per word", predictive_power(surprisal, words), late),
     ):
-        gone = words.story[counts & missing].value_counts()
-        stories = sums.assign(n_missing=gone.reindex(sums.index, fill_value=0))
+        stories = sums.assign(n_missing=words.story[counts].value_counts()[sums.index] - sums.n_words)
         rows = pd.concat([stories, stories.sum().to_frame("all").T])
         rows["value"] = STATISTIC[measure](rows[SUMS[measure]].to_numpy())
         resampled = STATISTIC[measure](_draws(len(sums), seed, n_resamples) @ sums.to_numpy())
