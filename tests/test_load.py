@@ -1,6 +1,7 @@
 """Loading language models: tiny ones from folders, a made-up hub cache and a made-up hub; never the network."""
 
 import hashlib
+import importlib.util
 import json
 import re
 import shutil
@@ -19,7 +20,6 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from brainalign import catalog
-from brainalign.llm import load as loading
 from brainalign.llm import sources
 from brainalign.llm.load import load
 
@@ -653,7 +653,7 @@ def test_options_that_do_not_fit_are_named(originals, options, error, message):
 
 
 def test_spreading_over_devices_takes_accelerate(originals, monkeypatch):
-    monkeypatch.setattr(loading.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ImportError, match="takes accelerate, which is not installed"):
         load(originals["gpt2"], device="auto")
 

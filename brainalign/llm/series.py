@@ -157,7 +157,7 @@ def gpt3(words: pd.DataFrame) -> np.ndarray:
             raise ValueError(f"{path}: the tokens of story {story} are not its words. Fetch the corpus again.")
         # A token belongs to the word in which it ends, the space before a word to that word.
         ends = np.cumsum([len(word) + 1 for word in spelled])
-        word = np.searchsorted(ends, told.offset + told.token.str.len(), side="left")
+        word = np.searchsorted(ends, told.offset + told.token.str.len(), side="right")
         nats = -pd.to_numeric(told.logprob).groupby(word).agg(lambda some: some.sum(skipna=False))
         bits.append(nats.to_numpy() * UNITS["nats"])
     return np.concatenate(bits)
