@@ -19,7 +19,7 @@ import xarray as xr
 from brainalign import catalog, store
 from brainalign.human.recording import Passage
 from brainalign.llm import windows as reading
-from brainalign.llm.batches import Batch, batched, inputs, read_all
+from brainalign.llm.batches import Batch, batched, identity, inputs, read_all, record
 from brainalign.llm.tokens import coordinates, place_of, special_tokens
 from brainalign.llm.windows import Window
 
@@ -90,20 +90,13 @@ def activations(
                 raise LookupError(catalog.unknown(what, name, known))
     reading.check(passages, long, context)
     chosen = [name for name in names if layers is None or name in layers]
-    identity = {
-        "model": model.identity,
-        "text": store.digest([list(passage.parts) for passage in passages]),
-        "context": context,
-        "pooling": pooling,
-        "layers": chosen,
-        "long": long,
-        "revision": REVISION,
-    }
+    options = {"context": context, "pooling": pooling, "layers": chosen, "long": long}
+    key = identity(model, passages, **options, revision=REVISION)
 
     def compute() -> tuple[dict[str, np.ndarray], dict]:
-        return _compute(model, passages, identity, f"{model.name}, {text}", progress)
+        return _compute(model, passages, key, f"{model.name}, {text}", progress)
 
-    entry = store.get("activations", identity, compute)
+    entry = store.get("activations", key, compute)
     return xr.DataArray(
         entry.arrays["states"],
         dims=("layer", "part", "feature"),
@@ -118,7 +111,7 @@ def layer_names(model: LanguageModel) -> list[str]:
 
 
 def _compute(
-    model: LanguageModel, passages: Sequence[Passage], identity: dict, title: str, progress: bool | None
+    model: LanguageModel, passages: Sequence[Passage], key: dict, title: str, progress: bool | None
 ) -> tuple[dict[str, np.ndarray], dict]:
     """States, layer x part x feature, and what there is to say of how they came about."""
     before, after = special_tokens(model.tokenizer)
@@ -127,8 +120,8 @@ def _compute(
         model.tokenizer,
         passages,
         model.n_positions and model.n_positions - room,
-        identity["long"],
-        identity["context"],
+        key["long"],
+        key["context"],
         shared=not model.encoder_decoder,
     )
     if not before:
@@ -136,25 +129,21 @@ def _compute(
     batches = batched(model, windows)
 
     def work(batch: Batch) -> dict[str, np.ndarray]:
-        states = _states(model, batch, identity["layers"], identity["pooling"], before, after)
-        _require_finite(states, batch, passages, identity["layers"], model)
+        states = _states(model, batch, key["layers"], key["pooling"], before, after)
+        _require_finite(states, batch, passages, key["layers"], model)
         return {"states": states}
 
-    done = read_all("activations", identity, batches, work, title, progress)
+    done = read_all("activations", key, batches, work, title, progress)
     order = np.concatenate([batch.parts for batch in batches])
-    states = np.empty((len(identity["layers"]), len(order), model.width), done[0]["states"].dtype)
+    states = np.empty((len(key["layers"]), len(order), model.width), done[0]["states"].dtype)
     for batch, found in zip(batches, done, strict=True):
         states[:, batch.parts] = found["states"].swapaxes(0, 1)
-    notes = {
-        "tokens": sum(len(window) for window in windows),
-        "parts": len(order),
-        "parts_encoded_anew": n_anew,
-        "special_tokens": model.tokenizer.convert_ids_to_tokens([*before, *after]),
+    notes = record(model, windows, n_anew, [*before, *after]) | {
         "read_as": (
             "encoder: each part's beginning by itself; decoder: the same text, shifted right"
             if model.encoder_decoder
             else "one pass over each passage"
-            if identity["context"] is None
+            if key["context"] is None
             else "each part by itself, with its context"
         ),
         "layer": "output of the block before any final norm; 0: what enters the first block",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainalign import store
+from brainalign.human.recording import Passage
 from brainalign.llm.windows import Window
 
 if TYPE_CHECKING:
@@ -58,6 +59,21 @@ class Batch:
                 part += 1
         part, window, token = np.array(rows, int).reshape(-1, 3).T.copy()
         return part, window, token
+
+
+def identity(model: LanguageModel, passages: Sequence[Passage], **options) -> dict:
+    """What tells the outcome of reading passages from any other: the model, the text itself, and how it is read."""
+    return {"model": model.identity, "text": store.digest([list(passage.parts) for passage in passages]), **options}
+
+
+def record(model: LanguageModel, windows: Sequence[Window], n_anew: int, special: Sequence[int]) -> dict:
+    """What there is to say of how windows were read: ``special`` are ids of the tokens around each."""
+    return {
+        "tokens": sum(len(window) for window in windows),
+        "parts": sum(len(window.parts) for window in windows),
+        "parts_encoded_anew": n_anew,
+        "special_tokens": model.tokenizer.convert_ids_to_tokens(list(special)),
+    }
 
 
 def batched(model: LanguageModel, windows: Sequence[Window], values_per_token: int = 0) -> list[Batch]:
@@ -118,7 +134,7 @@ def _padded(prefix: str, sequences: list[list[int]], device: torch.device) -> di
 
 def read_all(
     kind: str,
-    identity: dict,
+    key: dict,
     batches: Sequence[Batch],
     work: Callable[[Batch], Arrays],
     title: str,
@@ -128,8 +144,8 @@ def read_all(
 
     Parameters
     ----------
-    kind, identity : str, dict
-        What it is for; see `store.get`.
+    kind, key : str, dict
+        What it is for: kind and identity of an entry of the store.
     batches : sequence of Batch
         What is to be read.
     work : function
@@ -164,7 +180,7 @@ def read_all(
             bar.update(batches[number].n_tokens)
             return found
 
-        return store.resumed(kind, identity, len(batches), step)
+        return store.resumed(kind, key, len(batches), step)
 
 
 def _halving(work: Callable[[Batch], Arrays], batch: Batch) -> Arrays:

@@ -17,7 +17,7 @@ import xarray as xr
 from brainalign import catalog, store
 from brainalign.human.recording import Passage
 from brainalign.llm import windows as reading
-from brainalign.llm.batches import Batch, batched, inputs, read_all
+from brainalign.llm.batches import Batch, batched, identity, inputs, read_all, record
 from brainalign.llm.tokens import coordinates, place_of, special_tokens
 from brainalign.llm.windows import Window
 
@@ -75,47 +75,37 @@ def surprisal(
     if mode not in (*MODES, "causal"):
         raise LookupError(catalog.unknown("mode of surprisal", mode, MODES))
     reading.check(passages, long)
-    identity = {
-        "model": model.identity,
-        "text": store.digest([list(passage.parts) for passage in passages]),
-        "mode": mode,
-        "long": long,
-        "revision": REVISION,
-    }
+    key = identity(model, passages, mode=mode, long=long, revision=REVISION)
 
     def compute() -> tuple[dict[str, np.ndarray], dict]:
-        return _compute(model, passages, identity, f"{model.name}, {text}", progress)
+        return _compute(model, passages, key, f"{model.name}, {text}", progress)
 
-    entry = store.get("surprisal", identity, compute)
+    entry = store.get("surprisal", key, compute)
     return xr.DataArray(
         entry.arrays["bits"], dims="part", coords=coordinates(passages), attrs=entry.record | {"units": "bits"}
     )
 
 
 def _compute(
-    model: LanguageModel, passages: Sequence[Passage], identity: dict, title: str, progress: bool | None
+    model: LanguageModel, passages: Sequence[Passage], key: dict, title: str, progress: bool | None
 ) -> tuple[dict[str, np.ndarray], dict]:
     """Bits of every word, and what there is to say of how they came about."""
     before, after = special_tokens(model.tokenizer)
     beginning = model.tokenizer.bos_token_id
     if not (before or model.encoder_decoder or beginning is None):
         before = [beginning]
-    windows, n_anew = _windows(model, passages, identity, len(before) + len(after) + model.encoder_decoder)
+    windows, n_anew = _windows(model, passages, key, len(before) + len(after) + model.encoder_decoder)
     batches = batched(model, windows, values_per_token=2 * model.n_vocabulary)
 
     def work(batch: Batch) -> dict[str, np.ndarray]:
         return {"bits": _bits(model, batch, before, after)}
 
-    done = read_all("surprisal", identity, batches, work, title, progress)
+    done = read_all("surprisal", key, batches, work, title, progress)
     bits = np.empty(sum(len(passage.parts) for passage in passages))
     for batch, found in zip(batches, done, strict=True):
         bits[batch.parts] = found["bits"]
     _require_numbers(bits, passages, model, scored=bool(before) or model.encoder_decoder)
-    notes = {
-        "tokens": sum(len(window) for window in windows),
-        "parts": len(bits),
-        "parts_encoded_anew": n_anew,
-        "special_tokens": model.tokenizer.convert_ids_to_tokens([*before, *after]),
+    notes = record(model, windows, n_anew, [*before, *after]) | {
         "first_word": f"after {model.tokenizer.convert_ids_to_tokens(before)[-1]}" if before
         else "after the token that starts decoding" if model.encoder_decoder
         else "missing: the tokenizer has no token for the beginning of a text",
@@ -123,14 +113,14 @@ def _compute(
     return {"bits": bits}, notes
 
 
-def _windows(model: LanguageModel, passages: Sequence[Passage], identity: dict, room: int) -> tuple[list[Window], int]:
+def _windows(model: LanguageModel, passages: Sequence[Passage], key: dict, room: int) -> tuple[list[Window], int]:
     """What is read in which order, and how many words are read anew."""
     limit = model.n_positions and model.n_positions - room
-    if identity["mode"] == "continuation":
+    if key["mode"] == "continuation":
         return reading.of_continuations(model.tokenizer, passages, limit), 0
-    if identity["mode"] == "copy":
-        return reading.of_whole_texts(model.tokenizer, passages, limit, identity["long"]), 0
-    return reading.of_beginnings(model.tokenizer, passages, limit, identity["long"], words=True)
+    if key["mode"] == "copy":
+        return reading.of_whole_texts(model.tokenizer, passages, limit, key["long"]), 0
+    return reading.of_beginnings(model.tokenizer, passages, limit, key["long"], words=True)
 
 
 def _bits(model: LanguageModel, batch: Batch, before: list[int], after: list[int]) -> np.ndarray:
