@@ -99,7 +99,7 @@ def _libraries() -> ThreadpoolController:
 def targets(responses: Array, splits: Sequence[Split], penalties: Penalties | None, each: Callable) -> Targets:
     """What all layers share; ``responses`` are (n_stimuli, n_units), finite."""
     n, n_units = responses.shape
-    dtype = precision(responses)
+    dtype, xp = precision(responses), namespace(responses)
     y = zeros((n, n_units), like(responses[:0], responses, dtype))
     tests = [like(test, y) for _, test in splits]
     rests = [like(np.setdiff1d(np.arange(n), np.concatenate(split)), y) for split in splits]
@@ -110,7 +110,8 @@ def targets(responses: Array, splits: Sequence[Split], penalties: Penalties | No
         for split, (test, rest) in enumerate(zip(tests, rests, strict=True)):
             rows = own[test]
             mean = rows.mean(axis=0)
-            squares[split, units] = as_numpy(((rows - mean) ** 2).sum(axis=0))
+            rows -= mean
+            squares[split, units] = as_numpy(xp.einsum("ij,ij->j", rows, rows))
             # All responses sum to zero, so that those of no training stimulus give the sum of the others.
             others = mean * len(test) + own[rest].sum(axis=0)
             means[split, units] = as_numpy(mean + others / (n - len(test) - len(rest)))
@@ -124,7 +125,7 @@ def targets(responses: Array, splits: Sequence[Split], penalties: Penalties | No
     labels = np.zeros(n_units, int) if penalties is None or penalties.labels is None else penalties.labels
     names, labels = np.unique(labels, return_inverse=True)
     worth = penalties is not None and penalties.per != "unit" and n_units >= 2 * n
-    inner = namespace(y).stack(list(each(products_of, range(len(names))))) if worth else None
+    inner = xp.stack(list(each(products_of, range(len(names))))) if worth else None
     return Targets(y, tests, squares, means, labels, names, inner)
 
 
@@ -216,7 +217,8 @@ def _predict(
 ) -> dict[str, np.ndarray]:
     """Enter the sums over test stimuli, of the splits ``some`` and these units, into ``sums``."""
     edges = np.cumsum([0, *(len(of_split) for of_split in rows)])
-    rows = namespace(rows[0]).concatenate(rows)
+    xp = namespace(rows[0])
+    rows = xp.concatenate(rows)
     units = np.arange(len(to.labels))[units]
 
     def of_block(block: slice):
@@ -227,8 +229,8 @@ def _predict(
         for split, start, stop in zip(some, edges, edges[1:], strict=False):
             x, measured = predicted[start : stop - 1], y[to.tests[split]]
             measured -= measured.mean(axis=0)  # x sums to zero, but in float32 not quite
-            sums["predicted"][split, own] = as_numpy((x * x).sum(axis=0))
-            sums["both"][split, own] = as_numpy((x * measured).sum(axis=0))
+            sums["predicted"][split, own] = as_numpy(xp.einsum("ij,ij->j", x, x))
+            sums["both"][split, own] = as_numpy(xp.einsum("ij,ij->j", x, measured))
             sums["predicted_mean"][split, own] = as_numpy(predicted[stop - 1])
 
     list(each(of_block, _blocks(len(units))))
