@@ -421,3 +421,56 @@ def test_only_models_that_read_in_one_way_are_compared():
     results = pd.DataFrame(rows, columns=["model", "kind", "origin"])
     assert retest.comparable(results).model.tolist() == ["a"]
     assert retest.comparable(results[results.origin == "model"]).model.tolist() == ["b", "d"]
+
+
+def brains(change, n_bases=5, knowledge=True):
+    """Brain alignment of as many bases and their tuned models, and what they know, as a study's results have it."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(n_bases):
+        base = 0.2 + 0.02 * number
+        for name, kind, score in (
+            (f"base-{number}", "vanilla", base),
+            (f"tuned-{number}", "instruction-tuned", base * (1 + change + 0.005 * rng.normal())),
+        ):
+            about = {
+                "model": name,
+                "family": "LLaMA",
+                "kind": kind,
+                "origin": "model",
+                "vanilla": None if kind == "vanilla" else f"base-{number}",
+                "parameters": 10.0 ** (8 + number),
+            }
+            for dataset, r in (("one", score - 0.05), ("two", score + 0.05), ("two.null", -9.0)):
+                for protocol, chosen in (("aw2024", True), ("aw2024", False), ("contiguous", True)):
+                    counts = chosen and protocol == "aw2024"
+                    where = {"participant": "pooled", "region": "all", "split": "all", "chosen": chosen}
+                    rows.append(about | where | {"dataset": dataset, "protocol": protocol, "r": r if counts else -9.0})
+            if knowledge:
+                known = {"benchmark": "b", "measure": "world knowledge", "domain": "all", "value": 0.3 + 0.1 * number}
+                rows.append(about | known)
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "verdict"),
+    [
+        ("brain_gain", brains(0.06), "supported"),
+        ("brain_gain", brains(-0.06), "contradicted"),
+        ("brain_gain", brains(0.0), "inconclusive"),
+        ("brain_gain", brains(0.06, n_bases=1), "not run"),
+        ("brain_size", brains(0.06), "supported"),
+        ("brain_knowledge", brains(0.06), "supported"),
+        ("brain_knowledge", brains(0.06, knowledge=False), "not run"),
+        ("brain_gain", results(0.1), "not run"),
+        ("behavior_gain", brains(0.06), "not run"),
+    ],
+)
+def test_claims_on_brains_are_held_against_a_study(name, found, verdict):
+    assert retest.run(name, found).verdict == verdict
+
+
+def test_brain_scores_are_means_over_data_sets():
+    scores = retest.brain_scores(brains(0.06)).set_index("model")
+    assert scores.value["base-3"] == pytest.approx(0.26) and scores.log_size["base-3"] == pytest.approx(11)
+    assert "%" in retest.run("brain_gain", brains(0.06)).value

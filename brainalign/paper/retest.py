@@ -58,7 +58,7 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
 
     A series may have been computed with other context than ours, and an untrained twin is a control.
     """
-    trained = results[results.kind != "untrained"]
+    trained = results[results.kind.isin(["vanilla", "instruction-tuned"])]
     published = trained[trained.origin == "series"]
     return trained if published.empty else published
 
@@ -78,8 +78,10 @@ def reading_time_scores(results: pd.DataFrame, measure: str = "r", alignment: st
     DataFrame
         ``model``, ``family``, ``kind``, ``vanilla``, ``log_size`` (log10 parameters), ``value``, ``low``, ``high``.
     """
-    results = comparable(results)
-    rows = results[(results.measure == measure) & (results.alignment == alignment) & (results.story == "all")]
+    if "alignment" not in results:  # a study of brains alone
+        raise ValueError("no reading times were measured")
+    read = results[(results.measure == measure) & (results.alignment == alignment) & (results.story == "all")]
+    rows = comparable(read)
     columns = ["model", "family", "kind", "vanilla", "log_size", "value", "low", "high"]
     return rows.assign(log_size=np.log10(rows.parameters))[columns].reset_index(drop=True)
 
@@ -89,6 +91,62 @@ def reading_time_pairs(results: pd.DataFrame, measure: str = "r", alignment: str
     scores = reading_time_scores(results, measure, alignment)
     paired = (scores.kind == "vanilla") | scores.vanilla.isin(scores.model)
     return make_pairs(scores[paired], "value")
+
+
+def brain_scores(results: pd.DataFrame, protocol: str = "aw2024") -> pd.DataFrame:
+    """Brain alignment of each trained model under a protocol, the mean over data sets.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As from `study.results`, with the rows of `brain_alignment`.
+    protocol : str
+        One of `protocols.PROTOCOLS`; the paper's own if left out.
+
+    Returns
+    -------
+    DataFrame
+        ``model``, ``family``, ``kind``, ``vanilla``, ``log_size`` (log10 parameters), ``value`` (r). Empty if none was
+        measured. People whom no text can tell anything, which is a control, do not count.
+    """
+    if "protocol" not in results or "chosen" not in results:
+        return pd.DataFrame(columns=["model", "family", "kind", "vanilla", "log_size", "value"])
+    whole = (results[["participant", "region", "split"]] == ["pooled", "all", "all"]).all(axis=1)
+    trained = results.kind.isin(["vanilla", "instruction-tuned"]) & ~results.dataset.astype(str).str.endswith(".null")
+    rows = results[whole & trained & results.chosen.eq(True) & (results.protocol == protocol)]
+    keys = ["model", "family", "kind", "vanilla", "parameters"]
+    table = rows.groupby(keys, sort=False, dropna=False).r.mean().rename("value").reset_index()
+    return table.assign(log_size=np.log10(table.pop("parameters").astype(float)))
+
+
+def _brain_gain(results: pd.DataFrame) -> Retested:
+    scores = brain_scores(results)
+    pairs = make_pairs(scores[(scores.kind == "vanilla") | scores.vanilla.isin(scores.model)], "value")
+    found = paired_tests(pairs).query("test == 't-test' and unit == 'base'").iloc[0]
+    verdict = _verdict(found.low, found.high, agrees=lambda change: change > 0)
+    value = _with_interval(found.estimate, found.low, found.high, "+.1f") + " %"
+    return Retested(verdict, value, f"mean change over {found.n} pairs, t over bases; protocol aw2024")
+
+
+def _brain_size(results: pd.DataFrame) -> Retested:
+    return _brain_correlation(brain_scores(results), "log_size", "log size")
+
+
+def _brain_knowledge(results: pd.DataFrame) -> Retested:
+    if "benchmark" not in results:
+        raise ValueError("no model was examined")
+    known = results[(results.measure == "world knowledge") & (results.domain == "all")].set_index("model").value
+    scores = brain_scores(results)
+    return _brain_correlation(scores.assign(knowledge=scores.model.map(known)), "knowledge", "world knowledge")
+
+
+def _brain_correlation(scores: pd.DataFrame, column: str, name: str) -> Retested:
+    """Among tuned models, as in the paper."""
+    tuned = complete(scores[scores.kind == "instruction-tuned"], [column, "value"])
+    found = pearson(tuned[column], tuned.value)
+    verdict = _verdict(found.low, found.high, agrees=lambda r: r > 0)
+    why = f"Pearson r with {name} over {found.n} tuned models; protocol aw2024"
+    return Retested(verdict, _with_interval(found.r, found.low, found.high, ".2f"), why)
 
 
 def _behavior_gain(results: pd.DataFrame) -> Retested:
@@ -119,6 +177,9 @@ TESTS = {
     "behavior_gain": _behavior_gain,
     "behavior_share_without_gain": _behavior_share_without_gain,
     "behavior_size": _behavior_size,
+    "brain_gain": _brain_gain,
+    "brain_size": _brain_size,
+    "brain_knowledge": _brain_knowledge,
 }
 
 
