@@ -112,7 +112,7 @@ def changes(changes: pd.DataFrame, means: pd.DataFrame) -> plt.Figure:
             row.estimate, y, xerr=[[row.estimate - row.low], [row.high - row.estimate]],
             fmt="D", color=GRAY, markersize=6, capsize=3, zorder=3,
         )  # fmt: skip
-    _rows(ax, list(means.dataset))
+    name_rows(ax, list(means.dataset))
     ax.axvline(0, color=GRAY, linewidth=0.8)
     ax.set_xlabel("Change with instruction tuning (%)")
     _family_legend(ax, changes.family.unique())
@@ -143,7 +143,7 @@ def forest(table: pd.DataFrame, xlabel: str, groups: str | None = None, zero: fl
         starts = np.flatnonzero(table[groups].to_numpy()[1:] != table[groups].to_numpy()[:-1]) + 0.5
         for y in starts:
             ax.axhline(y, color=GRAY, linewidth=0.4)
-    _rows(ax, list(table.label))
+    name_rows(ax, list(table.label))
     ax.axvline(zero, color=GRAY, linewidth=0.8)
     ax.set_xlabel(xlabel)
     return figure
@@ -243,7 +243,7 @@ def strip(panels: pd.DataFrame, xlabel: str, zero: float = 0.0) -> plt.Figure:
             textcoords="offset points",
             fontsize=8,
         )
-    _rows(ax, list(panels.label))
+    name_rows(ax, list(panels.label))
     pad = 0.08 * (high - low or 1)
     ax.set_xlim(low - pad, high + pad)
     ax.axvline(zero, color=GRAY, linewidth=0.8)
@@ -266,7 +266,8 @@ def label_points(ax: plt.Axes, x, y, names, families) -> None:
     )  # fmt: skip
 
 
-def _rows(ax: plt.Axes, names: list[str]) -> None:
+def name_rows(ax: plt.Axes, names: list[str]) -> None:
+    """Name the rows of an axes, from top to bottom."""
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)

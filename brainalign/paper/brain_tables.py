@@ -1,0 +1,234 @@
+"""Brain scores of a study as tables: what models score, over participants, and how scores of two models differ.
+
+A score is the paper's: over the units of all participants, pooled. How sure it is, the participants say: each has a
+score of its own, and their mean has an interval. Differences are taken inside participants.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
+
+from brainalign.alignment.summary import ALL, NESTED, POOLED, mean_over_experiments
+from brainalign.paper.clusters import Estimate
+from brainalign.paper.numbers import Numbers
+from brainalign.paper.pairs import make_pairs, mean_of_changes
+
+AVERAGE = "average"  # over data sets
+EXPERIMENTS = {"pereira2018": ("pereira2018.243", "pereira2018.384")}  # what counts as one data set
+NULL = ".null"  # ends the name of a recording in which the text tells nothing: a control, in no average
+STATIC = r"(?:encoder\.)?0"  # the layer of static embeddings
+ABOUT = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
+WHO = ["protocol", "dataset", "participant"]
+CHOSEN, BEST = "chosen", "best"
+LABELS = {
+    "aw2024": "aw2024: shuffled, as in the paper",
+    "brainscore-ridge": "brainscore-ridge: stories kept whole",
+    "contiguous": "contiguous: neighbors kept together",
+}
+NOT_RUN, UNKNOWN = "not run", "unknown"
+
+
+def over_data_sets(results: pd.DataFrame) -> pd.DataFrame:
+    """Results with the experiments of one data set averaged (`summary.mean_over_experiments`), of all splits together.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As from ``study.results(study, "brain")``.
+    """
+    rows, tables = results[results.split == ALL], []
+    for name, parts in EXPERIMENTS.items():
+        of_parts = rows[rows.dataset.isin(parts)]
+        if set(of_parts.dataset) == set(parts):
+            rows = rows[~rows.dataset.isin(parts)]
+            for (model, _), both in of_parts.groupby(["model", "protocol"], sort=False):
+                experiments = [table for _, table in both.groupby("dataset")]
+                tables.append(mean_over_experiments(experiments, name).assign(model=model))
+    if not tables:
+        return rows.reset_index(drop=True)
+    about = results.drop_duplicates("model")[["model", *ABOUT]]
+    averaged = pd.concat(tables, ignore_index=True).merge(about, on="model")
+    return pd.concat([rows, averaged[[name for name in rows if name in averaged]]], ignore_index=True)
+
+
+def people(results: pd.DataFrame, layer: str = CHOSEN) -> pd.DataFrame:
+    """Scores of participants, over all of their units.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As from `over_data_sets`.
+    layer : str
+        ``chosen``: each model at the layer that its protocol chooses. ``best``: at the layer of highest pooled score on
+        the test sets. Or a regular expression that the names of layers match.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by protocol, data set and participant; a column a model, NaN where it lacks the layer.
+
+    Raises
+    ------
+    ValueError
+        A model has several such layers.
+    """
+    rows = results[(results.region == ALL) & (results.split == ALL)]
+    if layer == CHOSEN:
+        rows = rows[rows.chosen]
+    elif layer == BEST:
+        single = rows[rows.layer != NESTED]
+        pooled = single[single.participant == POOLED]
+        keys = ["model", "dataset", "protocol"]
+        best = pooled.loc[pooled.groupby(keys).r.idxmax(), [*keys, "layer"]]
+        rows = single.merge(best, on=[*keys, "layer"])
+    else:
+        rows = rows[rows.layer.str.fullmatch(layer)]
+    rows = rows[rows.participant != POOLED]
+    twice = rows.duplicated([*WHO, "model"])
+    if twice.any():
+        model = rows.model[twice].iloc[0]
+        raise ValueError(f"{model} has several layers {layer!r}. Give an expression that only one matches.")
+    return rows.pivot(index=WHO, columns="model", values="r")
+
+
+def over_participants(values: pd.Series) -> dict:
+    """Mean over participants, then over data sets, with a 95 % interval.
+
+    In one data set the interval is Student's, with n - 1 degrees of freedom. Over several, participants are others in
+    each: variances add, and degrees of freedom are Welch's and Satterthwaite's.
+
+    Parameters
+    ----------
+    values : Series
+        Indexed by data set and participant, among others; NaN are left out, and so are data sets of `NULL` if there is
+        another.
+
+    Returns
+    -------
+    dict
+        ``estimate``, ``low``, ``high`` (NaN where a data set has a single participant), and ``n`` participants.
+
+    Raises
+    ------
+    ValueError
+        There is no value.
+    """
+    known = values.dropna()
+    if known.empty:
+        raise ValueError("no participant has a score. Give those of one protocol.")
+    names = known.index.get_level_values("dataset")
+    null = names.str.endswith(NULL)
+    groups = (known if null.all() else known[~null]).groupby("dataset")
+    means, n = groups.mean().to_numpy(), groups.size().to_numpy()
+    variances = groups.var().to_numpy() / n / len(n) ** 2
+    estimate, total = means.mean(), variances.sum()
+    degrees = total**2 / np.sum(variances**2 / np.maximum(n - 1, 1)) if total > 0 else n.sum() - len(n)
+    half = scipy.stats.t.ppf(0.975, degrees) * np.sqrt(total) if (n > 1).all() else np.nan
+    return {"estimate": estimate, "low": estimate - half, "high": estimate + half, "n": int(n.sum())}
+
+
+def difference(table: pd.DataFrame, ours: Sequence[str], theirs: Sequence[str]) -> dict:
+    """Mean score of some models minus that of others, in each participant, then as `over_participants`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `people`, of one protocol.
+    ours, theirs : sequence of str
+        Models.
+    """
+    return over_participants(table[list(ours)].mean(axis=1) - table[list(theirs)].mean(axis=1))
+
+
+def show(numbers: Numbers, key: str, row: dict | None, method: str, form: str = ".3f") -> None:
+    """Hand an estimate with its interval to the book; pages quote KEY, KEY.low and KEY.high whatever a study has.
+
+    Parameters
+    ----------
+    numbers : Numbers
+    key, method, form : str
+        As in `Numbers.show`.
+    row : dict or None
+        As from `over_participants`. Without one all three say ``not run``, and ends of no interval ``unknown``.
+    """
+    if row is not None and np.isfinite(row["low"]):
+        numbers.show(key, row["estimate"], form, low=row["low"], high=row["high"], n=row["n"], method=method)
+        return
+    estimate, end = (NOT_RUN, NOT_RUN) if row is None else (row["estimate"], UNKNOWN)
+    numbers.show(key, estimate, form, n=row and row["n"], method=method)
+    for name in ("low", "high"):
+        numbers.show(f"{key}.{name}", end, method=method)
+
+
+def verdict(row: dict, above: str, below: str, neither: str) -> str:
+    """A word for where an interval lies: all above zero, all below, or neither."""
+    return above if row["low"] > 0 else below if row["high"] < 0 else neither
+
+
+def scores(results: pd.DataFrame) -> pd.DataFrame:
+    """Score of each model on each data set, and on average where there are several.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As from `over_data_sets`.
+
+    Returns
+    -------
+    DataFrame
+        ``model``, ``dataset``, ``protocol``, ``layer``, ``r``, ``ceiling``, ``r_normalized``, ``mad``; ``estimate``,
+        ``low``, ``high``, ``n`` of `over_participants`; and what is known of the model. The average is over scores and
+        ceilings; it has no layer, and no deviation.
+    """
+    rows = results[results.chosen & (results.participant == POOLED) & (results.region == ALL) & (results.split == ALL)]
+    everyone = people(results)
+    wanted = ["model", "dataset", "protocol", "layer", "r", "ceiling", "r_normalized", "mad", *ABOUT]
+    rows = rows[wanted]
+    if len(counted := datasets(results)) > 1:
+        keys = ["model", "protocol", *ABOUT]
+        of_data_sets = rows[rows.dataset.isin(counted)]
+        mean = of_data_sets.groupby(keys, sort=False, dropna=False)[["r", "ceiling"]].mean().reset_index()
+        mean = mean.assign(dataset=AVERAGE, r_normalized=mean.r / mean.ceiling, layer="", mad=np.nan)
+        rows = pd.concat([rows, mean], ignore_index=True)
+    found = []
+    for row in rows.itertuples():
+        own = everyone.xs(row.protocol, level="protocol")[row.model]
+        found.append(over_participants(own if row.dataset == AVERAGE else own.xs(row.dataset, drop_level=False)))
+    return pd.concat([rows.reset_index(drop=True), pd.DataFrame(found)], axis=1)
+
+
+def datasets(results: pd.DataFrame) -> list[str]:
+    """Data sets that count: all but those in which the text tells nothing, unless there are no others."""
+    names = list(dict.fromkeys(results.dataset))
+    return [name for name in names if not name.endswith(NULL)] or names
+
+
+def pairs(table: pd.DataFrame, dataset: str, protocol: str) -> pd.DataFrame:
+    """Tuned models beside their vanilla ones (`pairs.make_pairs`), on one data set under one protocol.
+
+    Raises
+    ------
+    ValueError
+        As in `pairs.make_pairs`.
+    """
+    rows = table[(table.dataset == dataset) & (table.protocol == protocol) & (table.origin == "model")]
+    return make_pairs(rows, "r")
+
+
+def change(table: pd.DataFrame, **options) -> tuple[Estimate | None, str]:
+    """Mean percent change of pairs with its interval over bases, and a note: on what it rests, or why there is none.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `pairs`.
+    **options
+        As in `pairs.mean_of_changes`.
+    """
+    try:
+        found = mean_of_changes(table, **options)
+    except ValueError as error:  # a single base, or a score below zero, of which no percentage can be taken
+        return None, f"no percentage: {error}"
+    return found, f"{found.n} pairs, bootstrap over {found.n_clusters} bases"

@@ -1,0 +1,235 @@
+"""Tables of brain scores: participants, intervals, differences and pairs, against plain formulas."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy
+from recordings import STORIES, noise, reading
+
+from brainalign.alignment.brain import brain_alignment
+from brainalign.paper import brain_tables
+from brainalign.paper.numbers import Numbers
+
+KINDS = {"base": "vanilla", "tuned": "instruction-tuned", "base-untrained-0": "untrained"}
+
+
+def about(name):
+    return {
+        "model": name,
+        "family": "T5",
+        "kind": KINDS[name],
+        "vanilla": "base" if name == "tuned" else None,
+        "twin_of": "base" if name.startswith("base-") else None,
+        "parameters": 1e6,
+        "origin": "model",
+    }
+
+
+@pytest.fixture(scope="module")
+def results():
+    """Three models on two data sets, one of them of two experiments, under both protocols."""
+    frames = []
+    for number, dataset in enumerate(("blank2014", "pereira2018.243", "pereira2018.384")):
+        values = noise(48, 12, seed=number)
+        recording = reading(values, STORIES, n_participants=4)
+        for place, name in enumerate(KINDS):
+            hidden = noise(48, 5, seed=10 + place)
+            layers = {"0": hidden, "1": hidden + (2 + place) * values[:, :5], "2": noise(48, 5, seed=20 + place)}
+            for protocol in ("aw2024", "contiguous"):
+                table = brain_alignment(layers, recording, protocol).assign(dataset=dataset)
+                frames.append(table.assign(**about(name)))
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def averaged(results):
+    return brain_tables.over_data_sets(results)
+
+
+def of_people(values, dataset="one"):
+    index = pd.MultiIndex.from_product([[dataset], range(len(values))], names=["dataset", "participant"])
+    return pd.Series(values, index, dtype=float)
+
+
+# --- intervals --------------------------------------------------------------------------------------------
+
+
+def test_an_interval_over_participants_is_students():
+    values = np.array([0.1, 0.3, 0.2, 0.25])
+    found = brain_tables.over_participants(of_people(values))
+    low, high = scipy.stats.ttest_1samp(values, 0).confidence_interval()
+    assert found == pytest.approx({"estimate": values.mean(), "low": low, "high": high, "n": 4})
+
+
+def test_an_interval_over_two_data_sets_is_welchs():
+    one, two = np.array([0.1, 0.3, 0.2, 0.25]), np.array([0.5, 0.9, 0.6])
+    both = pd.concat([of_people(one), of_people(two, "two")])
+    found = brain_tables.over_participants(both)
+    # A mean of two means is half the difference of one and minus the other.
+    welch = scipy.stats.ttest_ind(one, -two, equal_var=False).confidence_interval()
+    assert found["estimate"] == pytest.approx((one.mean() + two.mean()) / 2)
+    assert (found["low"], found["high"]) == pytest.approx((welch.low / 2, welch.high / 2))
+
+
+def test_a_data_set_in_which_nothing_is_told_counts_only_by_itself():
+    real, null = of_people([0.1, 0.2], "world"), of_people([9.0, 9.5], "world.null")
+    assert brain_tables.over_participants(pd.concat([real, null])) == brain_tables.over_participants(real)
+    assert brain_tables.over_participants(null)["estimate"] == 9.25
+
+
+def test_a_single_participant_has_no_interval():
+    found = brain_tables.over_participants(of_people([0.4]))
+    assert found["estimate"] == 0.4
+    assert np.isnan(found["low"]) and np.isnan(found["high"])
+
+
+def test_equal_participants_have_an_interval_of_no_width():
+    assert brain_tables.over_participants(of_people([0.5, 0.5])) == {"estimate": 0.5, "low": 0.5, "high": 0.5, "n": 2}
+
+
+def test_no_participant_is_an_error():
+    with pytest.raises(ValueError, match="no participant has a score"):
+        brain_tables.over_participants(of_people([np.nan, np.nan]))
+
+
+def test_differences_are_taken_inside_participants():
+    table = pd.DataFrame({"a": of_people([1.0, 2.0]), "b": of_people([0.5, 1.4]), "c": of_people([0.7, 1.6])})
+    found = brain_tables.difference(table, ["a"], ["b", "c"])
+    assert found["estimate"] == pytest.approx(((1 - 0.6) + (2 - 1.5)) / 2)
+    assert found["high"] - found["low"] < 2
+
+
+@pytest.mark.parametrize(("low", "high", "word"), [(0.1, 0.2, "up"), (-0.2, -0.1, "down"), (-0.1, 0.1, "neither")])
+def test_a_verdict_goes_by_the_interval(low, high, word):
+    assert brain_tables.verdict({"low": low, "high": high}, "up", "down", "neither") == word
+
+
+# --- scores -----------------------------------------------------------------------------------------------
+
+
+def test_experiments_of_one_data_set_become_one(results, averaged):
+    assert set(averaged.dataset) == {"blank2014", "pereira2018"}
+    keys = {"model": "tuned", "protocol": "contiguous", "participant": "p1", "region": "all", "layer": "1"}
+
+    def row(table, dataset):
+        rows = table[(table[list(keys)] == pd.Series(keys)).all(axis=1) & (table.dataset == dataset)]
+        (r,) = rows[rows.split == "all"].r
+        return r
+
+    expected = np.mean([row(results, name) for name in ("pereira2018.243", "pereira2018.384")])
+    assert row(averaged, "pereira2018") == pytest.approx(expected)
+
+
+def test_a_single_experiment_stays_what_it_is(results):
+    alone = results[results.dataset != "pereira2018.243"]
+    assert set(brain_tables.over_data_sets(alone).dataset) == {"blank2014", "pereira2018.384"}
+
+
+def test_what_is_known_of_a_model_stays(averaged):
+    assert set(averaged.model) == set(KINDS)
+    assert averaged.groupby("model").kind.first().to_dict() == KINDS
+
+
+def test_people_have_their_own_scores(averaged):
+    table = brain_tables.people(averaged)
+    assert list(table.columns) == sorted(KINDS)
+    rows = averaged.query("model == 'tuned' and protocol == 'aw2024' and dataset == 'blank2014'")
+    (expected,) = rows.query("participant == 'p2' and region == 'all' and chosen").r
+    assert table.loc[("aw2024", "blank2014", "p2"), "tuned"] == expected
+
+
+def test_people_at_the_best_layer_score_what_that_layer_does(averaged):
+    table = brain_tables.people(averaged, "best")
+    rows = averaged.query("model == 'base' and protocol == 'contiguous' and dataset == 'blank2014' and region == 'all'")
+    pooled = rows[(rows.participant == "pooled") & (rows.layer != "nested")].set_index("layer").r
+    (expected,) = rows[(rows.participant == "p0") & (rows.layer == pooled.idxmax())].r
+    assert table.loc[("contiguous", "blank2014", "p0"), "base"] == expected
+
+
+def test_people_at_static_embeddings_have_layer_zero(averaged):
+    table = brain_tables.people(averaged, brain_tables.STATIC)
+    rows = averaged.query("model == 'base' and protocol == 'contiguous' and dataset == 'blank2014' and layer == '0'")
+    (expected,) = rows.query("participant == 'p3' and region == 'all'").r
+    assert table.loc[("contiguous", "blank2014", "p3"), "base"] == expected
+
+
+@pytest.mark.parametrize(("layer", "static"), [("0", True), ("encoder.0", True), ("decoder.0", False), ("10", False)])
+def test_static_embeddings_are_those_of_the_encoder(layer, static):
+    assert bool(pd.Series([layer]).str.fullmatch(brain_tables.STATIC).item()) is static
+
+
+def test_several_layers_that_match_are_an_error(averaged):
+    with pytest.raises(ValueError, match="base has several layers"):
+        brain_tables.people(averaged, "[01]")
+
+
+def test_scores_have_a_row_for_each_data_set_and_their_average(averaged):
+    table = brain_tables.scores(averaged)
+    assert len(table) == 3 * 2 * 3
+    rows = table[(table.model == "tuned") & (table.protocol == "contiguous")].set_index("dataset")
+    both = rows.loc[["blank2014", "pereira2018"]]
+    assert rows.r["average"] == pytest.approx(both.r.mean())
+    assert rows.estimate["average"] == pytest.approx(both.estimate.mean())
+    assert rows.n["average"] == both.n.sum() == 8
+    own = averaged.query("model == 'tuned' and protocol == 'contiguous' and dataset == 'blank2014' and region == 'all'")
+    people = own[own.chosen & (own.participant != "pooled")].r
+    assert rows.estimate["blank2014"] == pytest.approx(people.mean())
+    assert rows.mad["blank2014"] == pytest.approx((people - people.median()).abs().median())
+
+
+def test_one_data_set_has_no_average(averaged):
+    table = brain_tables.scores(averaged[averaged.dataset == "blank2014"])
+    assert set(table.dataset) == {"blank2014"}
+
+
+def test_a_data_set_in_which_nothing_is_told_is_not_averaged(averaged):
+    renamed = averaged.replace({"dataset": {"pereira2018": "blank2014.null"}})
+    assert brain_tables.datasets(renamed) == ["blank2014"]
+    assert set(brain_tables.scores(renamed).dataset) == {"blank2014", "blank2014.null"}
+
+
+# --- pairs ------------------------------------------------------------------------------------------------
+
+
+def test_pairs_are_of_one_data_set_and_protocol(averaged):
+    scores = brain_tables.scores(averaged)
+    (pair,) = brain_tables.pairs(scores, "average", "aw2024").itertuples()
+    rows = scores[(scores.dataset == "average") & (scores.protocol == "aw2024")].set_index("model")
+    assert (pair.model, pair.base) == ("tuned", "base")
+    assert (pair.vanilla, pair.tuned) == (rows.r["base"], rows.r["tuned"])
+
+
+def test_one_base_is_too_few_for_a_percentage_with_an_interval(averaged):
+    found, note = brain_tables.change(brain_tables.pairs(brain_tables.scores(averaged), "average", "aw2024"))
+    assert found is None
+    assert "two or more" in note
+
+
+def test_a_change_is_the_mean_over_pairs():
+    pairs = pd.DataFrame({"model": ["a", "b"], "base": ["x", "y"], "family": "T5", "vanilla": [0.1, 0.2]})
+    found, note = brain_tables.change(pairs.assign(tuned=[0.12, 0.2]))
+    assert found.estimate == pytest.approx(10)
+    assert note == "2 pairs, bootstrap over 2 bases"
+
+
+# --- numbers ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def numbers(monkeypatch):
+    monkeypatch.setattr("myst_nb.glue", lambda *args, **kwargs: None)
+    monkeypatch.setattr("IPython.display.display", lambda *args: None)
+    return Numbers("notebook", "sample", "people")
+
+
+@pytest.mark.parametrize(
+    ("row", "texts"),
+    [
+        ({"estimate": 0.25, "low": 0.1, "high": 0.4, "n": 9}, ("0.25", "0.10", "0.40")),
+        ({"estimate": 0.25, "low": np.nan, "high": np.nan, "n": 1}, ("0.25", "unknown", "unknown")),
+        (None, ("not run", "not run", "not run")),
+    ],
+)
+def test_an_estimate_can_be_quoted_whatever_a_study_has(numbers, row, texts):
+    brain_tables.show(numbers, "key", row, "a method", ".2f")
+    assert tuple(numbers.shown[name] for name in ("key", "key.low", "key.high")) == texts
