@@ -164,7 +164,7 @@ def parts(groups: np.ndarray | None, train: np.ndarray) -> list[np.ndarray] | No
 
 
 def left_out_forms(spectrum: Spectrum, alphas: Sequence[float], parts: list[np.ndarray] | None) -> Array:
-    """Quadratic forms of left-out errors: e_g = (I - H_gg)⁻¹ (Y_g - Ŷ_g), and sum_g |e_g|² = tr(Yᵀ M Y).
+    """Quadratic forms of left-out errors: e_g = (I - H_gg)⁻¹ (Y_g - Ŷ_g), and sum_g ‖e_g‖² = tr(Yᵀ M Y).
 
     The sum over many units needs only their Y Yᵀ: units are touched once for all layers, folds and penalties.
 

@@ -23,7 +23,7 @@ class Similarity(NamedTuple):
 
 
 def linear_cka(features: np.ndarray, responses: np.ndarray, subsets: Sequence[np.ndarray] | None = None) -> Similarity:
-    """Linear centered kernel alignment: <HKH, HLH> / (|HKH| |HLH|), K = X Xᵀ, L = Y Yᵀ, H = I - 11ᵀ/n.
+    """Linear centered kernel alignment: <HKH, HLH> / (‖HKH‖ ‖HLH‖), K = X Xᵀ, L = Y Yᵀ, H = I - 11ᵀ/n.
 
     Kornblith et al. 2019 (arXiv 1905.00414), section 3. Invariant to rotation and to one scale for all of a side,
     between 0 and 1. It is biased upward, the more so the fewer the stimuli: random features of many dimensions come

@@ -2,7 +2,7 @@
 
 The state of a causal model at a token does not depend on what follows, so one pass over a passage serves all its
 parts, as long as the tokens of every beginning of the passage begin the passage's tokens. That is checked for each
-part; where it fails (a trailing space, a merge across the boundary), the beginning is read anew.
+part; where it fails (a trailing space, a merge across the boundary), the beginning is read anew::
 
     windows, n_anew = of_beginnings(tokenizer, passages, limit=1024)
     window.tokens[slice(*window.spans[0])]     # the tokens of the first part that is read off a window

@@ -19,7 +19,7 @@ from brainalign.paper.notebook import page_name
 
 BUILD = store.PROJECT / "build"
 # Notebooks that need a part of a study (`Study.parts`); all others run on any study.
-NEEDS = {"behavioral_alignment": "behavior", "people": "people"}
+NEEDS = {"behavioral_alignment": "behavior", "people": "people", "brain_alignment": "brain", "controls": "brain"}
 NOTEBOOKS = store.PROJECT / "notebooks"
 MODEL = "model"  # executed once for each model
 
@@ -121,7 +121,7 @@ def stage(study: str) -> None:
         config["repository"] = {"url": repository, "branch": "main"}
         config["html"] |= {"use_repository_button": True, "use_issues_button": True}
     _write(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
-    about = {"name": settings.name, "title": settings.title, "parts": settings.parts}
+    about = {"name": settings.name, "title": settings.title, "parts": [*settings.parts, *_comparisons(settings)]}
     _write(target / "executed" / "study.json", json.dumps(about, indent=1))
     built = {
         "Study": f"{settings.name} ({settings.title})",
@@ -167,6 +167,14 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown (not a git checkout)"
     return revision + (" with uncommitted changes" if changes.strip() else "")
+
+
+def _comparisons(study: studies.Study) -> list[str]:
+    """Parts of the book that need two of the language models that are run here: of a pair, or a model and its twin."""
+    table = studies.models(study)
+    run_here = table[table.origin == "model"]
+    found = {"pairs": (run_here.kind == "instruction-tuned").any(), "twins": run_here.twin_of.notna().any()}
+    return [name for name, there in found.items() if there]
 
 
 def _contents(study: studies.Study) -> dict:

@@ -8,7 +8,7 @@ EVIDENCE = {
     "printed": "the paper's printed tables",
     "people": "measured on human data",
     "microworld": "simulated in the microworld",
-    "machine": "time and memory on one machine",
+    "machine": "time, memory and rounding on one machine",
 }
 NO_BREAK = "\u00a0"
 
