@@ -22,7 +22,8 @@ from brainalign.human.recording import Recording
 FOLDS = 10
 GAP = 5  # volumes between training and test: ten seconds, in which most of a response is over
 BEST_ON_TEST, NESTED_CHOICE = "best on test", "nested leave-one-group-out"
-CROWD = 10  # of more participants than this, as many combinations a size make a ceiling, as in Brain-Score
+CROWD = 10  # of more participants than this, some of their combinations make a ceiling
+DEALS = 3  # of a size: of Brennan2016's 27 participants, 681 predictions in place of some 3,500
 SEVERAL = 3  # groups that it takes to leave one out of a training set
 
 
@@ -224,7 +225,7 @@ def ceiling_of(protocol: Protocol, recording: Recording) -> ceiling.Extrapolatio
     """Give the noise ceiling under a protocol: its regression, its splits; kept in the store.
 
     A pool of participants predicts with one penalty for all units of a participant, also where the protocol lets
-    every unit have its own.
+    every unit have its own. Of more than ten participants, three deals into combinations of eight sizes count.
 
     Raises
     ------
@@ -236,8 +237,6 @@ def ceiling_of(protocol: Protocol, recording: Recording) -> ceiling.Extrapolatio
         chosen = {"alphas": penalties.alphas, "groups": penalties.groups, "relative": penalties.relative}
         metric = functools.partial(predictivity.ridge, **chosen)
     participants = recording.units.participant.to_numpy()
-    n_combinations = CROWD if len(recording.participants) > CROWD else ceiling.COMBINATIONS
+    some = {"n_deals": DEALS} if len(recording.participants) > CROWD else {}
     responses = volumes.responses_of(recording, protocol.splits)
-    return ceiling.cached(
-        responses, participants, splits_of(protocol, recording), metric, n_combinations=n_combinations
-    )
+    return ceiling.cached(responses, participants, splits_of(protocol, recording), metric, **some)
