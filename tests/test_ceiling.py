@@ -14,7 +14,7 @@ import scipy.stats
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 
 from brainalign.alignment import ceiling, predictivity, reliability
 from brainalign.alignment.behavior import reading_time_correlation
@@ -267,6 +267,60 @@ def test_few_combinations_of_many_participants():
     np.testing.assert_allclose(few.curve[-1], ceiling.extrapolated(*args, n_bootstraps=1).curve[-1])
 
 
+@pytest.mark.parametrize(("n_participants", "n_deals"), [(4, 1), (11, 2), (27, 3)])
+def test_deals_predict_everybody_at_every_size(n_participants, n_deals):
+    sizes = ceiling._sizes(n_participants, n_deals)
+    assert sizes[0] == 2
+    assert sizes[-1] == n_participants
+    assert len(sizes) <= 8
+    assert (np.diff(sizes) > 0).all()
+    dealt = ceiling._dealt(n_participants, sizes, n_deals)
+    for size, combinations in zip(sizes, dealt, strict=True):
+        assert all(len(set(members)) == size for members in combinations)
+        times = np.bincount(np.concatenate(combinations), minlength=n_participants)
+        assert (times >= 1).all()
+        assert times.max() <= 2 * n_deals  # twice in a deal at most, to fill it up
+    assert dealt == ceiling._dealt(n_participants, sizes, n_deals)
+    assert len(dealt[-1]) == 1
+
+
+def test_dealt_scores_are_a_plain_loop():
+    responses, names = people(10, 2, n_stimuli=60)
+    splits = contiguous(60, 2, gap=1)
+    groups, alphas = np.arange(60) // 6, (0.1, 1.0, 10.0)
+    metric = functools.partial(predictivity.ridge, alphas=alphas, groups=groups, relative=True)
+    ours = ceiling.extrapolated(responses, names, splits, metric, n_bootstraps=1, n_deals=1)
+    assert len(ours.sizes) < 9
+
+    people_of = np.split(np.arange(20), 10)
+    for row, combinations in enumerate(ceiling._dealt(10, ours.sizes, 1)):
+        of_units = [[] for _ in names]
+        for members, (train, test) in itertools.product(combinations, splits):
+            for one in members:
+                pool = np.concatenate([people_of[other] for other in members if other != one])
+                x, y = responses[:, pool], responses[:, people_of[one]]
+                scale = np.square(x[train] - x[train].mean(axis=0)).sum() / len(train)
+                losses = []
+                for alpha in alphas:
+                    left = [(train[groups[train] != g], train[groups[train] == g]) for g in np.unique(groups[train])]
+                    fitted = [(Ridge(alpha * scale).fit(x[rest], y[rest]), out) for rest, out in left]
+                    losses.append(sum(np.square(model.predict(x[out]) - y[out]).sum() for model, out in fitted))
+                best = Ridge(alphas[np.argmin(losses)] * scale).fit(x[train], y[train])
+                for unit, r in zip(people_of[one], pearson(best.predict(x[test]), y[test]), strict=True):
+                    of_units[unit].append(r)
+        np.testing.assert_allclose(ours.curve[row], [np.mean(scores) for scores in of_units], atol=2e-5)
+
+
+def test_deals_change_little_of_a_ceiling():
+    every, dealt = [], []
+    for seed in range(3):
+        responses, names = people(14, 3, n_stimuli=150, seed=seed)
+        args = responses, names, shuffled(150, 3)
+        every.append(ceiling.extrapolated(*args, n_combinations=30, n_bootstraps=20).ceiling)
+        dealt.append(ceiling.extrapolated(*args, n_bootstraps=20, n_deals=3).ceiling)
+    np.testing.assert_allclose(np.mean(dealt), np.mean(every), rtol=0.15)
+
+
 def test_ceilings_are_cached_under_all_that_changes_them(tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path))
     responses, names = people(n_stimuli=20)
@@ -280,10 +334,11 @@ def test_ceilings_are_cached_under_all_that_changes_them(tmp_path, monkeypatch):
         once(splits, mild),
         once(splits, functools.partial(mild, alphas=(1e3,))),
         once(splits, n_bootstraps=4),
+        once(splits, n_deals=1),
         ceiling.cached(responses + np.eye(20)[:, :12], names, splits, n_bootstraps=3),
     ):
         assert not np.array_equal(other.unit_ceiling, first.unit_ceiling)
-    assert len(list((tmp_path / "ceilings").glob("*.safetensors"))) == 7
+    assert len(list((tmp_path / "ceilings").glob("*.safetensors"))) == 8
     with pytest.raises(ValueError, match="no name to cache a ceiling under"):
         once(splits, lambda *_: None)
 
