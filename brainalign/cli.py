@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> None:
     from brainalign import study as studies
 
     study = studies.load(options.study)
+    # The page on the people says so, once; here it would be said for every model.
+    warnings.filterwarnings("ignore", ".* is left out: every value")
     for model in options.models or studies.measured(study):
         with _timed(f"ran {model}"):
             studies.run(study, model)
