@@ -91,8 +91,8 @@ def extrapolated(
     n_deals : int, optional
         Of many participants, not every size but eight, each larger than the last by one factor, and of a size the
         combinations of so many deals of all participants, who are then predicted equally often, instead of
-        ``n_combinations``. Simulated scores, which do not follow the curve exactly, then have a v0 that is higher by
-        up to a tenth, and nearer to the truth: small sizes weigh more.
+        ``n_combinations``. Simulated scores, which do not follow the curve exactly, have a v0 from these sizes that
+        is about a tenth higher than from all, and nearer to the truth: small sizes weigh more.
 
     Returns
     -------

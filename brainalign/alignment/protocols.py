@@ -23,7 +23,7 @@ FOLDS = 10
 GAP = 5  # volumes between training and test: ten seconds, in which most of a response is over
 BEST_ON_TEST, NESTED_CHOICE = "best on test", "nested leave-one-group-out"
 CROWD = 10  # of more participants than this, some of their combinations make a ceiling
-DEALS = 3  # of a size: of Brennan2016's 27 participants, 681 predictions in place of some 3,500
+DEALS = 3  # of each size: of 27 participants, 678 predictions in place of some 3,500
 SEVERAL = 3  # groups that it takes to leave one out of a training set
 
 
