@@ -20,7 +20,7 @@ from brainalign.alignment.arrays import Array, as_numpy, like, namespace, precis
 from brainalign.alignment.held_out import Scores
 from brainalign.alignment.splits import Split
 
-BLOCK = 1024  # units at once: their responses and predictions stay in the cache
+BLOCK = 2048  # units at once: their responses and predictions stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
