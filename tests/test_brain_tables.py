@@ -202,7 +202,14 @@ def test_pairs_are_of_one_data_set_and_protocol(averaged):
 def test_one_base_is_too_few_for_a_percentage_with_an_interval(averaged):
     found, note = brain_tables.change(brain_tables.pairs(brain_tables.scores(averaged), "average", "aw2024"))
     assert found is None
-    assert "two or more" in note
+    assert note == "all of one base, base: no interval over bases"
+
+
+def test_there_is_no_percentage_of_a_score_below_zero():
+    pairs = pd.DataFrame({"model": ["a", "b"], "base": ["x", "y"], "family": "T5", "vanilla": [0.1, -0.2]})
+    found, note = brain_tables.change(pairs.assign(tuned=[0.12, 0.2]))
+    assert found is None
+    assert "not above zero" in note
 
 
 def test_a_change_is_the_mean_over_pairs():

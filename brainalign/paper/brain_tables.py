@@ -227,8 +227,9 @@ def change(table: pd.DataFrame, **options) -> tuple[Estimate | None, str]:
     **options
         As in `pairs.mean_of_changes`.
     """
-    try:
-        found = mean_of_changes(table, **options)
-    except ValueError as error:  # a single base, or a score below zero, of which no percentage can be taken
-        return None, f"no percentage: {error}"
+    if table.base.nunique() < 2:
+        return None, f"all of one base, {table.base.iloc[0]}: no interval over bases"
+    if (table.vanilla <= 0).any():
+        return None, "a vanilla score is not above zero: no percentage"
+    found = mean_of_changes(table, **options)
     return found, f"{found.n} pairs, bootstrap over {found.n_clusters} bases"
