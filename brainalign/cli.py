@@ -98,7 +98,7 @@ def claims(options: argparse.Namespace) -> None:
     from brainalign import study as studies
     from brainalign.paper import claims
 
-    checked = claims.check_all(studies.results(studies.load(options.study)))
+    checked = claims.check_all(studies.results(studies.load(options.study), None))
     for row in checked.itertuples():
         value = claims.display(row.value)
         print(f"{row.section:>4}  {row.id:26} {row.printed:24} {value:>14}  {row.verdict:13} {row.study_verdict}")
@@ -213,6 +213,7 @@ def _snakemake(name: str, study: Study, cores: int) -> int:
         "study": name,
         "settings": " ".join(map(str, [studies.path_of(name), *studies.own_files(study)])),
         "models": " ".join(studies.measured(study)),
+        "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),
         "notebooks": " ".join(books.notebooks(study)),
         "results": studies.result_path(study, "any").parent,
     }

@@ -114,7 +114,7 @@ def tiny(tmp_path, monkeypatch):
         measured.append(member.name)
         return [pd.DataFrame({"analysis": ["behavior"], "dataset": ["natural_stories"], "value": [0.5]})]
 
-    monkeypatch.setattr(studies.runs, "_tables", measure)
+    monkeypatch.setattr(studies.measures, "of", measure)
     return str(path), measured
 
 

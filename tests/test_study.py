@@ -14,6 +14,11 @@ from brainalign import study as studies
 from brainalign.alignment.behavior import behavioral_alignment
 from brainalign.human.reading_times import ReadingTimes
 
+ORIGINS = {
+    "printed": {},
+    "sample": {"series": 26, "model": 4, "control": 5},
+    "microworld": {"model": 15, "tuning": 6, "control": 5},
+}
 MINIMAL = "title: Mine\nevidence: people\n"
 
 
@@ -76,8 +81,8 @@ def tiny(tmp_path, monkeypatch, write):
         calls.append(times.alignment)
         return behavioral_alignment(surprisal, times, **options)
 
-    monkeypatch.setattr(studies.runs.natural_stories, "load", little_stories)
-    monkeypatch.setattr(studies.runs, "behavioral_alignment", counted)
+    monkeypatch.setattr(studies.sources.natural_stories, "load", little_stories)
+    monkeypatch.setattr(studies.measures, "behavioral_alignment", counted)
     return SimpleNamespace(path=path, load=lambda: studies.load(str(path)), calls=calls, folder=tmp_path)
 
 
@@ -89,7 +94,7 @@ def test_shipped_study_loads(name):
     study = studies.load(name)
     assert study.name == name
     origins = studies.models(study).origin.value_counts().to_dict()
-    assert origins == ({"series": 26, "model": 4, "control": 5} if name == "sample" else {})
+    assert origins == ORIGINS[name]
 
 
 def test_printed_and_sample_are_shipped():

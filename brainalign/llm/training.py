@@ -47,8 +47,8 @@ class Recipe:
         The highest; it grows linearly over the first steps, and falls to 0 as a cosine.
     warmup : float
         Share of the steps in which it grows.
-    weight_decay : float
-        Of AdamW.
+    weight_decay, beta2 : float
+        Of AdamW; a short run from scratch forgets its first gradients with a beta2 of 0.95.
     clip : float
         Norm to which gradients are cut.
     max_length : int
@@ -63,6 +63,7 @@ class Recipe:
     learning_rate: float = 2e-5
     warmup: float = 0.03
     weight_decay: float = 0.0
+    beta2: float = 0.999
     clip: float = 1.0
     max_length: int = 512
     seed: int = 0
@@ -136,7 +137,9 @@ def train(
 
     n_steps = recipe.n_steps(len(examples))
     weights = dict(network.named_parameters())
-    optimizer = torch.optim.AdamW(weights.values(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        weights.values(), lr=recipe.learning_rate, betas=(0.9, recipe.beta2), weight_decay=recipe.weight_decay
+    )
     state = _State(folder / STATE, store.digest(asdict(recipe), list(examples)), weights, optimizer)
     quiet = not (sys.stderr.isatty() if progress is None else progress)
 

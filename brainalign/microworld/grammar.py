@@ -43,20 +43,32 @@ WORDINGS = {
     "break": (
         "{who} dropped the {what}, and it broke.", "the {what} broke in {whose} hands.", "{who} broke the {what}.",
     ),
-    "mend": ("{who} mended the {what}.", "{who} made the {what} whole again.", "with care, {who} mended the {what}."),
+    "mend": (
+        "{who} mended the {what}.", "{who} made the {what} whole again.", "glue in hand, {who} mended the {what}.",
+    ),
     "meet": ("{who} met {whom}.", "{here}, {who} met {whom}.", "{who} saw {whom} {here}."),
     "give": ("{who} gave the {what} to {whom}.", "{who} gave {whom} the {what}.", "{who} let {whom} have the {what}."),
     "thank": ("{who} thanked {whom}.", "{who} thanked {whom} with a smile.", "{who} gave {whom} warm thanks."),
     "run away": ("{whose} {animal} ran away to the {what}.", "{whose} {animal} got lost {there}."),
     "catch": ("{who} found the {what} {here}.", "{here}, {who} saw {her} {what} again.", "{who} caught the {what}."),
     "hunger": ("{who} was hungry.", "{who} grew hungry.", "{who} had eaten nothing yet."),
-    "eat": ("{who} ate some {what}.", "{who} had some {what} for supper.", "some {what} was all {who} ate."),
-    "glad": ("{who} was glad.", "this made {him} happy.", "{who} smiled for a long time."),
-    "sad": ("{who} was sad.", "this made {him} unhappy.", "{who} sighed for a long time."),
+    "eat": ("{who} ate some {what}.", "{who} had some {what} for supper.", "{what} was all {who} ate."),
+    "glad": ("{who} was glad.", "this made {him} happy.", "joy filled {whose} heart."),
+    "sad": ("{who} was sad.", "this made {him} unhappy.", "tears ran down {whose} face."),
     "work": ("{who} worked with the {what} all day.", "{who} was busy with {her} {what}.", "{who} used the {what}."),
     "rest": ("{who} sat down and rested.", "{here}, {who} rested for a while.", "{who} slept {there}."),
 }  # fmt: skip
 HOME = "{who} went home."  # for those who know where that is
+SCENES = {  # what there is to see or hear
+    "harbor": ("ships came and went.", "ships lay side by side."),
+    "mill": ("wheels turned all day.", "wheels made a loud noise."),
+    "forest": ("trees stood all around.", "trees gave shade to all."),
+    "market": ("sellers called out loud.", "sellers showed what they had."),
+    "bridge": ("boats passed below.", "boats came down the river."),
+    "lake": ("waves came and went.", "waves broke on the stones."),
+    "hill": ("wind blew all day.", "wind made the grass sing."),
+    "tower": ("bells rang all around.", "bells rang for a long time."),
+}
 
 Words = tuple[str, ...]
 # What can come next in a state: words of a sentence, their probability, and the state that they lead to.
@@ -138,7 +150,7 @@ def _draw(probabilities: Sequence[float], rng: np.random.Generator) -> int:
 
 def wordings(world: World, now: Situation, event: Event) -> dict[str, float]:
     """Sentences that tell an event, and how likely each is chosen: probabilities that sum to 1."""
-    templates = WORDINGS[event.kind]
+    templates = SCENES[event.what] if event.kind == "scene" else WORDINGS[event.kind]
     if event.kind == "go" and event.what == world.people[event.who].home:
         templates = (*templates, HOME)
     found: dict[str, float] = {}

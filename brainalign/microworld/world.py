@@ -29,7 +29,7 @@ DOMAINS = ("home", "trade", "animal", "food", "tool", "friend")  # of lasting fa
 PROPERTIES = ("pronoun", "home", "trade", "animal", "food")
 KINDS = (
     *DOMAINS, "go", "buy", "find", "break", "mend", "meet", "give", "thank", "run away", "catch", "hunger", "eat",
-    "glad", "sad", "work", "rest",
+    "glad", "sad", "work", "rest", "scene",
 )  # fmt: skip
 MOST = 3  # people in a text
 WIDTH = 6  # of each part of a meaning
@@ -159,6 +159,8 @@ def _moves(now: Situation, person: Person) -> Iterator[tuple[Event, float]]:
             yield Event("run away", who, place), 0.06
     if here:
         yield Event("rest", who, here[0]), 0.3
+    if here and who == now.focus:
+        yield Event("scene", who, here[0]), 2.0 if now.last == "go" else 0.2
 
 
 def _things(world: World, now: Situation, person: Person) -> Iterator[tuple[Event, float]]:
@@ -229,7 +231,8 @@ def after(now: Situation, event: Event) -> Situation:
         case "eat":
             gone |= {("hungry", who)}
     kept = tuple(fact for fact in now.facts if fact not in gone and fact[:2] not in gone)
-    return Situation(cast, (*kept, *new), kind, who, (who, whom) if whom else (who,))
+    mentioned = now.mentioned if kind == "scene" else (who, whom) if whom else (who,)  # a scene names nobody
+    return Situation(cast, (*kept, *new), kind, who, mentioned)
 
 
 def meaning(world: World, event: Event, then: Situation) -> np.ndarray:

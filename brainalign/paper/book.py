@@ -19,7 +19,15 @@ from brainalign.paper.notebook import page_name
 
 BUILD = store.PROJECT / "build"
 # Notebooks that need a part of a study (`Study.parts`); all others run on any study.
-NEEDS = {"behavioral_alignment": "behavior", "people": "people", "brain_alignment": "brain", "controls": "brain"}
+NEEDS = {
+    "behavioral_alignment": "behavior",
+    "people": "people",
+    "brain_alignment": "brain",
+    "controls": "brain",
+    "factors": "capability",
+    "instruction_tuning": "tuning",
+    "validation": "validation",
+}
 NOTEBOOKS = store.PROJECT / "notebooks"
 MODEL = "model"  # executed once for each model
 

@@ -165,10 +165,9 @@ def scatter(models: pd.DataFrame, panels: list[tuple[str, str, str]], labels: bo
     for ax, (x, y, title) in zip(axes[:, 0], panels, strict=True):
         rows = models.dropna(subset=[x, y])
         scores = rows.set_index("model")
-        for tuned in rows[rows.vanilla.isin(scores.index)].itertuples():
-            base = scores.loc[tuned.vanilla]
-            line = [[base[x], getattr(tuned, x)], [base[y], getattr(tuned, y)]]
-            ax.plot(*line, color=GRAY, linewidth=0.6)
+        for name, base in rows.set_index("model").vanilla.items():
+            if base in scores.index:
+                ax.plot(*scores.loc[[base, name], [x, y]].to_numpy(float).T, color=GRAY, linewidth=0.6)
         for family, group in rows.groupby("family", sort=False):
             tuned = group.kind == "instruction-tuned"
             tint = color(family)

@@ -5,8 +5,8 @@ studies.run(study, "gpt2")                 # one model through all of it
 studies.results(study, "brain")            # all models
 """
 
-from brainalign.study.members import Member, members, models
-from brainalign.study.runs import load_model, load_recordings, measured, result_path, results, run
+from brainalign.study.members import Member, bases, members, models
+from brainalign.study.runs import measured, result_path, results, run
 from brainalign.study.settings import (
     STUDIES,
     LoadedModel,
@@ -18,8 +18,10 @@ from brainalign.study.settings import (
     own_files,
     path_of,
 )
+from brainalign.study.sources import load_model, load_reading_times, load_recordings
 
 __all__ = [
-    "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "load", "load_model", "load_recordings",
-    "measured", "members", "models", "names", "own_files", "path_of", "result_path", "results", "run",
+    "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "load", "load_model",
+    "load_reading_times", "load_recordings", "measured", "members", "models", "names", "own_files", "path_of",
+    "result_path", "results", "run",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from brainalign import catalog
-from brainalign.study.settings import LoadedModel, SeriesFile, Study
+from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning
 
 CONTROL = "control"
 COLUMNS = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
@@ -19,14 +19,14 @@ class Member:
     ----------
     name : str
         What it is called.
-    source : str, SeriesFile or LoadedModel
-        Where it comes from: a collection of series, a file of one, a model to load, or ``control``.
+    source : str, SeriesFile, LoadedModel or Tuning
+        Where it comes from: a collection of series, a file of one, a model to load, one to tune, or ``control``.
     about : dict
         `COLUMNS`, as far as known.
     """
 
     name: str
-    source: str | SeriesFile | LoadedModel
+    source: str | SeriesFile | LoadedModel | Tuning
     about: dict = field(default_factory=dict)
 
 
@@ -41,7 +41,7 @@ def members(study: Study) -> dict[str, Member]:
         The base of a tuned model is not in the study.
     """
     found: dict[str, Member] = {}
-    for member in [*_series(study), *_models(study), *_controls(study)]:
+    for member in [*_series(study), *_models(study), *_tuning(study), *_controls(study)]:
         if member.name in found:
             raise ValueError(f"study {study.name}: two models are called {member.name!r}; give one another name")
         found[member.name] = member
@@ -58,12 +58,24 @@ def models(study: Study) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Indexed by ``model``: ``family``; ``kind`` (``vanilla``, ``instruction-tuned``, ``untrained`` or ``control``);
-        ``vanilla``, the base of a tuned model; ``twin_of``, the trained model of an untrained twin; ``parameters``,
-        where known before the model is loaded; ``origin`` (``series``, ``model`` or ``control``).
+        Indexed by ``model``: ``family``; ``kind`` (``vanilla``, ``instruction-tuned``, ``untrained``, ``tuning`` or
+        ``control``); ``vanilla``, the base of a tuned model; ``twin_of``, the trained model of an untrained twin;
+        ``parameters``, where known before the model is loaded; ``origin`` (``series``, ``model``, ``tuning`` or
+        ``control``).
     """
     rows = [{"model": member.name, **member.about} for member in members(study).values()]
     return pd.DataFrame(rows, columns=["model", *COLUMNS]).astype({"parameters": float}).set_index("model")
+
+
+def bases(study: Study) -> dict[str, str]:
+    """Model that another is tuned from, or an untrained twin of, where the study has both: it is run first."""
+    known, found = members(study), {}
+    for name, member in known.items():
+        tuned = member.source.model if isinstance(member.source, Tuning) else member.about.get("vanilla")
+        base = tuned or member.about.get("twin_of")
+        if base in known:
+            found[name] = base
+    return found
 
 
 def _series(study: Study) -> list[Member]:
@@ -95,6 +107,11 @@ def _models(study: Study) -> list[Member]:
             about |= {"kind": "untrained", "vanilla": None, "twin_of": trained.get(entry.load)}
         found.append(Member(entry.called, entry, about))
     return found
+
+
+def _tuning(study: Study) -> list[Member]:
+    about = {"family": "other", "kind": "tuning", "origin": "tuning"}
+    return [Member(entry.called, entry, about) for entry in study.tuning]
 
 
 def _controls(study: Study) -> list[Member]:

@@ -1,81 +1,27 @@
 """Runs one model of a study through all that the study measures."""
 
 import hashlib
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from brainalign import catalog, human, llm, store
-from brainalign.alignment import controls, protocols
-from brainalign.alignment.behavior import behavioral_alignment
-from brainalign.alignment.brain import brain_alignment, to_stimuli
-from brainalign.human import natural_stories, own
-from brainalign.human.recording import Recording
-from brainalign.llm import series, sources
-from brainalign.llm.load import LanguageModel
+from brainalign import catalog, human, store
+from brainalign.llm.sources import find
+from brainalign.study import measures
 from brainalign.study.members import CONTROL, Member, members, models
-from brainalign.study.settings import LoadedModel, OwnRecording, SeriesFile, Study
+from brainalign.study.settings import MICROWORLD, LoadedModel, OwnRecording, SeriesFile, Study, Tuning
 
-PEOPLE_FOR_A_CEILING = 3
 # Settings that matter to the results of a member, by its origin.
 OF_READING = {"reading_times", "alignments", "resamples", "seed"}
 OF_BRAINS = {"recordings", "protocols", "seed"}
-MATTER = {"series": OF_READING, "control": OF_BRAINS, "model": OF_READING | OF_BRAINS}
+MATTER = {
+    "series": OF_READING,
+    "control": OF_BRAINS,
+    "model": OF_READING | OF_BRAINS | {"questions"},
+    "tuning": OF_BRAINS | {"questions"},
+}
 LIBRARY = Path(__file__).resolve().parents[1]
-
-
-def load_recordings(study: Study) -> dict[str, Recording]:
-    """Load every recording of a study.
-
-    Returns
-    -------
-    dict
-        By name; that of a file of your own is the file's.
-
-    Raises
-    ------
-    ValueError
-        Two have the same name, or a file is not what it should be.
-    OSError
-        A file could not be fetched.
-    """
-    loaded = {}
-    for source in study.recordings:
-        recording = _load_recording(source)
-        if recording.name in loaded:
-            raise ValueError(f"study {study.name}: two recordings are called {recording.name!r}; rename one file")
-        loaded[recording.name] = recording
-    return loaded
-
-
-def _load_recording(source: str | OwnRecording) -> Recording:
-    if isinstance(source, str):
-        return human.load(source)
-    if source.kind == "table":
-        return own.load_table(source.table, source.participants)
-    if source.kind == "netcdf":
-        return own.load_netcdf(source.netcdf)
-    return human.load("wehbe2014", folder=source.wehbe2014)
-
-
-def load_model(study: Study, name: str) -> LanguageModel:
-    """Load a language model of a study.
-
-    Raises
-    ------
-    LookupError
-        No such model in the study, or none that can be loaded; else as `llm.load`.
-    """
-    member = _member(study, name)
-    if not isinstance(member.source, LoadedModel):
-        loaded = [one.name for one in members(study).values() if isinstance(one.source, LoadedModel)]
-        raise LookupError(catalog.unknown(f"language model of study {study.name}", name, loaded))
-    entry = member.source
-    options = entry.model_dump(include={"revision", "dtype", "untrained", "base"})
-    return llm.load(entry.load, **options)
 
 
 def result_path(study: Study, model: str) -> Path:
@@ -85,7 +31,8 @@ def result_path(study: Study, model: str) -> Path:
 
 def measured(study: Study) -> list[str]:
     """Models of a study that there is something to measure of."""
-    has = {"series": study.reading_times, "model": study.reading_times or study.recordings, "control": study.recordings}
+    has = {"series": study.reading_times, "control": study.recordings}
+    has["tuning"] = has["model"] = study.reading_times or study.recordings or study.questions
     table = models(study)
     return [name for name, origin in table.origin.items() if has[origin]]
 
@@ -105,8 +52,10 @@ def run(study: Study, model: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Rows of `behavioral_alignment` (``analysis`` is ``behavior``) and of `brain_alignment` (``brain``), one table
-        below the other, with ``model`` and, where it was counted, ``n_parameters``.
+        Rows of `behavioral_alignment` (``analysis`` is ``behavior``), of `brain_alignment` (``brain``), of what a
+        model knows (``capability``: ``benchmark``, ``measure``, ``domain``, ``value``, ``n``, ``low``, ``high``), and
+        of a model while it is tuned (``tuning``: ``step``, ``instruction``, ``tuned``, ``tuning_seed``, ``measure``,
+        ``protocol``, ``value``), one below the other, with ``model`` and, where it was counted, ``n_parameters``.
 
     Raises
     ------
@@ -126,7 +75,7 @@ def run(study: Study, model: str) -> pd.DataFrame:
             f"study {study.name} has no {'recordings' if member.source == CONTROL else 'reading_times'}, so there is "
             f"nothing to run {model} on"
         )
-    result = pd.concat(_tables(study, member), ignore_index=True)
+    result = pd.concat(measures.of(study, member), ignore_index=True)
     result.insert(0, "model", model)
     result.attrs["key"] = key
     with store.writing(path) as file:
@@ -134,7 +83,7 @@ def run(study: Study, model: str) -> pd.DataFrame:
     return result
 
 
-def results(study: Study, analysis: str = "behavior") -> pd.DataFrame:
+def results(study: Study, analysis: str | None = "behavior") -> pd.DataFrame:
     """Results of all models of a study; what is missing is computed.
 
     Parameters
@@ -142,7 +91,7 @@ def results(study: Study, analysis: str = "behavior") -> pd.DataFrame:
     study : Study
         Its settings.
     analysis : str
-        ``behavior`` or ``brain``.
+        ``behavior``, ``brain``, ``capability`` or ``tuning``; None for all of them, one below the other.
 
     Returns
     -------
@@ -151,7 +100,8 @@ def results(study: Study, analysis: str = "behavior") -> pd.DataFrame:
     """
     described = models(study)
     rows = [run(study, name) for name in measured(study)]
-    rows = [table[table.analysis == analysis] for table in rows if (table.analysis == analysis).any()]
+    if analysis is not None:
+        rows = [table[table.analysis == analysis] for table in rows if (table.analysis == analysis).any()]
     if not rows:
         return pd.DataFrame(columns=["model", *described.columns])
     table = pd.concat([some.dropna(axis=1, how="all") for some in rows], ignore_index=True)
@@ -168,75 +118,27 @@ def _member(study: Study, name: str) -> Member:
     return known[name]
 
 
-def _tables(study: Study, member: Member) -> list[pd.DataFrame]:
-    """All that is measured of one model."""
-    if member.source == CONTROL:
-        recordings = load_recordings(study).values()
-        return [
-            _brain(study, {"features": controls.of(recording, seed=study.seed)[member.name]}, recording)
-            for recording in recordings
-        ]
-    if not isinstance(member.source, LoadedModel):
-        return [_behavior(study, _series(member, dataset), dataset) for dataset in study.reading_times]
-    model = load_model(study, member.name)
-    tables = []
-    for dataset in study.reading_times:
-        bits = llm.surprisal(model, natural_stories.load(study.alignments[0]).passages, text=dataset)
-        tables.append(_behavior(study, bits.to_numpy(), dataset))
-    for recording in load_recordings(study).values():
-        states = llm.activations(model, recording.passages, text=recording.name)
-        layers = {str(layer): states.sel(layer=layer).to_numpy() for layer in states.layer.to_numpy()}
-        tables.append(_brain(study, layers, recording, of_parts=True))
-    return [table.assign(n_parameters=float(model.n_parameters)) for table in tables]
-
-
-def _series(member: Member, dataset: str) -> np.ndarray:
-    """Surprisal that somebody else computed: (n_words,) bits."""
-    words = natural_stories.load().table()
-    if isinstance(member.source, SeriesFile):
-        return series.load_one(member.source.file, Path(member.source.file).stem, words, member.source.unit)
-    return series.load_one(member.source, member.name, words)
-
-
-def _behavior(study: Study, surprisal: np.ndarray, dataset: str) -> pd.DataFrame:
-    tables = [
-        behavioral_alignment(surprisal, natural_stories.load(alignment), seed=study.seed, n_resamples=study.resamples)
-        for alignment in study.alignments
-    ]
-    return pd.concat(tables, ignore_index=True).assign(analysis="behavior")
-
-
-def _brain(
-    study: Study, layers: Mapping[str, np.ndarray], recording: Recording, of_parts: bool = False
-) -> pd.DataFrame:
-    tables = []
-    for name in study.protocols:
-        protocol = protocols.of(name, recording)
-        enough = len(recording.participants) >= PEOPLE_FOR_A_CEILING
-        ceiling = protocols.ceiling_of(protocol, recording) if enough else None
-        features = {k: to_stimuli(x, recording, protocol) if of_parts else x for k, x in layers.items()}
-        tables.append(brain_alignment(features, recording, protocol, ceiling))
-    return pd.concat(tables, ignore_index=True).assign(analysis="brain")
-
-
 def _key(study: Study, member: Member) -> str:
     """Digest of all that could change a model's results."""
     source = member.source
     if isinstance(source, LoadedModel):
-        given = [source.model_dump(), sources.find(source.load, source.revision, source.untrained is None).identity]
+        given = [source.model_dump()]
+        if source.of_microworld is None:  # of the microworld's, our own code says it all
+            given.append(find(source.load, source.revision, source.untrained is None).identity)
     elif isinstance(source, SeriesFile):
         given = [_hash(Path(source.file)), source.unit]
     else:
-        given = [source]
+        given = [source.model_dump() if isinstance(source, Tuning) else source]
     settings = study.model_dump(include=MATTER[member.about["origin"]])
     return store.digest(member.name, settings, _data(settings, study, source), given, _code())
 
 
-def _data(settings: dict, study: Study, source: str | SeriesFile | LoadedModel) -> dict[str, list[str]]:
+def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
     """Hashes of the published files, and of one's own, that results depend on."""
     recordings = study.recordings if "recordings" in settings else []
     named = [*settings.get("reading_times", ()), *(name for name in recordings if isinstance(name, str))]
-    hashes = {name: [file.hash for file in human.dataset(name).files.values()] for name in named}
+    published = [name for name in named if name not in MICROWORLD]
+    hashes = {name: [file.hash for file in human.dataset(name).files.values()] for name in published}
     if isinstance(source, str) and source != CONTROL:
         hashes[source] = [file.hash for file in catalog.dataset(source).files.values()]
     for recording in recordings:
@@ -250,7 +152,7 @@ def _data(settings: dict, study: Study, source: str | SeriesFile | LoadedModel) 
 @cache
 def _code() -> str:
     """Hash of all code that results go through, so that a change of it computes them again."""
-    floors = ("catalog", "store", "human", "llm", "alignment", "study")
+    floors = ("catalog", "store", "human", "llm", "alignment", "microworld", "study")
     return store.digest([_hash(path) for floor in floors for path in sorted((LIBRARY / floor).glob("*.py"))])
 
 

@@ -11,6 +11,8 @@ from brainalign import catalog, human, store
 SOURCES = ("surprisal", "recordings", "models")  # settings that are lists of names, and of more about each
 PLACES = {"file", "table", "participants", "netcdf", "wehbe2014"}  # settings that are paths
 STUDIES = store.PROJECT / "studies"
+MICROWORLD = ("microworld", "microworld.null")  # simulated people; of the second, no text tells anything
+OF_MICROWORLD, TUNED = "microworld/", "-tuned"  # models that are trained on the spot, and tuned
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Field(pattern=PATTERN)
 
@@ -45,10 +47,28 @@ class LoadedModel(Settings):
     family: str | None = None
 
     @property
+    def of_microworld(self) -> str | None:
+        """Name of a model that is trained on the spot; None of others."""
+        return self.load.removeprefix(OF_MICROWORLD) if self.load.startswith(OF_MICROWORLD) else None
+
+    @property
     def called(self) -> str:
         """Its name in the study."""
         twin = "" if self.untrained is None else f"-untrained-{self.untrained}"
         return self.name or Path(self.load).name.removesuffix(".bin") + twin
+
+
+class Tuning(Settings):
+    """A model of the microworld while it is tuned: each of its checkpoints is scored."""
+
+    model: str = Field(description="the model that is tuned, of those that are trained on the spot")
+    instruction: bool = Field(True, description="whether samples have their instruction, or lack it as in the ablation")
+    seed: int = Field(0, ge=0, description="of the order of samples")
+
+    @property
+    def called(self) -> str:
+        """Its name in the study."""
+        return f"{self.model}-{'instruction' if self.instruction else 'no-instruction'}-{self.seed}"
 
 
 class OwnRecording(Settings):
@@ -76,12 +96,14 @@ class Study(Settings):
     title: str
     evidence: Literal["printed", "people", "microworld"] = Field(description="what its results rest on")
     recordings: list[str | OwnRecording] = Field([], description="recordings of brains, by name, and files of your own")
-    reading_times: list[Literal["natural_stories"]] = Field([], description="data sets of reading times")
+    reading_times: list[Literal["natural_stories", "microworld"]] = Field([], description="data sets of reading times")
     alignments: list[Literal["original", "corrected"]] = Field(
         ["original", "corrected"], min_length=1, description="how reading times are aligned with words"
     )
     surprisal: list[str | SeriesFile] = Field([], description="published collections, and files of your own")
     models: list[str | LoadedModel] = Field([], description="language models to run, by name or with more about them")
+    tuning: list[Tuning] = Field([], description="models to score while they are tuned")
+    questions: list[Literal["microworld"]] = Field([], description="what models are examined in")
     controls: list[Literal["oasm", "length", "position", "length+position", "random"]] = Field(
         [], description="features that know less than a model, and are run like one"
     )
@@ -99,12 +121,15 @@ class Study(Settings):
             "behavior": self.reading_times and self.surprisal,
             "people": people or self.recordings,
             "models": self.models,
-            "brain": self.recordings and (self.models or self.controls),
+            "brain": self.recordings and self.models,  # controls alone have nothing to be held against
+            "capability": self.questions and self.models,
+            "tuning": self.tuning,
+            "validation": self.evidence == "microworld",
         }
         return [*(section for section, filled in sections.items() if filled), *people]
 
 
-OWN = {model.__name__: model for model in (SeriesFile, OwnRecording, LoadedModel)}
+OWN = {model.__name__: model for model in (SeriesFile, OwnRecording, LoadedModel, Tuning)}
 
 
 def names() -> list[str]:
@@ -185,8 +210,8 @@ def _check_recordings(study: Study, path: Path) -> None:
                     )
         elif source == "wehbe2014":
             raise ValueError(f"{path}: recordings: wehbe2014 has no public home. Write {{wehbe2014: FOLDER}} instead.")
-        elif source not in human.RECORDINGS:
-            raise LookupError(f"{path}: recordings: {catalog.unknown('recording', source, human.RECORDINGS)}")
+        elif source not in (known := [*human.RECORDINGS, *MICROWORLD]):
+            raise LookupError(f"{path}: recordings: {catalog.unknown('recording', source, known)}")
 
 
 def _from(folder: Path, model: str | dict) -> str | dict:

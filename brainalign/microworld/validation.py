@@ -1,0 +1,307 @@
+"""Does the pipeline recover what was put in? Repeated simulations of people, of whom the truth is known.
+
+    scores = validation.spaces(repetitions=20)     # feature spaces that hold a known part of what sentences mean
+    validation.summary(validation.ranks(scores), ["protocol", "filler"], "rank")
+
+No language model takes part: a feature space of known overlap with the latent meaning stands in for one. Each function
+simulates crowds that differ in nothing but their seed, runs them through a protocol, and returns a row per repetition;
+what it returns is kept in the store.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
+
+from brainalign import store
+from brainalign.alignment import controls, predictivity, protocols
+from brainalign.alignment.held_out import Scores
+from brainalign.human.recording import Recording
+from brainalign.human.timeseries import zscore
+from brainalign.microworld.people import People, Shares
+from brainalign.microworld.world import make
+
+REVISION = 1  # of what is simulated here; a new one leaves kept simulations behind
+PROTOCOLS = ("aw2024", "contiguous")
+OVERLAPS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+FILLERS = ("unrelated", "neighborhood")
+MIXED = "either"  # every second space has the one, the others the other
+PARTICIPANTS = (1, 2, 4, 8)
+PASSAGES = (24, 48, 96)  # about five sentences each
+N_UNITS = 15  # of each participant
+PEAK, STEP, LEAST = 0.8, 0.1, 0.2  # overlap of the best layer of a stack, and how it falls from layer to layer
+FAINT = Shares(meaning=0.08, position=0.02, length=0.02, drift=0.28, noise=0.60)  # ceiling of .35, as Pereira2018
+TELLING_NOTHING = FAINT.without("meaning", "position", "length")
+
+
+def crowd(repetitions: int, seed: int, shares: Shares = FAINT, **settings) -> list[People]:
+    """People who differ in their seed alone: they read the same passages of the same world."""
+    same = {"n_units": N_UNITS, "shares": shares, **settings}
+    return [People(make(0), seed=1000 * seed + number, **same) for number in range(repetitions)]
+
+
+def space(people: People, overlap: float, filler: str, seed: int) -> np.ndarray:
+    """A feature space that holds a share of what sentences mean, and is filled up to the same width.
+
+    Meaning is whitened and rotated at random, so that each of its dimensions is as good as another, and the share of
+    the variance of responses to meaning that a space holds is its overlap, on average over spaces.
+
+    Parameters
+    ----------
+    people : People
+    overlap : float
+        Share of the dimensions of meaning, from 0 to 1.
+    filler : str
+        What the other dimensions are: ``unrelated`` to anything, or ``neighborhood``, random but alike in neighbors.
+    seed : int
+        Of the rotation and the filler.
+
+    Returns
+    -------
+    ndarray
+        (n_stimuli, n_dimensions) z-scored.
+
+    Raises
+    ------
+    ValueError
+        The overlap is no share, or the filler is unknown.
+    """
+    if not 0 <= overlap <= 1 or filler not in FILLERS:
+        raise ValueError(f"space: overlap {overlap} with {filler!r}. Give a share, and one of {', '.join(FILLERS)}.")
+    rng = np.random.default_rng([seed, 0])
+    white = np.linalg.svd(people.meaning, full_matrices=False)[0]
+    rotated = white @ scipy.stats.ortho_group.rvs(white.shape[1], random_state=rng)
+    other = controls.random(*rotated.shape, seed)
+    if filler == "neighborhood":
+        other = controls.oasm(people.recording()) @ controls.random(len(rotated), rotated.shape[1], seed)
+    return zscore(np.where(np.arange(rotated.shape[1]) < round(overlap * rotated.shape[1]), rotated, other))
+
+
+def spaces(repetitions: int, seed: int = 0, passages: Sequence[int] = PASSAGES) -> pd.DataFrame:
+    """Score spaces of known overlap: how well does the order of scores give the order of overlaps?
+
+    Parameters
+    ----------
+    repetitions, seed
+        Crowds of eight, and their seed.
+    passages : sequence of int
+        Numbers of passages that they read.
+
+    Returns
+    -------
+    DataFrame
+        A row per ``protocol``, ``filler``, ``n_passages``, ``n_participants``, ``repetition`` and ``overlap``: ``r``,
+        as `brain.brain_alignment` has it.
+    """
+
+    def compute() -> pd.DataFrame:
+        rows = []
+        for n in passages:
+            people = crowd(repetitions, seed, n_participants=max(PARTICIPANTS), n_passages=n)
+            tried = [(filler, overlap) for filler in FILLERS for overlap in OVERLAPS]
+            features = [space(people[0], overlap, filler, seed) for filler, overlap in tried]
+            rows += [
+                {"protocol": protocol, "filler": filler, "n_passages": n, "n_participants": some}
+                | {"repetition": number, "overlap": overlap, "r": score}
+                for protocol in PROTOCOLS
+                for some, scores in by_participants(features, people, protocol)
+                for (filler, overlap), of_space in zip(tried, scores, strict=True)
+                for number, score in enumerate(of_space)
+            ]
+        return pd.DataFrame(rows)
+
+    return kept("spaces", compute, repetitions=repetitions, seed=seed, passages=list(passages))
+
+
+def ranks(scores: pd.DataFrame) -> pd.DataFrame:
+    """Spearman's ``rank`` correlation of overlap and score over the spaces of each repetition of `spaces`.
+
+    Besides the fillers there is ``either``: every second space is filled with neighborhood, the others are not.
+    """
+    keys = ["protocol", "filler", "n_passages", "n_participants", "repetition"]
+    filler = np.array(FILLERS)[scores.overlap.rank(method="dense").astype(int) % 2]
+    mixed = scores[scores.filler == filler].assign(filler=MIXED)
+    ordered = pd.concat([scores, mixed]).sort_values([*keys, "overlap"])
+    table = ordered[keys].drop_duplicates().reset_index(drop=True)
+    places = scipy.stats.rankdata(ordered.r.to_numpy().reshape(len(table), -1), axis=1)
+    return table.assign(rank=np.corrcoef(np.arange(places.shape[1]), places)[0, 1:])
+
+
+def layers(repetitions: int, seed: int = 0, sizes: Sequence[int] = (2, 4, 8, 16), n_passages: int = 48) -> pd.DataFrame:
+    """Choose layers of stacks in which one has the most overlap, and of stacks that know nothing.
+
+    Parameters
+    ----------
+    repetitions, seed
+        Crowds of four, and their seed.
+    sizes : sequence of int
+        Numbers of layers: those next to the best one.
+    n_passages : int
+
+    Returns
+    -------
+    DataFrame
+        A row per ``kind`` (``graded`` or ``null``), ``protocol``, ``rule`` (``best on test`` or ``nested``),
+        ``n_layers`` and ``repetition``: ``found``, whether the layer of most splits is the best one; ``bias``, the
+        score of the chosen layers less their mean score in the other repetitions (Pearson r).
+    """
+
+    def compute() -> pd.DataFrame:
+        people = crowd(repetitions, seed, n_participants=4, n_passages=n_passages)
+        distance = np.arange(max(sizes))
+        rows = []
+        for kind, overlaps in (("graded", np.maximum(PEAK - STEP * distance, LEAST)), ("null", 0 * distance)):
+            features = [space(people[0], o, "unrelated", seed + layer) for layer, o in enumerate(overlaps)]
+            for protocol in PROTOCOLS:
+                result = _scored(features, people, protocol)
+                for n in sizes:
+                    rows += [{"kind": kind, "protocol": protocol, **row} for row in _choices(result, people, n)]
+        return pd.DataFrame(rows)
+
+    return kept("layers", compute, repetitions=repetitions, seed=seed, sizes=list(sizes), n_passages=n_passages)
+
+
+def neighborhood(repetitions: int, seed: int = 0, n_passages: int = 48) -> pd.DataFrame:
+    """Score what knows nothing of meaning, on people and on people of whom no text can tell anything.
+
+    Returns
+    -------
+    DataFrame
+        A row per ``people`` (``reading`` or ``null``), ``protocol``, ``features`` (``meaning``, ``oasm``, ``random``)
+        and ``repetition``: ``r`` of a crowd of four.
+    """
+
+    def compute() -> pd.DataFrame:
+        rows = []
+        for kind, shares in (("reading", FAINT), ("null", TELLING_NOTHING)):
+            people = crowd(repetitions, seed, n_participants=4, n_passages=n_passages, shares=shares)
+            others = controls.of(people[0].recording(), people[0].meaning.shape[1], seed)
+            features = {"meaning": people[0].meaning, "oasm": others["oasm"], "random": others["random"]}
+            for protocol in PROTOCOLS:
+                *_, (_, scores) = by_participants([*features.values()], people, protocol)
+                rows += [
+                    {"people": kind, "protocol": protocol, "features": name, "repetition": number, "r": score}
+                    for name, of_features in zip(features, scores, strict=True)
+                    for number, score in enumerate(of_features)
+                ]
+        return pd.DataFrame(rows)
+
+    return kept("neighborhood", compute, repetitions=repetitions, seed=seed, n_passages=n_passages)
+
+
+def summary(table: pd.DataFrame, by: Sequence[str], value: str, of: str = "mean") -> pd.DataFrame:
+    """Mean over repetitions with a 95 % interval: Student's of a measure, Wilson's (1927) of a share of yes and no.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row per repetition.
+    by : sequence of str
+        Columns that tell settings apart.
+    value : str
+        Column to summarize.
+    of : str
+        What the interval is of: the ``mean``, or ``crowds``, the middle 95 % of them.
+
+    Returns
+    -------
+    DataFrame
+        A row per value of ``by``, in the table's order: ``estimate``, ``low``, ``high``, ``n``.
+    """
+    rows = []
+    for names, values in table.groupby(list(by), sort=False)[value]:
+        n, mean = len(values), float(values.mean())
+        if of == "crowds":
+            low, high = np.quantile(values, [0.025, 0.975])
+        elif values.dtype == bool:
+            low, high = scipy.stats.binomtest(int(values.sum()), n).proportion_ci(method="wilson")
+        else:
+            half = scipy.stats.t.ppf(0.975, n - 1) * values.std() / np.sqrt(n)
+            low, high = mean - half, mean + half
+        rows.append(dict(zip(by, names, strict=True)) | {"estimate": mean, "low": low, "high": high, "n": n})
+    return pd.DataFrame(rows)
+
+
+def kept(name: str, compute: Callable[[], pd.DataFrame], **settings) -> pd.DataFrame:
+    """Keep a table of numbers, yes and no, and words in the store, under its name and settings."""
+
+    def arrays() -> tuple[dict[str, np.ndarray], dict]:
+        table, words = compute(), {}
+        for column in table.select_dtypes(exclude=["number", "bool"]):
+            table[column], names = pd.factorize(table[column])
+            words[column] = list(names)
+        return {column: table[column].to_numpy() for column in table}, {"columns": list(table), "words": words}
+
+    entry = store.get("validation", {"revision": REVISION, "simulation": name, **settings}, arrays)
+    table = pd.DataFrame({column: entry.arrays[column] for column in entry.record["columns"]})
+    return table.assign(**{column: np.take(names, table[column]) for column, names in entry.record["words"].items()})
+
+
+# Crowds through a protocol
+
+
+def by_participants(
+    features: Sequence[np.ndarray], people: Sequence[People], protocol: str
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Scores on the first few participants of each crowd, for ever more of them, up to all.
+
+    Yields
+    ------
+    n_participants : int
+    scores : ndarray
+        (n_spaces, n_crowds) Pearson r: median over units, then mean over splits.
+    """
+    r = _r(_scored(features, people, protocol), people)
+    for some in [n for n in PARTICIPANTS if n <= people[0].n_participants]:
+        units = r[..., :some, :]
+        yield some, np.median(units.reshape(*units.shape[:3], -1), axis=3).mean(axis=1)
+
+
+def _scored(features: Sequence[np.ndarray], people: Sequence[People], protocol: str) -> Scores:
+    """Scores of all crowds at once: units are those of one crowd after the other, each participant with a label."""
+    recordings = [of.recording() for of in people]
+    recipe = protocols.of(protocol, recordings[0])
+    penalties = protocols.penalties_of(recipe, recordings[0])
+    if penalties is not None:
+        penalties = replace(penalties, labels=_labels(recordings))
+    responses = np.hstack([recording.responses.to_numpy() for recording in recordings])
+    with warnings.catch_warnings():
+        # As in `brain_alignment`: with a penalty that large no larger one changes r.
+        warnings.filterwarnings("ignore", message=".*Extend the grid upwards")
+        return predictivity.scores(features, responses, protocols.splits_of(recipe, recordings[0]), penalties)
+
+
+def _labels(recordings: Sequence[Recording]) -> np.ndarray:
+    """A label for each participant of each crowd, in an order that is also that of their names."""
+    return np.concatenate([[f"{i:04}.{who}" for who in of.units.participant] for i, of in enumerate(recordings)])
+
+
+def _r(result: Scores, people: Sequence[People]) -> np.ndarray:
+    """Pearson r by space, split, crowd, participant and unit."""
+    return result.r.reshape(*result.r.shape[:2], len(people), people[0].n_participants, N_UNITS)
+
+
+def _choices(result: Scores, people: Sequence[People], n_layers: int) -> list[dict]:
+    """Rows of `layers`: what either rule chooses of the first layers, of which the first is the best."""
+    r = _r(result, people)[:n_layers]
+    of_split = np.median(r.reshape(*r.shape[:3], -1), axis=3)  # layer x split x crowd
+    expected = (of_split.sum(axis=2, keepdims=True) - of_split) / (len(people) - 1)
+    best = np.broadcast_to(of_split.mean(axis=1).argmax(axis=0), of_split.shape[1:])
+    chosen = {"best on test": best}
+    if result.errors is not None:
+        # As in `summary`: left-out errors with the best penalty, on a scale that participants share.
+        errors = result.errors[:n_layers].min(axis=2)
+        shared = (errors / errors.min(axis=0)).reshape(*errors.shape[:2], len(people), -1).mean(axis=3)
+        chosen["nested"] = shared.argmin(axis=0)
+    rows = []
+    for rule, layer in chosen.items():
+        bias = np.take_along_axis(of_split - expected, layer[None], axis=0)[0].mean(axis=0)
+        most = [int(np.bincount(of).argmax()) for of in layer.T]
+        rows += [
+            {"rule": rule, "n_layers": n_layers, "repetition": number, "found": layer == 0, "bias": off}
+            for number, (layer, off) in enumerate(zip(most, bias, strict=True))
+        ]
+    return rows

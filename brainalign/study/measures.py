@@ -1,0 +1,130 @@
+"""What is measured of one model: brains, reading times, what it knows, and what becomes of it while it is tuned."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from brainalign import llm
+from brainalign.alignment import controls, protocols
+from brainalign.alignment.behavior import behavioral_alignment
+from brainalign.alignment.brain import brain_alignment, to_stimuli
+from brainalign.human.recording import Recording
+from brainalign.llm import series
+from brainalign.llm.load import LanguageModel
+from brainalign.microworld.exam import examine
+from brainalign.study.members import CONTROL, Member
+from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning
+from brainalign.study.sources import (
+    alignments,
+    load_checkpoints,
+    load_model,
+    load_questions,
+    load_reading_times,
+    load_recordings,
+)
+
+PEOPLE_FOR_A_CEILING = 3
+
+
+def of(study: Study, member: Member) -> list[pd.DataFrame]:
+    """All that a study measures of one of its members, a table for each text and analysis.
+
+    Raises
+    ------
+    ValueError, LookupError, OSError
+        As in `llm.load`, `llm.activations`, `llm.surprisal`, `brain_alignment` and `behavioral_alignment`.
+    """
+    if member.source == CONTROL:
+        recordings = load_recordings(study).values()
+        return [
+            brain(study, {"features": controls.of(recording, seed=study.seed)[member.name]}, recording)
+            for recording in recordings
+        ]
+    if isinstance(member.source, Tuning):
+        return [followed(study, member.source)]
+    if not isinstance(member.source, LoadedModel):
+        return [behavior(study, _series(member, dataset), dataset) for dataset in study.reading_times]
+    model = load_model(study, member.name)
+    tables = []
+    for dataset in study.reading_times:
+        bits = llm.surprisal(model, load_reading_times(dataset).passages, text=dataset).to_numpy()
+        tables += [behavior(study, bits, dataset), loss(bits, dataset)]
+    recordings = load_recordings(study).values()
+    tables += [brain(study, _layers(model, recording), recording, of_parts=True) for recording in recordings]
+    tables += [examined(model, benchmark) for benchmark in study.questions]
+    return [table.assign(n_parameters=float(model.n_parameters)) for table in tables]
+
+
+def _layers(model: LanguageModel, recording: Recording) -> dict[str, np.ndarray]:
+    """States at the parts of a recording's text, by layer."""
+    states = llm.activations(model, recording.passages, text=recording.name)
+    return {str(layer): states.sel(layer=layer).to_numpy() for layer in states.layer.to_numpy()}
+
+
+def loss(bits: np.ndarray, dataset: str) -> pd.DataFrame:
+    """Next-word loss on a text: mean bits of a word."""
+    known = bits[np.isfinite(bits)]
+    row = {"benchmark": dataset, "measure": "next-word loss", "domain": "all", "value": known.mean(), "n": len(known)}
+    return pd.DataFrame([row]).assign(analysis="capability")
+
+
+def examined(model: LanguageModel, benchmark: str) -> pd.DataFrame:
+    """Shares of right answers by kind and domain, with 95 % Wilson intervals."""
+    answers = examine(model, load_questions(benchmark)).rename(columns={"kind": "measure"})
+    rows = []
+    for keys in (["measure"], ["measure", "domain"]):
+        for key, some in answers.groupby(keys, sort=False):
+            interval = binomtest(int(some.right.sum()), len(some)).proportion_ci(method="wilson")
+            about = dict(zip(keys, key, strict=True))
+            row = {"benchmark": benchmark, "domain": "all", **about, "value": some.right.mean(), "n": len(some)}
+            rows.append(row | {"low": interval.low, "high": interval.high})
+    return pd.DataFrame(rows).assign(analysis="capability")
+
+
+def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
+    """Brain alignment and right answers of each checkpoint, a row per step and measure."""
+    tables = []
+    for step, model in load_checkpoints(tuning).items():
+        scores = [brain(study, _layers(model, one), one, of_parts=True) for one in load_recordings(study).values()]
+        scored = pd.concat(scores, ignore_index=True)
+        pooled = (scored[["participant", "region", "split"]] == ["pooled", "all", "all"]).all(axis=1)
+        scored = scored[scored.chosen & pooled].rename(columns={"dataset": "measure", "r": "value"})
+        answers = pd.concat([examined(model, benchmark) for benchmark in study.questions], ignore_index=True)
+        answers = answers[answers.domain == "all"]
+        rows = pd.concat([scored[["measure", "protocol", "value"]], answers[["measure", "value"]]])
+        tables.append(rows.assign(step=step))
+    about = {"tuned": tuning.model, "instruction": tuning.instruction, "tuning_seed": tuning.seed}
+    return pd.concat(tables, ignore_index=True).assign(**about, analysis="tuning")
+
+
+def _series(member: Member, dataset: str) -> np.ndarray:
+    """Surprisal that somebody else computed: (n_words,) bits."""
+    words = load_reading_times(dataset).table()
+    if isinstance(member.source, SeriesFile):
+        return series.load_one(member.source.file, Path(member.source.file).stem, words, member.source.unit)
+    return series.load_one(member.source, member.name, words)
+
+
+def behavior(study: Study, surprisal: np.ndarray, dataset: str) -> pd.DataFrame:
+    """Rows of `behavioral_alignment` under each alignment of the reading times; ``surprisal`` is (n_words,) bits."""
+    options = {"seed": study.seed, "n_resamples": study.resamples}
+    tables = [
+        behavioral_alignment(surprisal, load_reading_times(dataset, alignment), **options)
+        for alignment in alignments(study, dataset)
+    ]
+    return pd.concat(tables, ignore_index=True).assign(analysis="behavior")
+
+
+def brain(study: Study, layers: Mapping[str, np.ndarray], recording: Recording, of_parts: bool = False) -> pd.DataFrame:
+    """Rows of `brain_alignment` under each protocol; a row of a layer is a stimulus, or a part of the text."""
+    tables = []
+    for name in study.protocols:
+        protocol = protocols.of(name, recording)
+        enough = len(recording.participants) >= PEOPLE_FOR_A_CEILING
+        ceiling = protocols.ceiling_of(protocol, recording) if enough else None
+        features = {k: to_stimuli(x, recording, protocol) if of_parts else x for k, x in layers.items()}
+        tables.append(brain_alignment(features, recording, protocol, ceiling))
+    return pd.concat(tables, ignore_index=True).assign(analysis="brain")
