@@ -31,6 +31,19 @@ def mirror(monkeypatch):
     return Path(folder)
 
 
+@pytest.fixture
+def book_style():
+    """The book's style of figures for a test alone, and no figure left open."""
+    from matplotlib import pyplot as plt
+
+    from brainalign.paper import figures
+
+    with plt.rc_context():
+        figures.use_style()
+        yield
+    plt.close("all")
+
+
 @pytest.fixture(scope="session")
 def checked():
     """Every claim held against the printed tables, as the printed study does; takes seconds."""

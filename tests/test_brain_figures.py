@@ -11,6 +11,8 @@ from matplotlib.colors import to_hex
 
 from brainalign.paper import brain_figures, figures
 
+pytestmark = pytest.mark.usefixtures("book_style")
+
 SCORES = pd.DataFrame(
     {
         "panel": ["aw2024"] * 3 + ["contiguous"] * 3,
@@ -51,14 +53,6 @@ DRAW = {
     "dumbbells": lambda: brain_figures.dumbbells(PAIRS, "shuffled", "apart", ("shuffled", "apart"), "r", 0.3),
     "differences": lambda: brain_figures.differences(DIFFERENCES, "Change (r)"),
 }
-
-
-@pytest.fixture(autouse=True)
-def own_style():
-    with plt.rc_context():
-        figures.use_style()
-        yield
-    plt.close("all")
 
 
 def test_every_figure_of_the_module_is_drawn_here():

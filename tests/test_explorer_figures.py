@@ -16,6 +16,8 @@ from matplotlib.colors import to_hex
 from brainalign.paper import explorer, figures, printed
 from brainalign.paper.pairs import make_pairs
 
+pytestmark = pytest.mark.usefixtures("book_style")
+
 MODELS = pd.DataFrame(
     {
         "model": ["t5", "flan", "llama", "vicuna", "gpt2", "gpt2-alpaca", "gemma"],
@@ -60,15 +62,6 @@ DRAW = {
     "strip": lambda: figures.strip(INTERVALS, "Change (%)"),
     "strip with a blank": lambda: figures.strip(INTERVALS.assign(estimate=[np.nan, 1, 2]), "Change (%)"),
 }
-
-
-@pytest.fixture(autouse=True)
-def own_style():
-    """The book's style for these tests alone, and no figure left open."""
-    with plt.rc_context():
-        figures.use_style()
-        yield
-    plt.close("all")
 
 
 # --- figures ----------------------------------------------------------------------------------------------

@@ -1,23 +1,17 @@
 """What goes with alignment: a row a model, correlations as the plain functions give them, and figures that draw all."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.paper import factor_figures, figures
+from brainalign.paper import factor_figures
 from brainalign.paper.factor_figures import BY_BASE, GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE
 from brainalign.paper.statistics import fdr, partial_pearson, pearson
 
+pytestmark = pytest.mark.usefixtures("book_style")
+
 MEASURES = (KNOWLEDGE, REASONING, LOSS)
 PROTOCOLS = ["contiguous", "aw2024"]
-
-
-@pytest.fixture(autouse=True)
-def own_style():
-    with plt.rc_context():
-        figures.use_style()
-        yield
 
 
 @pytest.fixture

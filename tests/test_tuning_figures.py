@@ -1,20 +1,14 @@
 """Models while they are tuned: curves, changes and their intervals against plain loops, and figures that draw all."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from brainalign.paper import figures, tuning_figures
+from brainalign.paper import tuning_figures
 from brainalign.paper.tuning_figures import BRAIN, NULL_BRAIN, WITH, WITHOUT, over_seeds
 
-
-@pytest.fixture(autouse=True)
-def own_style():
-    with plt.rc_context():
-        figures.use_style()
-        yield
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 @pytest.fixture

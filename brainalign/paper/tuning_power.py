@@ -111,10 +111,10 @@ def measured_changes(repetitions: int, seed: int = 0, n_pairs: int = 3) -> pd.Da
 
 
 def power(noise: float, spread: float, alike: float, n_bases: int, draws: int = 4000, seed: int = 0) -> pd.DataFrame:
-    """How often a change of 6 % is found by t tests over pairs and over bases.
+    """How often a change of `EFFECT` is found by t tests over pairs and over bases.
 
-    A pair's change is 6 + spread (sqrt(alike) u + sqrt(1 - alike) e) + noise v, percent; u and v of its base, e of
-    its own, standard normal. Bases have as many pairs as the paper's, in turn.
+    A pair's change is `EFFECT` + spread (sqrt(alike) u + sqrt(1 - alike) e) + noise v, percent; u and v of its base,
+    e of its own, standard normal. Bases have as many pairs as the paper's, in turn.
 
     Parameters
     ----------
