@@ -1,6 +1,6 @@
 # `make book` builds the book, `make test` runs the tests. Everything happens in .venv; nothing else is touched.
 
-STUDY  ?= printed
+STUDY  ?= microworld
 PYTHON ?= python3
 BIN    := .venv/bin
 

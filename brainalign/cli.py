@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainalign import cli_store, store
@@ -18,7 +16,8 @@ from brainalign import cli_store, store
 if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
     from brainalign.human.recording import Recording
-    from brainalign.study import Study
+
+DEFAULT = "microworld"  # the study that needs nobody's data and nobody's weights
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,15 +42,27 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def book(options: argparse.Namespace) -> int:
-    """Build a study's book with Snakemake; says where it is and how long it took."""
+    """Build a study's book with Snakemake, which is told what there is to do and need not import the library."""
     from brainalign import study as studies
+    from brainalign import workflow
     from brainalign.paper import book as books
 
     start = time.monotonic()
     study = studies.load(options.study)
-    status = _snakemake(options.study, study, options.cores)
+    notebooks = books.notebooks(study)
+    config = {
+        "study": options.study,
+        "settings": " ".join(map(str, [studies.path_of(options.study), *studies.own_files(study)])),
+        "models": " ".join(studies.measured(study)),
+        "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),
+        "notebooks": " ".join(notebooks),
+        "unmeasured": " ".join(books.UNMEASURED.intersection(notebooks)),
+        "results": studies.result_path(study, "any").parent,
+    }
+    pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}
+    status = workflow.run(config, options.cores, {**studies.models(study).origin, **pages})
     if status:
-        print("brainalign: the build stopped; Snakemake's own log is in .snakemake/log", file=sys.stderr)
+        print("brainalign: the build stopped", file=sys.stderr)
     else:
         print(f"{books.html(study.name) / 'index.html'}  ({time.monotonic() - start:.1f} s)")
     return status
@@ -64,6 +75,8 @@ def run(options: argparse.Namespace) -> None:
     study = studies.load(options.study)
     # The page on the people says so, once; here it would be said for every model.
     warnings.filterwarnings("ignore", ".* is left out: every value")
+    # Embeddings of a full stop, or of the token that starts a decoder: of any model, wherever texts end alike.
+    warnings.filterwarnings("ignore", "features of layer .* are the same for all stimuli")
     for model in options.models or studies.measured(study):
         with _timed(f"ran {model}"):
             studies.run(study, model)
@@ -204,32 +217,11 @@ def _timed(what: str) -> Iterator[None]:
     print(f"{what} ({time.monotonic() - start:.1f} s)", flush=True)
 
 
-def _snakemake(name: str, study: Study, cores: int) -> int:
-    """Run the Snakefile; it is told what there is to do, so that it need not import the library."""
-    from brainalign import study as studies
-    from brainalign.paper import book as books
-
-    config = {
-        "study": name,
-        "settings": " ".join(map(str, [studies.path_of(name), *studies.own_files(study)])),
-        "models": " ".join(studies.measured(study)),
-        "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),
-        "notebooks": " ".join(books.notebooks(study)),
-        "results": studies.result_path(study, "any").parent,
-    }
-    binaries = Path(sys.executable).parent
-    command = [binaries / "snakemake", "--snakefile", "workflow/Snakefile", "--cores", str(cores)]
-    options = ["--rerun-incomplete", "--quiet", "all"]
-    settings = ["--config", *(f"{key}={value}" for key, value in config.items())]
-    environment = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
-    return subprocess.run([*command, *options, *settings], cwd=store.PROJECT, env=environment).returncode
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="brainalign", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("book", help="build a study's book")
-    command.add_argument("study", nargs="?", default="printed")
+    command.add_argument("study", nargs="?", default=DEFAULT, help="%(default)s if left out")
     command.add_argument("--cores", type=int, default=os.cpu_count())
     command.set_defaults(run=book)
     command = commands.add_parser("run", help="run models of a study")
@@ -237,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("models", nargs="*", metavar="MODEL")
     command.set_defaults(run=run)
     command = commands.add_parser("claims", help="print the paper's claims and their verdicts")
-    command.add_argument("study", nargs="?", default="printed")
+    command.add_argument("study", nargs="?", default=DEFAULT, help="%(default)s if left out")
     command.set_defaults(run=claims)
     command = commands.add_parser("execute", help="execute one notebook for a study's book")
     command.add_argument("notebook")

@@ -19,7 +19,7 @@ from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
-STUDIES = ("printed", "sample")
+STUDIES = ("printed", "sample", "microworld")
 # A new network namespace has only a loopback that is down, and a notebook's kernel talks to papermill over it.
 LOOPBACK = """
 import fcntl, os, socket, struct, sys

@@ -74,6 +74,25 @@ def test_correlation_with_a_constant_is_nan():
     assert np.isnan(behavior.reading_time_correlation(np.full(1000, 7.1), time, np.full(1000, True)).r)
 
 
+def test_where_true_surprisal_is_known_a_model_is_held_against_it():
+    surprisal, times = reading_times(driven(0))
+    rng = np.random.default_rng(1)
+    true = surprisal + rng.normal(0, 1, len(surprisal))
+    known = ReadingTimes("made-up", times.times.assign_coords(true_surprisal=("word", true)), "", "", "original")
+    table = behavior.behavioral_alignment(surprisal, known, n_resamples=200)
+    whole = table[table.story == "all"].set_index("measure")
+    keep = ~times.first_in_sentence
+    expected = scipy.stats.pearsonr(surprisal[keep], true[keep]).statistic
+    assert whole.value["exact"] == pytest.approx(expected, abs=1e-12)
+    assert whole.low["exact"] < expected < whole.high["exact"]
+    plain = behavior.behavioral_alignment(surprisal, times, n_resamples=200)
+    assert "exact" not in set(plain.measure)
+    pd.testing.assert_frame_equal(table[table.measure != "exact"], plain)
+    other = behavior.behavioral_alignment(rng.permutation(surprisal), known, n_resamples=200)
+    difference = behavior.pair_difference(table, other, n_resamples=200).set_index("measure")
+    assert difference.value["exact"] == pytest.approx(expected - other.value[other.measure.eq("exact")].iloc[-1])
+
+
 @pytest.mark.parametrize("planted", [-1, 0, 1, 2])
 def test_lag_profile_finds_where_the_signal_was_planted(planted):
     surprisal, times = reading_times(driven(planted))

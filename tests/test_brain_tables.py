@@ -184,7 +184,7 @@ def test_one_data_set_has_no_average(averaged):
 
 def test_a_data_set_in_which_nothing_is_told_is_not_averaged(averaged):
     renamed = averaged.replace({"dataset": {"pereira2018": "blank2014.null"}})
-    assert brain_tables.datasets(renamed) == ["blank2014"]
+    assert brain_tables.counted(renamed.dataset) == ["blank2014"]
     assert set(brain_tables.scores(renamed).dataset) == {"blank2014", "blank2014.null"}
 
 

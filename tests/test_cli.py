@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from brainalign import catalog, cli, store
+from brainalign import catalog, cli, store, workflow
 from brainalign import study as studies
 from brainalign.paper import book, claims
 
@@ -81,7 +81,7 @@ def test_wrong_settings_are_a_message(tmp_path, capsys, settings, message):
 def test_claims_has_a_line_for_each_and_the_sums(checked, monkeypatch, capsys):
     given = []
     monkeypatch.setattr(claims, "check_all", lambda results: given.append(results) or checked)
-    assert cli.main(["claims"]) == 0
+    assert cli.main(["claims", "printed"]) == 0
     *lines, blank, sums = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines] == [claim["id"] for claim in catalog.claims()]
     for line, row in zip(lines, checked.itertuples(), strict=True):
@@ -154,17 +154,14 @@ def test_run_of_a_study_that_measures_nothing(capsys):
 
 @pytest.fixture
 def snakemake(monkeypatch):
-    """Settings that Snakemake was given; it ends with the status that the list holds."""
+    """What the workflow was given; it ends with the status that the list holds."""
     given, status = {}, [0]
 
-    def run(command, cwd, env):
-        given["cores"] = command[command.index("--cores") + 1]
-        given.update(item.split("=", 1) for item in command[command.index("--config") + 1 :])
-        assert Path(cwd, command[command.index("--snakefile") + 1]).is_file()
-        assert env["PATH"].startswith(str(Path(sys.executable).parent))
-        return subprocess.CompletedProcess(command, status[0])
+    def run(config, cores, kinds):
+        given.update(config, cores=cores, kinds=kinds)
+        return status[0]
 
-    monkeypatch.setattr(cli.subprocess, "run", run)
+    monkeypatch.setattr(workflow, "run", run)
     return given, status
 
 
@@ -172,18 +169,21 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     given, _ = snakemake
     assert cli.main(["book", "sample", "--cores", "3"]) == 0
     study = studies.load("sample")
-    assert given["cores"] == "3"
+    assert given["cores"] == 3
     assert given["study"] == "sample"
     assert Path(given["settings"]) == studies.STUDIES / "sample.yaml"
     assert given["models"].split() == studies.measured(study)
     assert given["notebooks"].split() == book.notebooks(study)
     assert Path(given["results"]) == store.root() / "results" / "sample"
+    kinds = given["kinds"]
+    assert (kinds["oasm"], kinds["gpt2"], kinds["catalog.ipynb"]) == ("control", "series", "notebook")
+    assert kinds["model-stories260K.ipynb"] == "page"
     assert str(book.html("sample") / "index.html") in capsys.readouterr().out
 
 
 def test_book_of_the_printed_tables_runs_no_model(snakemake):
     given, _ = snakemake
-    assert cli.main(["book"]) == 0
+    assert cli.main(["book", "printed"]) == 0
     assert (given["study"], given["models"]) == ("printed", "")
     assert "behavioral_alignment" not in given["notebooks"].split()
 

@@ -42,6 +42,13 @@ def test_layers_that_differ_by_a_rotation_are_the_same(states):
     assert table.iloc[0, 2] < 0.5 and np.allclose(table, table.T)
 
 
+def test_a_layer_that_is_the_same_everywhere_is_left_out(states):
+    same = xr.full_like(states[:1], 0.5).assign_coords(layer=["decoder.0"])
+    pd.testing.assert_frame_equal(
+        model_figures.layer_similarity(xr.concat([same, states], "layer")), model_figures.layer_similarity(states)
+    )
+
+
 def test_similarity_of_a_long_text_takes_parts_from_all_of_it(states, monkeypatch):
     monkeypatch.setattr(model_figures, "PARTS", 30)
     some = states[:, np.unique(np.linspace(0, 59, 30).astype(int))]

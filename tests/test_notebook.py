@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import tokenize
 from pathlib import Path
 
@@ -229,3 +230,11 @@ def test_book_leaves_out_notebooks_without_anything_to_show():
     assert sample == [*(name for name in names if name not in of_microworld), "model-stories260K"]
     assert printed == [name for name in names if name not in book.NEEDS]
     assert of_microworld <= set(microworld)
+
+
+@pytest.mark.parametrize("path", sorted(book.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_that_reads_results_waits_for_them(path):
+    source = path.read_text(encoding="utf-8")
+    reads = "notebook.results" in source or re.search(r"studies\.(run|results)\(", source) is not None
+    reads = reads or "brain_controls." in source
+    assert reads == (path.stem not in book.UNMEASURED)

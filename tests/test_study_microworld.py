@@ -29,7 +29,7 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "questions", lambda world: few)
     (tmp_path / "mine.yaml").write_text(
         "title: Mine\nevidence: microworld\nresamples: 100\nprotocols: [contiguous]\nquestions: [microworld]\n"
-        "recordings: [microworld, microworld.null]\nreading_times: [microworld]\n"
+        "recordings: [microworld, microworld.null]\nreading_times: [microworld.readers]\n"
         "models: [{load: microworld/llama-small}, {load: microworld/llama-small-tuned, vanilla: llama-small}]\n"
         "tuning: [{model: llama-small, seed: 3, instruction: false}]\n"
     )

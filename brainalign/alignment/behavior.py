@@ -7,7 +7,10 @@
   word; divided by ln 2 it is bits) of a regression of reading time when surprisal joins length, frequency
   and position, on stories that the regression has not seen.
 
-Either is a function of sums over stories, so an interval over stories resamples ten rows, not ten thousand
+- ``exact``: where the true surprisal of every word is known (coordinate ``true_surprisal``, bits), its Pearson
+  correlation with that of the model, over the words that count for ``r``.
+
+Each is a function of sums over stories, so an interval over stories resamples ten rows, not ten thousand
 words. A table keeps those rows: two models saved apart can be compared on the same resampled stories.
 """
 
@@ -25,6 +28,7 @@ INTERVAL = [2.5, 97.5]  # percentiles
 KEYS = ["dataset", "alignment", "measure", "protocol", "unit"]
 # What a measure needs of each story: columns that add up over stories. x is surprisal (bits), y time (ms).
 SUMS = {"r": ["n_words", "sum_x", "sum_y", "sum_xx", "sum_yy", "sum_xy"], "ppp": ["n_words", "gain"]}
+SUMS["exact"] = SUMS["r"]  # y is true surprisal (bits)
 
 
 class Correlation(NamedTuple):
@@ -67,7 +71,11 @@ def correlation_of_sums(sums: np.ndarray) -> np.ndarray:
 
 
 # From sums over stories (..., column) to the measure.
-STATISTIC = {"r": correlation_of_sums, "ppp": lambda sums: sums[..., 1] / sums[..., 0]}
+STATISTIC = {
+    "r": correlation_of_sums,
+    "ppp": lambda sums: sums[..., 1] / sums[..., 0],
+    "exact": correlation_of_sums,
+}
 
 
 def _moments(x: np.ndarray, y: np.ndarray, story: np.ndarray, keep: np.ndarray) -> pd.DataFrame:
@@ -200,7 +208,7 @@ def behavioral_alignment(
     seed: int = 0,
     n_resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
-    """Score one series of surprisal against reading times, by both measures.
+    """Score one series of surprisal against reading times, by each measure.
 
     Parameters
     ----------
@@ -236,14 +244,19 @@ def behavioral_alignment(
         word = words.iloc[int(np.isinf(surprisal).argmax())]
         raise ValueError(f"{times.name}: the surprisal of {_place(word)} is infinite. Compute it again.")
     time = words.reading_time.to_numpy()
-    known = ~(np.isnan(time) | np.isnan(surprisal))
     inside, late = ~times.first_in_sentence, (words.position > SPILLOVER).to_numpy()
-    of_r = _moments(surprisal, time, words.story.to_numpy(), inside & known)
-    tables = []
-    for measure, protocol, unit, sums, counts in (
-        ("r", "aw2024", "Pearson r", of_r, inside),
+
+    def moments(y: np.ndarray) -> pd.DataFrame:
+        return _moments(surprisal, y, words.story.to_numpy(), inside & ~(np.isnan(y) | np.isnan(surprisal)))
+
+    measures = [
+        ("r", "aw2024", "Pearson r", moments(time), inside),
         ("ppp", "contiguous", "nats per word", predictive_power(surprisal, words), late),
-    ):
+    ]
+    if "true_surprisal" in times.times.coords:
+        measures.append(("exact", "aw2024", "Pearson r", moments(times.times.true_surprisal.to_numpy()), inside))
+    tables = []
+    for measure, protocol, unit, sums, counts in measures:
         stories = sums.assign(n_missing=words.story[counts].value_counts()[sums.index] - sums.n_words)
         rows = pd.concat([stories, stories.sum().to_frame("all").T])
         rows["value"] = STATISTIC[measure](rows[SUMS[measure]].to_numpy())

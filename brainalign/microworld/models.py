@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from shutil import rmtree
@@ -234,8 +235,12 @@ def _stream(world: World) -> np.ndarray:
 
 def _text(world: World) -> dict:
     """What tells the texts of a world from any other's: their number, and what some of them say."""
-    some = [str(text) for text in islice(grammar.corpus(world), 100)] + questions.recitations(world, 100)
-    return {"revision": REVISION, "world": world.seed, "n": [N_WORDS, N_RECITATIONS], "text": store.digest(some)}
+    return {"revision": REVISION, "world": world.seed, "n": [N_WORDS, N_RECITATIONS], "text": _some_text(world)}
+
+
+@cache
+def _some_text(world: World) -> str:
+    return store.digest([str(text) for text in islice(grammar.corpus(world), 100)] + questions.recitations(world, 100))
 
 
 def _identity(world: World, name: str) -> dict:

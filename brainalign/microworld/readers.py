@@ -7,16 +7,17 @@ A time grows with the exact surprisal of the word and of the one before it, and 
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cache
 
 import numpy as np
 import pandas as pd
 
+from brainalign import store
 from brainalign.human.reading_times import ReadingTimes, by_reader, letters
 from brainalign.microworld import grammar
 from brainalign.microworld.people import CITATION, LICENCE
 from brainalign.microworld.world import World
 
+REVISION = 1  # of what is kept of words; another number makes it stale
 READERS = 9  # stream of random numbers, beside those of `people`
 COUNTED = 50_000  # words of the corpus in which words are counted
 
@@ -87,8 +88,8 @@ def reading_times(
     texts = grammar.stories(world, n_stories, n_sentences, text_seed)
     words = pd.concat([_words(story, text) for story, text in enumerate(texts, start=1)], ignore_index=True)
     words["length"] = letters(words.text)
-    words["log_frequency"] = np.log1p(_plain(words.text).map(_counts(world)).fillna(0).to_numpy())
-    bits = np.concatenate([grammar.surprisal(world, text) for text in texts])
+    known = _known(world, texts, words.text)
+    words["log_frequency"], bits = known["log_frequency"], known["bits"]
     before = pd.Series(bits).groupby(words.story).shift(fill_value=0.0).to_numpy()
     expected = effects.base + effects.surprisal * bits + effects.spillover * before + effects.length * words.length
 
@@ -101,7 +102,18 @@ def reading_times(
     values = expected.to_numpy()[:, None] * pace * around_one(effects.noise, len(words), n_readers)
     readers = [f"r{number}" for number in range(1, n_readers + 1)]
     times = by_reader(words, pd.DataFrame(values, columns=readers)).assign_coords(true_surprisal=("word", bits))
-    return ReadingTimes("microworld", times, LICENCE, CITATION, "original")
+    return ReadingTimes("microworld.readers", times, LICENCE, CITATION, "original")
+
+
+def _known(world: World, texts: list[grammar.Text], words: pd.Series) -> dict[str, np.ndarray]:
+    """True surprisal (bits) and log frequency of each word, (n_words,) each: kept, since they take seconds."""
+
+    def compute() -> tuple[dict[str, np.ndarray], dict]:
+        bits = np.concatenate([grammar.surprisal(world, text) for text in texts])
+        return {"bits": bits, "log_frequency": np.log1p(_plain(words).map(_counts(world)).fillna(0).to_numpy())}, {}
+
+    identity = {"what": "words", "revision": REVISION, "world": world.seed, "text": store.digest(list(map(str, texts)))}
+    return store.get("microworld", identity, compute).arrays
 
 
 def _words(story: int, text: grammar.Text) -> pd.DataFrame:
@@ -114,7 +126,6 @@ def _plain(words: pd.Series) -> pd.Series:
     return words.str.strip(".,").str.lower()
 
 
-@cache
 def _counts(world: World) -> Counter:
     told = " ".join(map(str, grammar.corpus(world, COUNTED)))
     return Counter(_plain(pd.Series(told.split())))

@@ -28,6 +28,8 @@ NEEDS = {
     "instruction_tuning": "tuning",
     "validation": "validation",
 }
+# Those that read nothing of what a study measured, and need not wait for it.
+UNMEASURED = {"catalog", "people", "precision", "published", "speed", "validation"}
 NOTEBOOKS = store.PROJECT / "notebooks"
 MODEL = "model"  # executed once for each model
 

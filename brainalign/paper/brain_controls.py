@@ -17,8 +17,9 @@ from brainalign.alignment.encoding import threads
 from brainalign.alignment.predictivity import seen_units
 from brainalign.alignment.summary import ALL, POOLED
 from brainalign.human.recording import Recording
+from brainalign.paper import brain_tables
 
-REVISION = 2  # of the computations below; another number makes earlier outcomes stale
+REVISION = 3  # of the computations below; another number makes earlier outcomes stale
 CONTROLS = ("oasm", "random")  # those of `controls.of` that can be wider than a model
 NUISANCE = ("length", "position")
 WEIGHTS = 4  # random ones to try, beside equal shares of every set of bands
@@ -50,7 +51,7 @@ def at_width(study: studies.Study, width: int) -> pd.DataFrame:
         A model is narrower, or as in `brain_alignment`.
     """
     rows = []
-    for recording in studies.load_recordings(study).values():
+    for recording in _recordings(study):
         for name, layers in _members(study, recording, CONTROLS):
             narrow = {layer: controls.project(x, width, study.seed) for layer, x in layers.items()}
             for protocol in study.protocols:
@@ -64,7 +65,7 @@ def unique_variance(study: studies.Study) -> pd.DataFrame:
     """R² of each language model beyond length (word rate) and position, on held-out stimuli whose neighbors are too.
 
     All layers of a model, side by side, are one band (`side_by_side`), so that no layer is chosen; see
-    `banded.unique_variance`.
+    `banded.unique_variance`, whose second half is the same for all models.
 
     Returns
     -------
@@ -72,13 +73,22 @@ def unique_variance(study: studies.Study) -> pd.DataFrame:
         A row per model, data set and participant: medians over units of ``both``, ``nuisance`` and ``unique``.
     """
     rows = []
-    for recording in studies.load_recordings(study).values():
+    protocol = protocols.CONTIGUOUS.name
+    for recording in _recordings(study):
         owners = recording.units.participant.to_numpy()
+        nuisance = _kept("nuisance", _nuisance, {}, recording, protocol)["nuisance"]
         for name, layers in _members(study, recording):
-            found = pd.DataFrame(_kept("unique variance", _unique, layers, recording, protocols.CONTIGUOUS.name))
+            both = _kept("beyond nuisance", _both, layers, recording, protocol)["both"]
+            found = pd.DataFrame({"both": both, "nuisance": nuisance, "unique": both - nuisance})
             medians = found.groupby(owners[seen_units(recording.responses.to_numpy())]).median()
             rows.append(medians.rename_axis("participant").reset_index().assign(model=name, dataset=recording.name))
     return pd.concat(rows, ignore_index=True)
+
+
+def _recordings(study: studies.Study) -> list[Recording]:
+    """Those that count (`brain_tables.counted`)."""
+    recordings = studies.load_recordings(study)
+    return [recordings[name] for name in brain_tables.counted(recordings)]
 
 
 def side_by_side(layers: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -125,16 +135,28 @@ def _scores(layers: Mapping[str, np.ndarray], recording: Recording, protocol: st
     return rows.r.reindex([POOLED, *recording.participants]).to_numpy()
 
 
-def _unique(layers: Mapping[str, np.ndarray], recording: Recording, protocol: str) -> dict[str, np.ndarray]:
+def _both(layers: Mapping[str, np.ndarray], recording: Recording, protocol: str) -> dict[str, np.ndarray]:
+    model = side_by_side(_at_stimuli(layers, recording, protocol))
+    return {"both": _explained({"model": model, **_bands(recording)}, recording, protocol)}
+
+
+def _nuisance(_: Mapping, recording: Recording, protocol: str) -> dict[str, np.ndarray]:
+    return {"nuisance": _explained(_bands(recording), recording, protocol)}
+
+
+def _bands(recording: Recording) -> dict[str, np.ndarray]:
     of_text = controls.of(recording)
-    nuisance = {name: of_text[name] for name in NUISANCE}
+    return {name: of_text[name] for name in NUISANCE}
+
+
+def _explained(bands: Mapping[str, np.ndarray], recording: Recording, protocol: str) -> np.ndarray:
+    """R² of each unit that was seen, by `banded_ridge`."""
     recipe = protocols.of(protocol, recording)
     responses = volumes.responses_of(recording, recipe.splits)
     responses = responses[:, seen_units(recording.responses.to_numpy())].astype(float)
-    features = side_by_side(_at_stimuli(layers, recording, protocol))
     splits, groups = protocols.splits_of(recipe, recording), protocols.groups_of(recording)
     with threads(responses):
-        return banded.unique_variance(features, nuisance, responses, splits, groups, WEIGHTS)._asdict()
+        return banded.banded_ridge(bands, responses, splits, groups, WEIGHTS)
 
 
 def _at_stimuli(layers: Mapping[str, np.ndarray], recording: Recording, protocol: str) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ A score is the paper's: over the units of all participants, pooled. How sure it 
 score of its own, and their mean has an interval. Differences are taken inside participants.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -186,9 +186,9 @@ def scores(results: pd.DataFrame) -> pd.DataFrame:
     everyone = people(results)
     wanted = ["model", "dataset", "protocol", "layer", "r", "ceiling", "r_normalized", "mad", *ABOUT]
     rows = rows[wanted]
-    if len(counted := datasets(results)) > 1:
+    if len(several := counted(results.dataset)) > 1:
         keys = ["model", "protocol", *ABOUT]
-        of_data_sets = rows[rows.dataset.isin(counted)]
+        of_data_sets = rows[rows.dataset.isin(several)]
         mean = of_data_sets.groupby(keys, sort=False, dropna=False)[["r", "ceiling"]].mean().reset_index()
         mean = mean.assign(dataset=AVERAGE, r_normalized=mean.r / mean.ceiling, layer="", mad=np.nan)
         rows = pd.concat([rows, mean], ignore_index=True)
@@ -199,9 +199,9 @@ def scores(results: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows.reset_index(drop=True), pd.DataFrame(found)], axis=1)
 
 
-def datasets(results: pd.DataFrame) -> list[str]:
+def counted(datasets: Iterable[str]) -> list[str]:
     """Data sets that count: all but those in which the text tells nothing, unless there are no others."""
-    names = list(dict.fromkeys(results.dataset))
+    names = list(dict.fromkeys(datasets))
     return [name for name in names if not name.endswith(NULL)] or names
 
 

@@ -44,11 +44,13 @@ def layer_similarity(states: xr.DataArray) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        layer x layer, 1 on the diagonal.
+        layer x layer, 1 on the diagonal. Layers whose state is the same for all parts resemble nothing and are left
+        out: embeddings of a full stop, or of the token that starts a decoder.
     """
     n_parts = states.sizes["part"]
     some = states[:, np.unique(np.linspace(0, n_parts - 1, min(PARTS, n_parts)).astype(int))].to_numpy()
-    names = states.layer.to_numpy().astype(str)
+    varies = (some != some[:, :1]).any(axis=(1, 2))
+    names, some = states.layer.to_numpy().astype(str)[varies], some[varies]
     values = np.eye(len(names))
     for row in range(len(names)):
         for column in range(row):

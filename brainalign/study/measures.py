@@ -86,9 +86,9 @@ def examined(model: LanguageModel, benchmark: str) -> pd.DataFrame:
 
 def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
     """Brain alignment and right answers of each checkpoint, a row per step and measure."""
-    tables = []
+    tables, recordings = [], load_recordings(study).values()
     for step, model in load_checkpoints(tuning).items():
-        scores = [brain(study, _layers(model, one), one, of_parts=True) for one in load_recordings(study).values()]
+        scores = [brain(study, _layers(model, one), one, of_parts=True) for one in recordings]
         scored = pd.concat(scores, ignore_index=True)
         pooled = (scored[["participant", "region", "split"]] == ["pooled", "all", "all"]).all(axis=1)
         scored = scored[scored.chosen & pooled].rename(columns={"dataset": "measure", "r": "value"})

@@ -10,7 +10,7 @@ from brainalign import catalog, human, store
 from brainalign.llm.sources import find
 from brainalign.study import measures
 from brainalign.study.members import CONTROL, Member, members, models
-from brainalign.study.settings import MICROWORLD, LoadedModel, OwnRecording, SeriesFile, Study, Tuning
+from brainalign.study.settings import MICROWORLD, READERS, LoadedModel, OwnRecording, SeriesFile, Study, Tuning
 
 # Settings that matter to the results of a member, by its origin.
 OF_READING = {"reading_times", "alignments", "resamples", "seed"}
@@ -137,7 +137,7 @@ def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
     """Hashes of the published files, and of one's own, that results depend on."""
     recordings = study.recordings if "recordings" in settings else []
     named = [*settings.get("reading_times", ()), *(name for name in recordings if isinstance(name, str))]
-    published = [name for name in named if name not in MICROWORLD]
+    published = [name for name in named if name not in {*MICROWORLD, READERS}]
     hashes = {name: [file.hash for file in human.dataset(name).files.values()] for name in published}
     if isinstance(source, str) and source != CONTROL:
         hashes[source] = [file.hash for file in catalog.dataset(source).files.values()]

@@ -12,6 +12,7 @@ SOURCES = ("surprisal", "recordings", "models")  # settings that are lists of na
 PLACES = {"file", "table", "participants", "netcdf", "wehbe2014"}  # settings that are paths
 STUDIES = store.PROJECT / "studies"
 MICROWORLD = ("microworld", "microworld.null")  # simulated people; of the second, no text tells anything
+READERS = "microworld.readers"  # simulated reading times
 OF_MICROWORLD, TUNED = "microworld/", "-tuned"  # models that are trained on the spot, and tuned
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Field(pattern=PATTERN)
@@ -96,7 +97,9 @@ class Study(Settings):
     title: str
     evidence: Literal["printed", "people", "microworld"] = Field(description="what its results rest on")
     recordings: list[str | OwnRecording] = Field([], description="recordings of brains, by name, and files of your own")
-    reading_times: list[Literal["natural_stories", "microworld"]] = Field([], description="data sets of reading times")
+    reading_times: list[Literal["natural_stories", "microworld.readers"]] = Field(
+        [], description="data sets of reading times"
+    )
     alignments: list[Literal["original", "corrected"]] = Field(
         ["original", "corrected"], min_length=1, description="how reading times are aligned with words"
     )
@@ -118,7 +121,7 @@ class Study(Settings):
         """What of the book this study fills: sections, and data sets by name."""
         people = [*self.reading_times, *(source for source in self.recordings if isinstance(source, str))]
         sections = {
-            "behavior": self.reading_times and self.surprisal,
+            "behavior": self.reading_times and (self.surprisal or self.models),
             "people": people or self.recordings,
             "models": self.models,
             "brain": self.recordings and self.models,  # controls alone have nothing to be held against

@@ -14,7 +14,7 @@ from brainalign.microworld.people import FROM_TEXT, People, Shares
 from brainalign.microworld.questions import Question, questions
 from brainalign.microworld.readers import reading_times as microworld_times
 from brainalign.study.members import members
-from brainalign.study.settings import MICROWORLD, TUNED, LoadedModel, OwnRecording, Study, Tuning
+from brainalign.study.settings import MICROWORLD, READERS, TUNED, LoadedModel, OwnRecording, Study, Tuning
 
 
 @cache
@@ -49,8 +49,7 @@ def load_recordings(study: Study) -> dict[str, Recording]:
 
 def _load_recording(source: str | OwnRecording) -> Recording:
     if source in MICROWORLD:
-        shares = Shares() if source == "microworld" else Shares().without(*FROM_TEXT)
-        return replace(People(world(), shares=shares).recording(), name=source)
+        return replace(simulated_people(source).recording(), name=source)
     if isinstance(source, str):
         return human.load(source)
     if source.kind == "table":
@@ -58,6 +57,11 @@ def _load_recording(source: str | OwnRecording) -> Recording:
     if source.kind == "netcdf":
         return own.load_netcdf(source.netcdf)
     return human.load("wehbe2014", folder=source.wehbe2014)
+
+
+def simulated_people(recording: str) -> People:
+    """The people of a recording of the microworld, and so all that is true of them."""
+    return People(world(), shares=Shares() if recording == "microworld" else Shares().without(*FROM_TEXT))
 
 
 def load_model(study: Study, name: str) -> LanguageModel:
@@ -94,9 +98,9 @@ def load_questions(benchmark: str) -> list[Question]:
 
 def load_reading_times(dataset: str, alignment: str = "original") -> ReadingTimes:
     """Load reading times that a study names."""
-    return microworld_times(world()) if dataset in MICROWORLD else natural_stories.load(alignment)
+    return microworld_times(world()) if dataset == READERS else natural_stories.load(alignment)
 
 
 def alignments(study: Study, dataset: str) -> list[str]:
     """How reading times are aligned with words: only those of the Natural Stories are in question."""
-    return ["original"] if dataset in MICROWORLD else study.alignments
+    return ["original"] if dataset == READERS else study.alignments

@@ -1,0 +1,79 @@
+"""The workflow is told what there is to do, and says how far it is: with a Snakemake that only prints."""
+
+import sys
+
+import pytest
+
+from brainalign import workflow
+
+SNAKEMAKE = """#!{python}
+import sys
+if "--dry-run" in sys.argv:
+    print({due!r}, file=sys.stderr)
+else:
+    assert "--config" in sys.argv and "study=mine" in sys.argv and sys.argv[sys.argv.index("--cores") + 1] == "2"
+    print({said!r})
+    print("a warning", file=sys.stderr)
+    sys.exit({status})
+"""
+DUE = """
+[Tue Nov 24 17:53:47 2026]
+Job 2: running small
+Job 5: running large
+Job 7: executing claims.ipynb
+Job 0: rendering the book
+    Reason: Missing output files: index.html
+"""
+
+
+@pytest.fixture
+def snakemake(tmp_path, monkeypatch):
+    """Put a Snakemake in place that says what is due, then what it did, and ends with a status."""
+
+    def make(due, said="", status=0):
+        script = tmp_path / "snakemake"
+        script.write_text(SNAKEMAKE.format(python=sys.executable, due=due, said=said, status=status))
+        script.chmod(0o755)
+
+    monkeypatch.setattr(workflow, "BINARIES", tmp_path)
+    return make
+
+
+def test_where_nothing_is_due_nothing_is_run_or_said(snakemake, capfd):
+    snakemake("Nothing to be done.", status=1)
+    assert workflow.run({"study": "mine"}, 2, {}) == 0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_each_step_says_how_far_the_work_is(snakemake, capfd):
+    snakemake(DUE, "a note\nran small (70.0 s)\nexecuted claims.ipynb (6.0 s)\nran other (1.0 s)\nran large (9.0 s)")
+    kinds = {"small": "model", "large": "model", "claims.ipynb": "notebook"}
+    assert workflow.run({"study": "mine"}, 2, kinds) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert "a note" in lines and "a warning" in lines
+    # Large as small, and what is of no kind that was seen as any: 210 s of work on two cores.
+    assert "ran small (70.0 s)  1 of 4 steps, about 2 min left" in lines  # 105 s
+    assert "executed claims.ipynb (6.0 s)  2 of 4 steps, less than a minute left" in lines  # (70 + 38) / 2
+    assert "ran large (9.0 s)  3 of 4 steps, less than a minute left" in lines
+    assert sum("2 of 4" in line for line in lines) == 2  # what was not due does not count
+
+
+def test_its_status_is_snakemakes(snakemake, capfd):
+    snakemake(DUE, "boom", status=3)
+    assert workflow.run({"study": "mine"}, 2, {}) == 3
+    assert "boom" in capfd.readouterr().out
+
+
+def test_what_is_expected_passes(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(workflow.time, "monotonic", lambda: now[0])
+    expected = workflow.Expectation(["a", "b", "c"], 1, {})
+    assert expected.seconds() is None and str(expected) == "0 of 3 steps, time unknown yet"
+    expected.done("a", 30.0)
+    assert expected.seconds() == 60.0
+    now[0] += 45
+    assert expected.seconds() == 15.0
+    now[0] += 45
+    assert expected.seconds() == 0.0
+    expected.done("b", 90.0)
+    assert expected.seconds() == 60.0 and str(expected) == "2 of 3 steps, about 1 min left"
