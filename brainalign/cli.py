@@ -53,14 +53,16 @@ def book(options: argparse.Namespace) -> int:
     config = {
         "study": options.study,
         "settings": " ".join(map(str, [studies.path_of(options.study), *studies.own_files(study)])),
-        "models": " ".join(studies.measured(study)),
+        "batches": " ".join(",".join(batch) for batch in studies.batches(study)),
         "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),
         "notebooks": " ".join(notebooks),
         "unmeasured": " ".join(books.UNMEASURED.intersection(notebooks)),
         "results": studies.result_path(study, "any").parent,
     }
     pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}
-    status = workflow.run(config, options.cores, {**studies.models(study).origin, **pages})
+    table = studies.models(study)
+    kinds = {**(table.origin + ", " + table.kind), **pages}
+    status = workflow.run(config, options.cores, kinds)
     if status:
         print("brainalign: the build stopped", file=sys.stderr)
     else:

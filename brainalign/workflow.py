@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import mean
 
 from brainalign import store
 
 BINARIES = Path(sys.executable).parent
-DUE = re.compile(r"^Job \d+: \w+ (.+)$", re.MULTILINE)  # "Job 3: running gpt2": messages of the Snakefile
+DUE = re.compile(r"^Job \d+: \w+ (.+)$", re.MULTILINE)  # "Job 3: running gpt2, t5": messages of the Snakefile
 DONE = re.compile(r"^\w+ (.+) \((\d+\.\d) s\)$")
 
 
@@ -42,7 +43,7 @@ def run(config: Mapping[str, object], cores: int, kinds: Mapping[str, str]) -> i
     environment = {**os.environ, "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}"}
     place = {"cwd": store.PROJECT, "env": environment, "text": True}
     dry = subprocess.run([*command, "--dry-run", *settings], capture_output=True, **place)
-    steps = DUE.findall(dry.stdout + dry.stderr)
+    steps = [step for due in DUE.findall(dry.stdout + dry.stderr) for step in due.split(", ")]
     if dry.returncode == 0 and not steps:
         return 0
     together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
@@ -73,7 +74,7 @@ class Expectation:
             of_kind.setdefault(self.kinds.get(step), []).append(seconds)
         any_kind = list(self.took.values())
         expected = (of_kind.get(self.kinds.get(step), any_kind) for step in self.steps if step not in self.took)
-        return max(0.0, sum(sum(some) / len(some) for some in expected) / self.cores + self.since - time.monotonic())
+        return max(0.0, sum(map(mean, expected)) / self.cores + self.since - time.monotonic())
 
     def __str__(self) -> str:
         seconds = self.seconds()

@@ -172,11 +172,11 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     assert given["cores"] == 3
     assert given["study"] == "sample"
     assert Path(given["settings"]) == studies.STUDIES / "sample.yaml"
-    assert given["models"].split() == studies.measured(study)
+    assert [batch.split(",") for batch in given["batches"].split()] == studies.batches(study)
     assert given["notebooks"].split() == book.notebooks(study)
     assert Path(given["results"]) == store.root() / "results" / "sample"
     kinds = given["kinds"]
-    assert (kinds["oasm"], kinds["gpt2"], kinds["catalog.ipynb"]) == ("control", "series", "notebook")
+    assert (kinds["oasm"], kinds["gpt2"], kinds["catalog.ipynb"]) == ("control, control", "series, vanilla", "notebook")
     assert kinds["model-stories260K.ipynb"] == "page"
     assert str(book.html("sample") / "index.html") in capsys.readouterr().out
 
@@ -184,7 +184,7 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
 def test_book_of_the_printed_tables_runs_no_model(snakemake):
     given, _ = snakemake
     assert cli.main(["book", "printed"]) == 0
-    assert (given["study"], given["models"]) == ("printed", "")
+    assert (given["study"], given["batches"]) == ("printed", "")
     assert "behavioral_alignment" not in given["notebooks"].split()
 
 
@@ -192,7 +192,7 @@ def test_book_of_a_study_without_people_runs_no_model(snakemake, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("title: Mine\nevidence: people\nsurprisal: [kuribayashi2024]\n")
     assert cli.main(["book", str(path)]) == 0
-    assert (snakemake[0]["study"], snakemake[0]["models"]) == (str(path), "")
+    assert (snakemake[0]["study"], snakemake[0]["batches"]) == (str(path), "")
 
 
 def test_book_that_fails_has_snakemakes_status_and_names_no_page(snakemake, capsys):

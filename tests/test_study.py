@@ -1,6 +1,7 @@
 """Settings are checked, results are computed once, and the same inputs give the same bytes."""
 
 import dataclasses
+import itertools
 import textwrap
 from types import SimpleNamespace
 
@@ -175,6 +176,25 @@ def test_wrong_settings_name_file_key_and_value(write, settings, message):
     assert str(path) in str(error.value)
     # A source that is a file is not told that it is no name, nor the other way round.
     assert "valid string" not in str(error.value)
+
+
+def test_what_is_little_is_run_by_one_process():
+    studies_ = {name: studies.load(name) for name in ("printed", "sample", "microworld")}
+    found = {name: studies.batches(study) for name, study in studies_.items()}
+    assert found["printed"] == []
+    for name, study in studies_.items():
+        assert sorted(itertools.chain(*found[name])) == sorted(studies.measured(study))
+    trained = [batch for batch in found["microworld"] if "llama-large" in batch]
+    assert trained == [["llama-large", "llama-large-untrained-0", "llama-large-tuned"]]
+    assert len(next(batch for batch in found["microworld"] if "llama-medium-instruction-0" in batch)) == 3
+    assert ["oasm", "length", "position", "length+position", "random"] in found["microworld"]
+    alone = [batch for batch in found["sample"] if any("stories260K" in name for name in batch)]
+    assert {len(batch) for batch in alone} == {1}
+    assert max(len(batch) for batch in found["sample"]) == 8
+    for study, batches in ((studies_[name], found[name]) for name in studies_):
+        for name, base in studies.bases(study).items():
+            inside = [batch for batch in batches if name in batch and base in batch]
+            assert all(batch.index(base) < batch.index(name) for batch in inside)
 
 
 def test_file_that_is_no_text_is_named(tmp_path):

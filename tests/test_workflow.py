@@ -18,8 +18,7 @@ else:
 """
 DUE = """
 [Tue Nov 24 17:53:47 2026]
-Job 2: running small
-Job 5: running large
+Job 2: running small, large
 Job 7: executing claims.ipynb
 Job 0: rendering the book
     Reason: Missing output files: index.html

@@ -260,8 +260,8 @@ def behavioral_alignment(
         stories = sums.assign(n_missing=words.story[counts].value_counts()[sums.index] - sums.n_words)
         rows = pd.concat([stories, stories.sum().to_frame("all").T])
         rows["value"] = STATISTIC[measure](rows[SUMS[measure]].to_numpy())
-        resampled = STATISTIC[measure](_draws(len(sums), seed, n_resamples) @ sums.to_numpy())
-        rows.loc["all", ["low", "high"]] = np.percentile(resampled, INTERVAL)
+        drawn = STATISTIC[measure](resampled(len(sums), seed, n_resamples) @ sums.to_numpy())
+        rows.loc["all", ["low", "high"]] = np.percentile(drawn, INTERVAL)
         rows = rows.assign(measure=measure, protocol=protocol, unit=unit, story=rows.index.astype(str))
         tables.append(rows.assign(ceiling=ceiling if measure == "r" else None))
     table = pd.concat(tables, ignore_index=True).assign(dataset=times.name, alignment=times.alignment)
@@ -306,14 +306,14 @@ def pair_difference(
     for key, mine in ours.groupby(level=KEYS, sort=False):
         measure = key[KEYS.index("measure")]
         pair = np.stack([mine[SUMS[measure]], theirs.loc[mine.index, SUMS[measure]]])  # model x story x sum
-        draws = np.vstack([np.ones(len(mine)), _draws(len(mine), seed, n_resamples)])
+        draws = np.vstack([np.ones(len(mine)), resampled(len(mine), seed, n_resamples)])
         of_ours, of_theirs = STATISTIC[measure](draws @ pair)
-        value, *resampled = of_ours - of_theirs
-        rows.append((*key, value, *np.percentile(resampled, INTERVAL), mine.n_words.sum(), len(mine)))
+        value, *drawn = of_ours - of_theirs
+        rows.append((*key, value, *np.percentile(drawn, INTERVAL), mine.n_words.sum(), len(mine)))
     return pd.DataFrame(rows, columns=[*KEYS, "value", "low", "high", "n_words", "n_stories"])
 
 
-def _draws(n_stories: int, seed: int, n_resamples: int) -> np.ndarray:
+def resampled(n_stories: int, seed: int, n_resamples: int) -> np.ndarray:
     """How often each story is drawn, with replacement: (n_resamples, n_stories) counts."""
     even = np.full(n_stories, 1 / n_stories)
     return np.random.default_rng(seed).multinomial(n_stories, even, size=n_resamples)

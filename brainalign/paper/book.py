@@ -15,9 +15,8 @@ import yaml
 import brainalign
 from brainalign import catalog, store
 from brainalign import study as studies
-from brainalign.paper.notebook import page_name
+from brainalign.paper.notebook import BUILD, page_name, source
 
-BUILD = store.PROJECT / "build"
 # Notebooks that need a part of a study (`Study.parts`); all others run on any study.
 NEEDS = {
     "behavioral_alignment": "behavior",
@@ -32,11 +31,6 @@ NEEDS = {
 UNMEASURED = {"catalog", "people", "precision", "published", "speed", "validation"}
 NOTEBOOKS = store.PROJECT / "notebooks"
 MODEL = "model"  # executed once for each model
-
-
-def source(study: str) -> Path:
-    """Folder that holds the sources of one study's book."""
-    return BUILD / study / "source"
 
 
 def html(study: str) -> Path:

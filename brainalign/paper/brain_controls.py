@@ -4,6 +4,7 @@ Both go model by model through a study, and keep what they find in the store.
 """
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -18,6 +19,7 @@ from brainalign.alignment.predictivity import seen_units
 from brainalign.alignment.summary import ALL, POOLED
 from brainalign.human.recording import Recording
 from brainalign.paper import brain_tables
+from brainalign.study import measures
 
 REVISION = 3  # of the computations below; another number makes earlier outcomes stale
 CONTROLS = ("oasm", "random")  # those of `controls.of` that can be wider than a model
@@ -59,6 +61,37 @@ def at_width(study: studies.Study, width: int) -> pd.DataFrame:
                 who = pd.DataFrame({"participant": [POOLED, *recording.participants], "r": scores})
                 rows.append(who.assign(model=name, dataset=recording.name, protocol=protocol))
     return pd.concat(rows, ignore_index=True)
+
+
+def of_layers(study: studies.Study, layers: str) -> pd.DataFrame:
+    """Results of a study, as `study.results` has them, had its language models some of their layers only.
+
+    Parameters
+    ----------
+    study : Study
+    layers : str
+        Their places in order, ``FIRST:END`` as of a slice; those of an encoder come before its decoder's.
+
+    Raises
+    ------
+    ValueError
+        That is no range, or one in which a model has no layer.
+    """
+    found = re.fullmatch(r"(-?\d*):(-?\d*)", layers)
+    if not found:
+        raise ValueError(f"layers are a range FIRST:END of places, such as 1:3, not {layers!r}.")
+    some = slice(*(int(end) if end else None for end in found.groups()))
+    rows = studies.results(study, "brain")
+    tables = [rows[rows.origin != "model"]]
+    about = rows.drop_duplicates("model").set_index("model")[brain_tables.ABOUT]
+    for recording in studies.load_recordings(study).values():
+        for name, states in _members(study, recording):
+            kept = dict(list(states.items())[some])
+            if not kept:
+                raise ValueError(f"{name} has {len(states)} layers, and none in {layers}. Give another range.")
+            scored = measures.brain(study, kept, recording, of_parts=True)
+            tables.append(scored.drop(columns="analysis").assign(model=name, **about.loc[name]))
+    return pd.concat(tables, ignore_index=True)
 
 
 def unique_variance(study: studies.Study) -> pd.DataFrame:

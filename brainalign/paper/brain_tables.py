@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
+from brainalign import catalog
+from brainalign.alignment.protocols import PROTOCOLS
 from brainalign.alignment.summary import ALL, NESTED, POOLED, mean_over_experiments
 from brainalign.paper.clusters import Estimate
 from brainalign.paper.numbers import Numbers
 from brainalign.paper.pairs import make_pairs, mean_of_changes
+from brainalign.study import Study
 
 AVERAGE = "average"  # over data sets
 EXPERIMENTS = {"pereira2018": ("pereira2018.243", "pereira2018.384")}  # what counts as one data set
@@ -197,6 +200,20 @@ def scores(results: pd.DataFrame) -> pd.DataFrame:
         own = everyone.xs(row.protocol, level="protocol")[row.model]
         found.append(over_participants(own if row.dataset == AVERAGE else own.xs(row.dataset, drop_level=False)))
     return pd.concat([rows.reset_index(drop=True), pd.DataFrame(found)], axis=1)
+
+
+def some_protocols(study: Study, protocol: str) -> list[str]:
+    """The protocols of a study in the order of `PROTOCOLS`, the most lenient first; or the one that is asked for.
+
+    Raises
+    ------
+    LookupError
+        The study does not have it; the message suggests near names.
+    """
+    known = [name for name in PROTOCOLS if name in study.protocols]
+    if protocol and protocol not in known:
+        raise LookupError(catalog.unknown(f"protocol of study {study.name}", protocol, known))
+    return [protocol] if protocol else known
 
 
 def counted(datasets: Iterable[str]) -> list[str]:

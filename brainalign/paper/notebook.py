@@ -1,6 +1,11 @@
-"""What every notebook of the book begins with: checked parameters, its study, and its way into the book."""
+"""What every notebook of the book begins with: checked parameters, its study, and its way into the book.
+
+A notebook that is run by hand says which parameters are not the default ones, and beside each number what the book has
+where that differs.
+"""
 
 import ast
+import json
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +14,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from brainalign import catalog
+from brainalign import catalog, store
 from brainalign import study as studies
 from brainalign.paper import assets, figures
 from brainalign.paper.numbers import Numbers
+
+BUILD = store.PROJECT / "build"
+PLACES = {"study", "output"}  # parameters that say where, and not how
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,7 @@ def begin(
         As `study.load`, and when the study lacks what the notebook needs.
     """
     refuse_unknown_parameters(_history())
+    _tell_parameters(changed_parameters(_history()))
     loaded = studies.load(study)
     if needs and needs not in loaded.parts:
         able = [name for name in studies.names() if needs in studies.load(name).parts]
@@ -99,8 +108,13 @@ def begin(
         name=name,
         study=loaded,
         folder=Path(output) / name,
-        numbers=Numbers(name, loaded.name, evidence or loaded.evidence),
+        numbers=Numbers(name, loaded.name, evidence or loaded.evidence, _in_the_book(name, loaded.name, Path(output))),
     )
+
+
+def source(study: str) -> Path:
+    """Folder that holds the sources of one study's book."""
+    return BUILD / study / "source"
 
 
 def page_name(notebook: str, page: str) -> str:
@@ -127,16 +141,60 @@ def refuse_unknown_parameters(history: list[str]) -> None:
     for declared, injected in pairwise(history):
         if injected.lstrip().startswith("# Parameters"):
             known = _assigned(declared)
-            if wrong := sorted(_assigned(injected) - known):
+            if wrong := sorted(set(_assigned(injected)) - set(known)):
                 suggestions = " ".join(catalog.unknown("parameter", name, known) for name in wrong)
                 raise TypeError(f"{suggestions} This notebook's parameters: {', '.join(sorted(known))}.")
 
 
-def _assigned(source: str) -> set[str]:
-    statements = ast.parse(source).body
-    targets = [target for s in statements if isinstance(s, ast.Assign) for target in s.targets]
-    targets += [s.target for s in statements if isinstance(s, ast.AnnAssign)]
-    return {target.id for target in targets if isinstance(target, ast.Name)}
+def changed_parameters(history: list[str]) -> dict[str, tuple[str, str]]:
+    """Parameters that papermill has set to another value: the declared one and that, as they are written.
+
+    Parameters
+    ----------
+    history : list of str
+        As in `refuse_unknown_parameters`.
+    """
+    for declared, injected in pairwise(history):
+        if injected.lstrip().startswith("# Parameters"):
+            before, now = _assigned(declared), _assigned(injected)
+            both = {name: (before[name], now[name]) for name in now if name in before and name not in PLACES}
+            return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
+    return {}
+
+
+def _tell_parameters(changed: dict[str, tuple[str, str]]) -> None:
+    from IPython.display import Markdown, display
+
+    if changed:
+        words = ", ".join(f"`{name}` is {now} instead of {before}" for name, (before, now) in changed.items())
+        display(Markdown(f"Run with other parameters than the book's: {words}."))
+
+
+def _in_the_book(name: str, study: str, output: Path) -> dict[str, str]:
+    """Numbers of this notebook as the built book of the study has them; none while that is what is being built."""
+    executed = source(study) / "executed"
+    path = executed / f"{name}.ipynb"
+    if output.resolve() == executed.resolve() or not path.exists():
+        return {}
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    glued = [(output["metadata"]["scrapbook"]["name"], output) for output in outputs if _is_glued(output)]
+    return {key: "".join(output["data"]["text/plain"]) for key, output in glued}
+
+
+def _is_glued(output: dict) -> bool:
+    return "scrapbook" in output.get("metadata", ())
+
+
+def _assigned(source: str) -> dict[str, str]:
+    """Names that are given values, and the values as they are written."""
+    found = {}
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            value = ast.unparse(statement.value) if statement.value else ""
+            found |= {target.id: value for target in targets if isinstance(target, ast.Name)}
+    return found
 
 
 def _history() -> list[str]:

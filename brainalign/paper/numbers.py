@@ -57,10 +57,12 @@ class Numbers:
         Name of the study.
     evidence : str
         On what numbers rest unless `show` says otherwise; a key of `EVIDENCE`.
+    book : dict, optional
+        Texts of the numbers that the built book has; where one is another, `show` says so.
     """
 
-    def __init__(self, notebook: str, study: str, evidence: str):
-        self.notebook = notebook
+    def __init__(self, notebook: str, study: str, evidence: str, book: dict[str, str] | None = None):
+        self.notebook, self.book = notebook, book or {}
         self.study = study
         self.evidence = evidence
         self.shown: dict[str, str] = {}
@@ -126,10 +128,12 @@ class Numbers:
         for name, words in texts.items():
             glue(name, LiveNumber(words, f"{self.notebook}#{anchor(key)}", title, evidence), display=False)
         self.shown |= texts
+        there = self.book.get(key, text)
+        other = "" if there == text else f" <em>The book has {html.escape(there)}.</em>"
         display(
             HTML(
                 f'<div class="shown {evidence}" id="{anchor(key)}"><code>{html.escape(key)}</code> '
-                f"<b>{html.escape(text)}</b> <small>{html.escape(title)}</small></div>"
+                f"<b>{html.escape(text)}</b> <small>{html.escape(title)}</small>{other}</div>"
             )
         )
 

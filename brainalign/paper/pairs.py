@@ -302,7 +302,7 @@ def _variance_ratio(sizes: np.ndarray, means: np.ndarray, within: float) -> floa
     """Variance between bases over that within, at the lowest deviance; zero is possible."""
     # The grid finds the lowest of several valleys; what it brackets is then refined.
     grid = np.array([0, *np.logspace(-6, 8, 400)])
-    best = int(np.argmin([_profile(ratio, sizes, means, within)[0] for ratio in grid]))
+    best = int(np.argmin(_profile(grid, sizes, means, within)[0]))
     if best == 0:
         return 0.0
     bounds = np.log([grid[max(best - 1, 1)], grid[min(best + 1, len(grid) - 1)]])
@@ -312,16 +312,18 @@ def _variance_ratio(sizes: np.ndarray, means: np.ndarray, within: float) -> floa
     return float(np.exp(found.x))
 
 
-def _profile(ratio: float, sizes: np.ndarray, means: np.ndarray, within: float) -> tuple[float, float, float]:
+def _profile(ratio: np.ndarray, sizes: np.ndarray, means: np.ndarray, within: float) -> tuple[np.ndarray, ...]:
     """Deviance (REML, up to a constant), mean effect and its standard error at a ratio of variances.
 
-    `ratio` is the variance between bases over that within; `sizes` and `means`, (n_bases,), are the bases'
-    numbers of pairs and mean effects; `within` is the sum of squares within bases. Harville (1977), J. Am.
+    `ratio`, of any shape, is the variance between bases over that within; `sizes` and `means`, (n_bases,), are the
+    bases' numbers of pairs and mean effects; `within` is the sum of squares within bases. Harville (1977), J. Am.
     Stat. Assoc. 72, 320-338, with nothing but a random intercept.
     """
-    weights = sizes / (1 + ratio * sizes)
-    mean = weights @ means / weights.sum()
+    scaled = np.multiply.outer(ratio, sizes)
+    weights = sizes / (1 + scaled)
+    total = weights.sum(axis=-1)
+    mean = weights @ means / total
     df = sizes.sum() - 1
-    squares = within + weights @ (means - mean) ** 2
-    deviance = df * np.log(squares) + np.log1p(ratio * sizes).sum() + np.log(weights.sum())
-    return deviance, mean, np.sqrt(squares / df / weights.sum())
+    squares = within + (weights * (means - mean[..., None]) ** 2).sum(axis=-1)
+    deviance = df * np.log(squares) + np.log1p(scaled).sum(axis=-1) + np.log(total)
+    return deviance, mean, np.sqrt(squares / df / total)

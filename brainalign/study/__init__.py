@@ -6,7 +6,7 @@ studies.results(study, "brain")            # all models
 """
 
 from brainalign.study.members import Member, bases, members, models
-from brainalign.study.runs import measured, result_path, results, run
+from brainalign.study.runs import batches, measured, result_path, results, run
 from brainalign.study.settings import (
     STUDIES,
     LoadedModel,
@@ -21,7 +21,7 @@ from brainalign.study.settings import (
 from brainalign.study.sources import load_model, load_reading_times, load_recordings
 
 __all__ = [
-    "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "load", "load_model",
-    "load_reading_times", "load_recordings", "measured", "members", "models", "names", "own_files", "path_of",
-    "result_path", "results", "run",
+    "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "batches", "load",
+    "load_model", "load_reading_times", "load_recordings", "measured", "members", "models", "names", "own_files",
+    "path_of", "result_path", "results", "run",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from brainalign import llm
 from brainalign.alignment import controls, protocols
-from brainalign.alignment.behavior import behavioral_alignment
+from brainalign.alignment.behavior import INTERVAL, behavioral_alignment, resampled
 from brainalign.alignment.brain import brain_alignment, to_stimuli
 from brainalign.human.recording import Recording
 from brainalign.llm import series
@@ -51,7 +51,7 @@ def of(study: Study, member: Member) -> list[pd.DataFrame]:
     tables = []
     for dataset in study.reading_times:
         bits = llm.surprisal(model, load_reading_times(dataset).passages, text=dataset).to_numpy()
-        tables += [behavior(study, bits, dataset), loss(bits, dataset)]
+        tables += [behavior(study, bits, dataset), loss(study, bits, dataset)]
     recordings = load_recordings(study).values()
     tables += [brain(study, _layers(model, recording), recording, of_parts=True) for recording in recordings]
     tables += [examined(model, benchmark) for benchmark in study.questions]
@@ -64,11 +64,15 @@ def _layers(model: LanguageModel, recording: Recording) -> dict[str, np.ndarray]
     return {str(layer): states.sel(layer=layer).to_numpy() for layer in states.layer.to_numpy()}
 
 
-def loss(bits: np.ndarray, dataset: str) -> pd.DataFrame:
-    """Next-word loss on a text: mean bits of a word."""
-    known = bits[np.isfinite(bits)]
-    row = {"benchmark": dataset, "measure": "next-word loss", "domain": "all", "value": known.mean(), "n": len(known)}
-    return pd.DataFrame([row]).assign(analysis="capability")
+def loss(study: Study, bits: np.ndarray, dataset: str) -> pd.DataFrame:
+    """Next-word loss on a text: mean bits of a word, with a 95 % percentile interval over stories."""
+    known = np.isfinite(bits)
+    of_stories = pd.Series(bits[known]).groupby(load_reading_times(dataset).table().story.to_numpy()[known])
+    sums = of_stories.agg(["sum", "size"]).to_numpy()
+    total, n = (resampled(len(sums), study.seed, study.resamples) @ sums).T
+    low, high = np.percentile(total / n, INTERVAL)
+    row = {"benchmark": dataset, "measure": "next-word loss", "domain": "all", "value": bits[known].mean()}
+    return pd.DataFrame([row | {"n": known.sum(), "low": low, "high": high}]).assign(analysis="capability")
 
 
 def examined(model: LanguageModel, benchmark: str) -> pd.DataFrame:

@@ -68,8 +68,8 @@ def models(study: Study) -> pd.DataFrame:
 
 
 def bases(study: Study) -> dict[str, str]:
-    """Model that another is tuned from, or an untrained twin of, where the study has both: it is run first."""
-    known, found = members(study), {}
+    """Model that another is tuned from, or an untrained twin of, where the study runs both: it is run first."""
+    known, found = {name: one for name, one in members(study).items() if one.about["origin"] != "series"}, {}
     for name, member in known.items():
         tuned = member.source.model if isinstance(member.source, Tuning) else member.about.get("vanilla")
         base = tuned or member.about.get("twin_of")

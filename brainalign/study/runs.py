@@ -9,7 +9,7 @@ import pandas as pd
 from brainalign import catalog, human, store
 from brainalign.llm.sources import find
 from brainalign.study import measures
-from brainalign.study.members import CONTROL, Member, members, models
+from brainalign.study.members import CONTROL, Member, bases, members, models
 from brainalign.study.settings import MICROWORLD, READERS, LoadedModel, OwnRecording, SeriesFile, Study, Tuning
 
 # Settings that matter to the results of a member, by its origin.
@@ -21,6 +21,7 @@ MATTER = {
     "model": OF_READING | OF_BRAINS | {"questions"},
     "tuning": OF_BRAINS | {"questions"},
 }
+SERIES_AT_ONCE = 8
 LIBRARY = Path(__file__).resolve().parents[1]
 
 
@@ -35,6 +36,33 @@ def measured(study: Study) -> list[str]:
     has["tuning"] = has["model"] = study.reading_times or study.recordings or study.questions
     table = models(study)
     return [name for name, origin in table.origin.items() if has[origin]]
+
+
+def batches(study: Study) -> list[list[str]]:
+    """Models of a study that there is something to measure of, those of a list to be run by one process, in order.
+
+    For what is little, Python takes as long to start as it runs: series, controls, and models that are trained on the
+    spot, with their twins and what is tuned from them. Any other model is alone.
+    """
+    known, bases_of = members(study), bases(study)
+    n_series = 0
+
+    def together(name: str) -> tuple:
+        nonlocal n_series
+        member = known[name]
+        if member.about["origin"] == "series":
+            n_series += 1
+            return ("series", n_series // SERIES_AT_ONCE)
+        if isinstance(member.source, Tuning):
+            return ("tuning", member.source.model, member.source.instruction)
+        if isinstance(member.source, LoadedModel):
+            return ("model", bases_of.get(name, name) if member.source.of_microworld else name)
+        return ("control",)
+
+    found: dict[tuple, list[str]] = {}
+    for name in measured(study):
+        found.setdefault(together(name), []).append(name)
+    return list(found.values())
 
 
 def run(study: Study, model: str) -> pd.DataFrame:
