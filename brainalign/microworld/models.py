@@ -55,7 +55,7 @@ class Shape:
 SHAPES = {
     "llama-small": Shape("llama", 32, 2, 1200, 1e-2),
     "llama-medium": Shape("llama", 64, 2, 1200, 4e-3),
-    "llama-large": Shape("llama", 96, 3, 1000, 2.5e-3),
+    "llama-large": Shape("llama", 96, 3, 1300, 6e-3),
     "t5-small": Shape("t5", 32, 2, 900, 1e-2, 48, 24),
     "t5-large": Shape("t5", 64, 2, 800, 1e-2, 48, 24),
 }

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,10 +86,13 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
     # What papermill and the kernel log is in the notebook, or in the error below.
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    with store.writing(output) as temporary:
+    with store.writing(output) as temporary, tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+        # Of ports, two kernels that start at once can choose the same one.
+        config = Config(KernelManager={"transport": "ipc", "ip": str(Path(sockets, "socket"))})
         try:
             papermill.execute_notebook(
                 notebook,
@@ -97,6 +101,7 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
                 kernel_name="python3",
                 progress_bar=False,
                 cwd=store.PROJECT,
+                config=config,
                 extra_arguments=["--IPKernelApp.log_level=50"],
             )
         except PapermillExecutionError as error:

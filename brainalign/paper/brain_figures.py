@@ -65,7 +65,8 @@ def layers(table: pd.DataFrame) -> plt.Figure:
         ax.set(title=name, ylabel="Pearson r")
     if (table.kind == UNTRAINED).any():
         axes[0, 0].plot([], [], "o-", color=GRAY, linewidth=0.8, markersize=2.8, label="untrained twins")
-    axes[0, 0].legend(fontsize=8)
+    lines, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside upper left", ncols=2, fontsize=8)
     axes[-1, 0].set_xlabel("Depth of the layer (0: embeddings, 1: last)")
     return figure
 
