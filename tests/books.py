@@ -20,13 +20,6 @@ from bs4 import BeautifulSoup
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 STUDIES = ("printed", "sample", "microworld")
-# A new network namespace has only a loopback that is down, and a notebook's kernel talks to papermill over it.
-LOOPBACK = """
-import fcntl, os, socket, struct, sys
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as anything:
-    fcntl.ioctl(anything, 0x8914, struct.pack("16sH22x", b"lo", 0x41))  # SIOCSIFFLAGS: up, running
-os.execvp(sys.argv[1], sys.argv[1:])
-"""
 NOWHERE = "http://127.0.0.1:9"
 # Read before any test hides it.
 MIRROR = Path(os.environ.get("BRAINALIGN_MIRROR") or ROOT.parent / "shared" / "mirror").resolve()
@@ -148,7 +141,7 @@ def environment() -> dict[str, str]:
 def isolation() -> tuple[str, ...]:
     """Words before a command that take its network away; none where the system allows no namespace."""
     for options in (["--net"], ["--net", "--map-root-user"]):
-        words = ("unshare", *options, sys.executable, "-c", LOOPBACK)
+        words = ("unshare", *options)
         if shutil.which("unshare") and not subprocess.run([*words, "true"], stderr=subprocess.DEVNULL).returncode:
             return words
     return ()

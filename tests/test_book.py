@@ -203,6 +203,20 @@ def test_sample_scores_26_series(library):
     assert "Not run in this study" not in page.text
 
 
+def test_the_microworld_fills_every_section(library):
+    pages = library("microworld").pages
+    assert [name for name, page in pages.items() if "Not run in this study" in page.text] == []
+    figures = {figure["id"] for page in pages.values() for figure in page.select("figure.result")}
+    assert {"study-figure-1b", "study-figure-1c", "figure-1d", "figure-1e", "study-figure-2", "null"} <= figures
+    assert len(pages["book/behavioral_alignment.html"].select("#series tbody tr")) == 10
+
+
+def test_a_build_says_how_far_it_is(book):
+    told = re.findall(r"(\d+) of (\d+) steps, (?:about \d+ min left|less than a minute left)$", book.log, re.MULTILINE)
+    assert [int(done) for done, _ in told] == list(range(1, len(told) + 1))
+    assert {int(total) for _, total in told} == {len(told)}
+
+
 def test_printed_says_that_behavior_was_not_run_and_how_to(library):
     page = library("printed").pages["book/behavioral_alignment.html"]
     assert page.select("#series") == []

@@ -83,6 +83,16 @@ def test_a_model_learns_and_is_made_once(name):
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
 
 
+def test_made_anew_a_model_is_the_same(monkeypatch, tmp_path):
+    ours = models.tuned(WORLD, "llama-small")
+    monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "elsewhere"))
+    again = models.tuned(WORLD, "llama-small")
+    assert list(ours) == list(again)
+    for step in ours:
+        assert ours[step] != again[step] and ours[step].name == again[step].name
+        assert (ours[step] / "model.safetensors").read_bytes() == (again[step] / "model.safetensors").read_bytes()
+
+
 def test_another_world_or_another_recipe_is_another_model(monkeypatch):
     here = models._folder("llama-small", models._identity(WORLD, "llama-small"))
     assert here != models._folder("llama-small", models._identity(make(seed=1), "llama-small"))

@@ -15,7 +15,9 @@ from nbformat import v4
 from brainalign import store
 from brainalign import study as studies
 from brainalign.paper import begin, book
+from brainalign.paper import notebook as notebooks
 from brainalign.paper.notebook import refuse_unknown_parameters
+from brainalign.paper.numbers import Numbers
 
 NOTEBOOKS = sorted((store.PROJECT / "notebooks").glob("*.ipynb"))
 DECLARED = 'study = "printed"  # a study\nseed = 0  # of everything'
@@ -230,6 +232,33 @@ def test_book_leaves_out_notebooks_without_anything_to_show():
     assert sample == [*(name for name in names if name not in of_microworld), "model-stories260K"]
     assert printed == [name for name in names if name not in book.NEEDS]
     assert of_microworld <= set(microworld)
+
+
+def test_parameters_that_are_not_the_default_ones_are_told():
+    declared = 'study = "sample"  # a study\noutput = "executed"\nseed = 0\nresamples = 10_000\nlayers = ""'
+    injected = '# Parameters\nstudy = "microworld"\noutput = "elsewhere"\nseed = 0\nresamples = 2000\nlayers = "0:2"\n'
+    found = notebooks.changed_parameters(["", declared, injected, "begin()"])
+    assert found == {"resamples": ("10000", "2000"), "layers": ("''", "'0:2'")}
+    assert notebooks.changed_parameters(["", declared, "begin()"]) == {}
+
+
+def test_a_number_that_the_book_has_otherwise_says_so(template, tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "BUILD", tmp_path)
+    executed = notebooks.source("printed") / "executed"
+    path = template(BEGIN, 'notebook.numbers.show("n", 3, "d"); notebook.numbers.show("same", 1, "d")')
+    book.execute(path, executed / "published.ipynb", {"study": "printed", "output": str(executed)})
+    found = notebooks._in_the_book("published", "printed", tmp_path / "mine")
+    assert found == {"n": "3", "same": "1"}
+    assert notebooks._in_the_book("published", "printed", executed) == {}
+    assert notebooks._in_the_book("claims", "printed", tmp_path / "mine") == {}
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda what: shown.append(what.data))
+    monkeypatch.setattr("myst_nb.glue", lambda *_, **__: None)
+    live = Numbers("published", "printed", "printed", found)
+    live.show("n", 4, "d")
+    live.show("same", 1, "d")
+    live.show("new", 1, "d")
+    assert ["The book has 3." in text for text in shown] == [True, False, False]
 
 
 @pytest.mark.parametrize("path", sorted(book.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
