@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.stats
+import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 from brainalign.alignment.ceiling import INTERVAL, members_of, seen_units
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 from brainalign.alignment.splits import shuffled
 
@@ -90,7 +90,7 @@ def rsa(
         pairs = [distance[np.ix_(subset, subset)][above] for distance in distances]
         for pair in pairs:
             _vary(np.ptp(pair) > 1e-12)  # of numbers up to 2, what rounding leaves
-        one, other = (z - z.mean() for z in (map(rankdata, pairs) if ranks else pairs))
+        one, other = (z - z.mean() for z in (map(scipy.stats.rankdata, pairs) if ranks else pairs))
         return _cosine(one, other)
 
     return _over(subsets, len(x), correlation)

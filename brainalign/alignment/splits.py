@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.model_selection import GroupKFold, ShuffleSplit
 
 Split = tuple[np.ndarray, np.ndarray]  # (n_train,) and (n_test,) indices of stimuli
 
@@ -38,6 +37,8 @@ def shuffled(n_stimuli: int, n_splits: int = 10, train_size: float = 0.9, seed: 
     ValueError
         Training or test set would be empty.
     """
+    from sklearn.model_selection import ShuffleSplit  # it takes a quarter of a second to load
+
     return list(ShuffleSplit(n_splits, train_size=train_size, random_state=seed).split(np.empty(n_stimuli)))
 
 
@@ -62,6 +63,8 @@ def grouped(groups: np.ndarray, n_splits: int = 10, seed: int = 1234) -> list[Sp
     ValueError
         There are fewer groups than folds.
     """
+    from sklearn.model_selection import GroupKFold
+
     groups = np.asarray(groups)
     n_groups = len(np.unique(groups))
     if n_groups < n_splits:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from scipy.stats import gamma
+import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 MICROTIME = 16  # bins a volume in which events are convolved (SPM's default resolution)
 
@@ -104,6 +104,7 @@ def hrf(dt: float, length: float = 32.0) -> np.ndarray:
         (1 + length / dt,) from 0 s on, with sum 1. The peak is at 5 s.
     """
     t = np.arange(0, length + dt / 2, dt)
+    gamma = scipy.stats.gamma
     h = gamma.pdf(t, 6) - gamma.pdf(t, 16) / 6
     return h / h.sum()
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from brainalign import catalog, store
 from brainalign import study as studies
-from brainalign.paper import assets, figures
+from brainalign.paper import assets
 from brainalign.paper.numbers import Numbers
 
 BUILD = store.PROJECT / "build"
@@ -93,6 +93,8 @@ def begin(
     LookupError, ValueError
         As `study.load`, and when the study lacks what the notebook needs.
     """
+    from brainalign.paper import figures  # matplotlib takes long to load, and building a book needs none
+
     refuse_unknown_parameters(_history())
     _tell_parameters(changed_parameters(_history()))
     loaded = studies.load(study)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 from brainalign import llm
 from brainalign.alignment import controls, protocols
@@ -81,7 +81,7 @@ def examined(model: LanguageModel, benchmark: str) -> pd.DataFrame:
     rows = []
     for keys in (["measure"], ["measure", "domain"]):
         for key, some in answers.groupby(keys, sort=False):
-            interval = binomtest(int(some.right.sum()), len(some)).proportion_ci(method="wilson")
+            interval = scipy.stats.binomtest(int(some.right.sum()), len(some)).proportion_ci(method="wilson")
             about = dict(zip(keys, key, strict=True))
             row = {"benchmark": benchmark, "domain": "all", **about, "value": some.right.mean(), "n": len(some)}
             rows.append(row | {"low": interval.low, "high": interval.high})
