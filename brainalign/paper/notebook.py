@@ -179,13 +179,11 @@ def _in_the_book(name: str, study: str, output: Path) -> dict[str, str]:
     if output.resolve() == executed.resolve() or not path.exists():
         return {}
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    outputs = [output for cell in cells for output in cell.get("outputs", ())]
-    glued = [(output["metadata"]["scrapbook"]["name"], output) for output in outputs if _is_glued(output)]
-    return {key: "".join(output["data"]["text/plain"]) for key, output in glued}
-
-
-def _is_glued(output: dict) -> bool:
-    return "scrapbook" in output.get("metadata", ())
+    found = {}
+    for output in [output for cell in cells for output in cell.get("outputs", ())]:
+        if glued := output.get("metadata", {}).get("scrapbook"):
+            found[glued["name"]] = "".join(output["data"][f"{glued['mime_prefix']}text/plain"])
+    return found
 
 
 def _assigned(source: str) -> dict[str, str]:
