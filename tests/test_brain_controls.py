@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny
 from recordings import STORIES, noise, reading
@@ -44,6 +45,30 @@ def test_layers_side_by_side_are_all_their_features():
     train, test = np.arange(15), np.arange(15, 20)
     one, two = (gram.ridge(gram.spectrum(gram.gram(x), train, test), 0.5) for x in (ours, plain))
     np.testing.assert_allclose(one, two, atol=1e-9)
+
+
+def test_results_of_some_layers_are_those_of_models_without_the_others(study, monkeypatch):
+    settings, recording = study
+    tables = [
+        brain_alignment(layers_of(settings, name, recording, protocol), recording, protocol).assign(model=name)
+        for name in ("wide", "other")
+        for protocol in settings.protocols
+    ]
+    rows = pd.concat(tables).merge(studies.models(settings), left_on="model", right_index=True)
+    monkeypatch.setattr(studies, "results", lambda study, analysis: rows)
+    some = brain_controls.of_layers(settings, "1:3")
+    assert set(some) >= set(rows) - {"index"} and set(some.model) == {"wide", "other"}
+    keys = ["model", "protocol", "layer", "participant", "region", "split"]
+    single = some[some.layer != "nested"].set_index(keys).r
+    assert set(single.index.get_level_values("layer")) == {"1", "2", "encoder.1", "encoder.2"}
+    np.testing.assert_allclose(single, rows.set_index(keys).r[single.index], atol=1e-6)
+    nested = some[(some.model == "wide") & (some.protocol == "contiguous") & some.chosen].set_index(keys[3:]).r
+    layers = dict(list(layers_of(settings, "wide", recording, "contiguous").items())[1:3])
+    plain = brain_alignment(layers, recording, "contiguous")
+    np.testing.assert_allclose(nested, plain[plain.chosen].set_index(keys[3:]).r[nested.index], atol=1e-6)
+    for layers, message in (("2", "range FIRST:END"), ("a:b", "range FIRST:END"), ("9:", "layers, and none in 9:")):
+        with pytest.raises(ValueError, match=message):
+            brain_controls.of_layers(settings, layers)
 
 
 def test_scores_at_one_width_are_those_of_projected_features(study):

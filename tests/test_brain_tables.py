@@ -6,6 +6,7 @@ import pytest
 import scipy
 from recordings import STORIES, noise, reading
 
+from brainalign import study as studies
 from brainalign.alignment.brain import brain_alignment
 from brainalign.paper import brain_tables
 from brainalign.paper.numbers import Numbers
@@ -186,6 +187,14 @@ def test_a_data_set_in_which_nothing_is_told_is_not_averaged(averaged):
     renamed = averaged.replace({"dataset": {"pereira2018": "blank2014.null"}})
     assert brain_tables.counted(renamed.dataset) == ["blank2014"]
     assert set(brain_tables.scores(renamed).dataset) == {"blank2014", "blank2014.null"}
+
+
+def test_a_protocol_that_the_study_lacks_is_named():
+    study = studies.load("microworld")
+    assert brain_tables.some_protocols(study, "") == ["aw2024", "brainscore-ridge", "contiguous"]
+    assert brain_tables.some_protocols(study, "contiguous") == ["contiguous"]
+    with pytest.raises(LookupError, match="Did you mean contiguous"):
+        brain_tables.some_protocols(study, "contigous")
 
 
 # --- pairs ------------------------------------------------------------------------------------------------
