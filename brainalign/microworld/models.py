@@ -60,7 +60,7 @@ SHAPES = {
     "t5-large": Shape("t5", 64, 2, 800, 1e-2, 48, 24),
 }
 TUNING = Recipe(epochs=2, batch_size=16, at_once=16, learning_rate=5e-4, max_length=POSITIONS)
-CHECKPOINTS = (0, 5, 10, 20, 50, 100)  # steps of tuning after which the model is kept, beside the last
+CHECKPOINTS = (0, 10, 20, 50, 100)  # steps of tuning after which the model is kept, beside the last
 
 
 def pretrained(world: World, name: str, progress: bool | None = None) -> Path:
