@@ -89,10 +89,15 @@ def examined(model: LanguageModel, benchmark: str) -> pd.DataFrame:
 
 
 def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
-    """Brain alignment and right answers of each checkpoint, a row per step and measure."""
+    """Brain alignment and right answers of each checkpoint, a row per step and measure.
+
+    There are many: of the study's protocols, alignment is under the most lenient and the strictest.
+    """
+    known = [name for name in protocols.PROTOCOLS if name in study.protocols]
+    ends = study.model_copy(update={"protocols": list(dict.fromkeys([known[0], known[-1]]))})
     tables, recordings = [], load_recordings(study).values()
     for step, model in load_checkpoints(tuning).items():
-        scores = [brain(study, _layers(model, one), one, of_parts=True) for one in recordings]
+        scores = [brain(ends, _layers(model, one), one, of_parts=True) for one in recordings]
         scored = pd.concat(scores, ignore_index=True)
         pooled = (scored[["participant", "region", "split"]] == ["pooled", "all", "all"]).all(axis=1)
         scored = scored[scored.chosen & pooled].rename(columns={"dataset": "measure", "r": "value"})
