@@ -98,7 +98,7 @@ def test_untrained_twins_are_gray_in_every_figure():
     ax = DRAW["layers"]().axes[0]
     tints = [to_hex(line.get_color()) for line in ax.lines if len(line.get_xdata()) == 3]
     assert tints.count(figures.GRAY) == 1 and len(set(tints)) == 3
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["t5", "flan", "untrained twins"]
+    assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == ["t5", "flan", "untrained twins"]
 
 
 def test_more_models_than_colors_are_told_apart_by_their_lines():

@@ -119,9 +119,11 @@ class Study(Settings):
     @property
     def parts(self) -> list[str]:
         """What of the book this study fills: sections, and data sets by name."""
+        bases = {model.vanilla for model in self.models if isinstance(model, LoadedModel)} - {None}
         people = [*self.reading_times, *(source for source in self.recordings if isinstance(source, str))]
         sections = {
-            "behavior": self.reading_times and (self.surprisal or self.models),
+            # Tests over bases, of which there must be two, are half of what it shows.
+            "behavior": self.reading_times and (self.surprisal or len(bases) > 1),
             "people": people or self.recordings,
             "models": self.models,
             "brain": self.recordings and self.models,  # controls alone have nothing to be held against
