@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.paper import assets, begin
+from brainalign.paper import assets, begin, sphinx_extension
 from brainalign.paper.numbers import EVIDENCE
 
 TEXTS = {"notebook": "published", "title": "It rises", "caption": "As it does.", "alt": "A line", "evidence": "printed"}
@@ -236,3 +236,13 @@ def test_a_dot_in_a_name_is_part_of_it(tmp_path):
         assets.save_table(tmp_path / name, pd.DataFrame({"x": [1]}), notebook="people", title=name)
     made = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("pereira"))
     assert made == [f"pereira2018.{part}.{ending}" for part in ("243", "384") for ending in ("csv", "json")]
+
+
+def test_examples_in_docstrings_of_modules_are_code():
+    text = ["Reads it.", "", "    a = read()", "", "    b = more(a)", "", "And this::", "", "    c = 1"]
+    lines = list(text)
+    sphinx_extension.show_examples(None, "module", "m", None, None, lines)
+    assert lines == [*text[:2], "::", "", *text[2:]]
+    lines = list(text)
+    sphinx_extension.show_examples(None, "function", "m.f", None, None, lines)
+    assert lines == text

@@ -237,6 +237,17 @@ def drop_thebe(app: Sphinx, page: str, template: str, context: dict, document: n
     context["script_files"] = own
 
 
+def show_examples(app: Sphinx, what: str, name: str, described: object, options: object, lines: list[str]) -> None:
+    """Make the indented examples of a module's docstring code; to reStructuredText they would be quotations."""
+    if what != "module":
+        return
+    for place in reversed(range(1, len(lines))):
+        before = next((line for line in reversed(lines[:place]) if line.strip()), "")
+        first = lines[place].startswith("    ") and not lines[place - 1].strip()
+        if first and not before.startswith("    ") and not before.endswith("::"):
+            lines[place:place] = ["::", ""]
+
+
 def setup(app: Sphinx) -> dict:
     """Register all of it with Sphinx."""
     app.add_directive("result-figure", ResultFigure)
@@ -245,6 +256,8 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("unless", Unless)
     app.add_directive("build", Build)
     app.add_post_transform(LiveLinks)
+    # Before napoleon, which is loaded first, turns sections into fields.
+    app.connect("autodoc-process-docstring", show_examples, priority=100)
     app.connect("doctree-read", note_quoted_notebooks)
     app.connect("html-page-context", drop_thebe, priority=900)  # after those who add scripts
     return {"parallel_read_safe": True, "parallel_write_safe": True}
