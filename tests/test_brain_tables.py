@@ -189,6 +189,14 @@ def test_a_data_set_in_which_nothing_is_told_is_not_averaged(averaged):
     assert set(brain_tables.scores(renamed).dataset) == {"blank2014", "blank2014.null"}
 
 
+def test_intervals_that_hold_together_are_bonferronis():
+    index = pd.MultiIndex.from_product([["blank2014"], list("abcde")], names=["dataset", "participant"])
+    values = pd.Series([0.1, 0.2, 0.15, 0.3, 0.22], index)
+    one, many = brain_tables.over_participants(values), brain_tables.over_participants(values, 20)
+    half = scipy.stats.t.ppf(1 - 0.05 / 40, 4) * values.std() / np.sqrt(5)
+    assert many["estimate"] == one["estimate"] and many["high"] - many["estimate"] == pytest.approx(half)
+
+
 def test_a_protocol_that_the_study_lacks_is_named():
     study = studies.load("microworld")
     assert brain_tables.some_protocols(study, "") == ["aw2024", "brainscore-ridge", "contiguous"]

@@ -96,7 +96,7 @@ def people(results: pd.DataFrame, layer: str = CHOSEN) -> pd.DataFrame:
     return rows.pivot(index=WHO, columns="model", values="r")
 
 
-def over_participants(values: pd.Series) -> dict:
+def over_participants(values: pd.Series, together: int = 1) -> dict:
     """Mean over participants, then over data sets, with a 95 % interval.
 
     In one data set the interval is Student's, with n - 1 degrees of freedom. Over several, participants are others in
@@ -107,6 +107,8 @@ def over_participants(values: pd.Series) -> dict:
     values : Series
         Indexed by data set and participant, among others; NaN are left out, and so are data sets of `NULL` if there is
         another.
+    together : int
+        Intervals that are to hold all at once, this one among them (Bonferroni).
 
     Returns
     -------
@@ -128,7 +130,7 @@ def over_participants(values: pd.Series) -> dict:
     variances = groups.var().to_numpy() / n / len(n) ** 2
     estimate, total = means.mean(), variances.sum()
     degrees = total**2 / np.sum(variances**2 / np.maximum(n - 1, 1)) if total > 0 else n.sum() - len(n)
-    half = scipy.stats.t.ppf(0.975, degrees) * np.sqrt(total) if (n > 1).all() else np.nan
+    half = scipy.stats.t.ppf(1 - 0.025 / together, degrees) * np.sqrt(total) if (n > 1).all() else np.nan
     return {"estimate": estimate, "low": estimate - half, "high": estimate + half, "n": int(n.sum())}
 
 
