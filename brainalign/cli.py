@@ -56,7 +56,7 @@ def book(options: argparse.Namespace) -> int:
         "batches": " ".join(",".join(batch) for batch in studies.batches(study)),
         "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),
         "notebooks": " ".join(notebooks),
-        "unmeasured": " ".join(books.UNMEASURED.intersection(notebooks)),
+        "unmeasured": " ".join(name for name in notebooks if name in books.UNMEASURED),
         "results": studies.result_path(study, "any").parent,
     }
     pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}
@@ -231,7 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("models", nargs="*", metavar="MODEL")
     command.set_defaults(run=run)
     command = commands.add_parser("claims", help="print the paper's claims and their verdicts")
-    command.add_argument("study", nargs="?", default=DEFAULT, help="%(default)s if left out")
+    command.add_argument("study", nargs="?", default="printed", help="%(default)s, which measures nothing, if left out")
     command.set_defaults(run=claims)
     command = commands.add_parser("execute", help="execute one notebook for a study's book")
     command.add_argument("notebook")

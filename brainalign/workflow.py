@@ -45,8 +45,11 @@ def run(config: Mapping[str, object], cores: int, kinds: Mapping[str, str]) -> i
     environment = {**os.environ, "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}"}
     place = {"cwd": store.PROJECT, "env": environment, "text": True}
     dry = subprocess.run([*command, "--dry-run", *settings], capture_output=True, **place)
+    if dry.returncode:  # in the build itself Snakemake is quiet
+        print(dry.stdout + dry.stderr, file=sys.stderr)
+        return dry.returncode
     steps = [step for due in DUE.findall(dry.stdout + dry.stderr) for step in due.split(", ")]
-    if dry.returncode == 0 and not steps:
+    if not steps:
         return 0
     together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
     with subprocess.Popen([*command, "--quiet", "all", *settings], **together, **place) as process:

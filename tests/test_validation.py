@@ -8,8 +8,9 @@ import scipy
 from brainalign.alignment.brain import brain_alignment
 from brainalign.alignment.held_out import pearson
 from brainalign.microworld import ceilings, validation
-from brainalign.microworld.validation import PROTOCOLS, by_participants, crowd, space, summary
+from brainalign.microworld.validation import PROTOCOLS, by_participants, crowd, space
 from brainalign.paper import tuning_power
+from brainalign.paper.statistics import summary
 from brainalign.paper.validation_figures import curves
 
 

@@ -10,6 +10,7 @@ SNAKEMAKE = """#!{python}
 import sys
 if "--dry-run" in sys.argv:
     print({due!r}, file=sys.stderr)
+    sys.exit({dry})
 else:
     assert "--config" in sys.argv and "study=mine" in sys.argv and sys.argv[sys.argv.index("--cores") + 1] == "2"
     print({said!r})
@@ -29,9 +30,9 @@ Job 0: rendering the book
 def snakemake(tmp_path, monkeypatch):
     """Put a Snakemake in place that says what is due, then what it did, and ends with a status."""
 
-    def make(due, said="", status=0):
+    def make(due, said="", status=0, dry=0):
         script = tmp_path / "snakemake"
-        script.write_text(SNAKEMAKE.format(python=sys.executable, due=due, said=said, status=status))
+        script.write_text(SNAKEMAKE.format(python=sys.executable, due=due, said=said, status=status, dry=dry))
         script.chmod(0o755)
 
     monkeypatch.setattr(workflow, "BINARIES", tmp_path)
@@ -61,6 +62,13 @@ def test_its_status_is_snakemakes(snakemake, capfd):
     snakemake(DUE, "boom", status=3)
     assert workflow.run({"study": "mine"}, 2, {}) == 3
     assert "boom" in capfd.readouterr().out
+
+
+def test_what_is_wrong_before_anything_runs_is_said(snakemake, capfd):
+    snakemake("MissingInputException: no such notebook", said="never", dry=1)
+    assert workflow.run({"study": "mine"}, 2, {}) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and "no such notebook" in err
 
 
 def test_what_is_expected_passes(monkeypatch):

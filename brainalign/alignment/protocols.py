@@ -9,6 +9,7 @@ compared, and two under different names may not.
 """
 
 import functools
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -127,6 +128,11 @@ CONTIGUOUS = Protocol(
     left_out="group",
 )
 PROTOCOLS = {protocol.name: protocol for protocol in (AW2024, BRAINSCORE_RIDGE, CONTIGUOUS)}
+
+
+def in_order(names: Collection[str]) -> list[str]:
+    """Some protocols from the most lenient to the strictest."""
+    return [name for name in PROTOCOLS if name in names]
 
 
 def of(name: str, recording: Recording) -> Protocol:

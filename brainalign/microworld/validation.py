@@ -1,7 +1,7 @@
 """Does the pipeline recover what was put in? Repeated simulations of people, of whom the truth is known.
 
     scores = validation.spaces(repetitions=20)     # feature spaces that hold a known part of what sentences mean
-    validation.summary(validation.ranks(scores), ["protocol", "filler"], "rank")
+    validation.ranks(scores)                       # how well their order is recovered, a row a repetition
 
 No language model takes part: a feature space of known overlap with the latent meaning stands in for one. Each function
 simulates crowds that differ in nothing but their seed, runs them through a protocol, and returns a row per repetition;
@@ -190,39 +190,6 @@ def neighborhood(repetitions: int, seed: int = 0, n_passages: int = 48) -> pd.Da
         return pd.DataFrame(rows)
 
     return kept("neighborhood", compute, repetitions=repetitions, seed=seed, n_passages=n_passages)
-
-
-def summary(table: pd.DataFrame, by: Sequence[str], value: str, of: str = "mean") -> pd.DataFrame:
-    """Mean over repetitions with a 95 % interval: Student's of a measure, Wilson's (1927) of a share of yes and no.
-
-    Parameters
-    ----------
-    table : DataFrame
-        A row per repetition.
-    by : sequence of str
-        Columns that tell settings apart.
-    value : str
-        Column to summarize.
-    of : str
-        What the interval is of: the ``mean``, or ``crowds``, the middle 95 % of them.
-
-    Returns
-    -------
-    DataFrame
-        A row per value of ``by``, in the table's order: ``estimate``, ``low``, ``high``, ``n``.
-    """
-    rows = []
-    for names, values in table.groupby(list(by), sort=False)[value]:
-        n, mean = len(values), float(values.mean())
-        if of == "crowds":
-            low, high = np.quantile(values, [0.025, 0.975])
-        elif values.dtype == bool:
-            low, high = scipy.stats.binomtest(int(values.sum()), n).proportion_ci(method="wilson")
-        else:
-            half = scipy.stats.t.ppf(0.975, n - 1) * values.std() / np.sqrt(n)
-            low, high = mean - half, mean + half
-        rows.append(dict(zip(by, names, strict=True)) | {"estimate": mean, "low": low, "high": high, "n": n})
-    return pd.DataFrame(rows)
 
 
 def kept(name: str, compute: Callable[[], pd.DataFrame], **settings) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from brainalign.paper.figures import FAMILIES, GRAY, LINES, color, name_rows
+from brainalign.paper.figures import FAMILIES, GRAY, LINES, color, name_rows, row_panels
 
 UNTRAINED = "untrained"
 
@@ -18,12 +18,8 @@ def scores(table: pd.DataFrame) -> plt.Figure:
         As from `brain_tables.scores`, of one data set, with ``panel``: ``model``, ``family``, ``kind``, ``r``, ``mad``,
         ``estimate``, ``low``, ``high`` and ``ceiling``. Its order is the order of the rows.
     """
-    panels = list(dict.fromkeys(table.panel))
-    n_rows = table.groupby("panel").size().max()
-    size = (4.6, len(panels) * (0.32 * n_rows + 0.7) + 0.5)
-    figure, axes = plt.subplots(len(panels), figsize=size, sharex=True, squeeze=False)
-    for ax, name in zip(axes[:, 0], panels, strict=True):
-        rows = table[table.panel == name]
+    figure, panels = row_panels(table, "panel", 0.32, 0.7)
+    for name, (ax, rows) in panels.items():
         for y, row in enumerate(rows.itertuples()):
             tint = GRAY if row.kind == UNTRAINED else color(row.family)
             if np.isfinite(row.mad):
@@ -36,7 +32,7 @@ def scores(table: pd.DataFrame) -> plt.Figure:
         _ceiling(ax, rows.ceiling.iloc[0])
         ax.axvline(0, color=GRAY, linewidth=0.8)
         ax.set_title(name)
-    axes[-1, 0].set_xlabel("Brain alignment (Pearson r)")
+    ax.set_xlabel("Brain alignment (Pearson r)")
     return figure
 
 
@@ -116,12 +112,8 @@ def differences(table: pd.DataFrame, xlabel: str) -> plt.Figure:
     xlabel : str
         What the differences are, with their unit.
     """
-    panels = list(dict.fromkeys(table.panel))
-    n_rows = table.groupby("panel").size().max()
-    size = (4.6, len(panels) * (0.3 * n_rows + 0.45) + 0.5)
-    figure, axes = plt.subplots(len(panels), figsize=size, sharex=True, squeeze=False)
-    for ax, name in zip(axes[:, 0], panels, strict=True):
-        rows = table[table.panel == name]
+    figure, panels = row_panels(table, "panel", 0.3)
+    for name, (ax, rows) in panels.items():
         for y, row in enumerate(rows.itertuples()):
             fill = LINES[0] if row.low > 0 else "none"
             ax.plot([row.low, row.high], [y, y], color=LINES[0], linewidth=1.8)
@@ -129,7 +121,7 @@ def differences(table: pd.DataFrame, xlabel: str) -> plt.Figure:
         name_rows(ax, list(rows.label))
         ax.axvline(0, color=GRAY, linewidth=0.8)
         ax.set_title(name)
-    axes[-1, 0].set_xlabel(xlabel)
+    ax.set_xlabel(xlabel)
     return figure
 
 

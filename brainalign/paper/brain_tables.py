@@ -11,7 +11,7 @@ import pandas as pd
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 from brainalign import catalog
-from brainalign.alignment.protocols import PROTOCOLS
+from brainalign.alignment.protocols import in_order
 from brainalign.alignment.summary import ALL, NESTED, POOLED, mean_over_experiments
 from brainalign.paper.clusters import Estimate
 from brainalign.paper.numbers import Numbers
@@ -205,14 +205,14 @@ def scores(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def some_protocols(study: Study, protocol: str) -> list[str]:
-    """The protocols of a study in the order of `PROTOCOLS`, the most lenient first; or the one that is asked for.
+    """The protocols of a study from the most lenient to the strictest; or the one that is asked for.
 
     Raises
     ------
     LookupError
         The study does not have it; the message suggests near names.
     """
-    known = [name for name in PROTOCOLS if name in study.protocols]
+    known = in_order(study.protocols)
     if protocol and protocol not in known:
         raise LookupError(catalog.unknown(f"protocol of study {study.name}", protocol, known))
     return [protocol] if protocol else known

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign.paper.clusters import correlation_by_cluster
-from brainalign.paper.figures import FAMILIES, GRAY, color, name_rows
+from brainalign.paper.figures import FAMILIES, GRAY, color, name_rows, row_panels
 from brainalign.paper.statistics import fdr, partial_pearson, pearson
 
 SIZE, KNOWLEDGE, REASONING, LOSS = "size", "world knowledge", "reasoning", "next-word loss"
@@ -136,12 +136,8 @@ def shares(table: pd.DataFrame, chance: float) -> plt.Figure:
     chance : float
         Share that is right by guessing.
     """
-    panels = list(dict.fromkeys(table.measure))
-    n_rows = table.groupby("measure").size().max()
-    size = (4.6, len(panels) * (0.24 * n_rows + 0.45) + 0.5)
-    figure, axes = plt.subplots(len(panels), figsize=size, sharex=True, squeeze=False)
-    for ax, name in zip(axes[:, 0], panels, strict=True):
-        rows = table[table.measure == name]
+    figure, panels = row_panels(table, "measure", 0.24)
+    for name, (ax, rows) in panels.items():
         for y, row in enumerate(rows.itertuples()):
             tint = color(row.family) if row.kind in TRAINED else GRAY
             fill = tint if row.kind == "instruction-tuned" else "none"
@@ -150,5 +146,5 @@ def shares(table: pd.DataFrame, chance: float) -> plt.Figure:
         name_rows(ax, list(rows.model))
         ax.axvline(chance, color=GRAY, linewidth=0.9, linestyle="--")
         ax.set_title(name.capitalize())
-    axes[-1, 0].set_xlabel("Share of right answers (dashed: chance)")
+    ax.set_xlabel("Share of right answers (dashed: chance)")
     return figure

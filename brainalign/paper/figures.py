@@ -265,6 +265,33 @@ def label_points(ax: plt.Axes, x, y, names, families) -> None:
     )  # fmt: skip
 
 
+def row_panels(
+    table: pd.DataFrame, panel: str, row_height: float, head: float = 0.45
+) -> tuple[plt.Figure, dict[str, tuple[plt.Axes, pd.DataFrame]]]:
+    """Panels one below the other on one scale, for tables that are drawn a row a row.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Its order is that of panels and rows.
+    panel : str
+        Column with the panel of each row.
+    row_height, head : float
+        Inches of a row, and what a panel takes beside its rows.
+
+    Returns
+    -------
+    figure : Figure
+    panels : dict
+        By name, the axes of a panel and its rows.
+    """
+    parts = dict(list(table.groupby(panel, sort=False)))
+    n_rows = max(map(len, parts.values()))
+    size = (4.6, len(parts) * (row_height * n_rows + head) + 0.5)
+    figure, axes = plt.subplots(len(parts), figsize=size, sharex=True, squeeze=False)
+    return figure, {name: (ax, rows) for ax, (name, rows) in zip(axes[:, 0], parts.items(), strict=True)}
+
+
 def name_rows(ax: plt.Axes, names: list[str]) -> None:
     """Name the rows of an axes, from top to bottom."""
     ax.set_yticks(range(len(names)), names)

@@ -50,6 +50,57 @@ def complete(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     return table.dropna(subset=list(columns))
 
 
+def student(values) -> dict:
+    """Mean with a 95 % interval, Student's: mean ± t s / sqrt(n).
+
+    Parameters
+    ----------
+    values : (n,) array or Series
+        None missing.
+
+    Returns
+    -------
+    dict
+        ``estimate``, ``low``, ``high`` (NaN of a single value) and ``n``.
+    """
+    values = np.asarray(values, float)
+    n, mean = len(values), values.mean()
+    half = scipy.stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+    return {"estimate": mean, "low": mean - half, "high": mean + half, "n": n}
+
+
+def summary(table: pd.DataFrame, by: Sequence[str], value: str, of: str = "mean") -> pd.DataFrame:
+    """Mean over repetitions with a 95 % interval: Student's of a measure, Wilson's (1927) of a share of yes and no.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row per repetition.
+    by : sequence of str
+        Columns that tell settings apart.
+    value : str
+        Column to summarize.
+    of : str
+        What the interval is of: the ``mean``, or ``crowds``, the middle 95 % of them.
+
+    Returns
+    -------
+    DataFrame
+        A row per value of ``by``, in the table's order: ``estimate``, ``low``, ``high``, ``n``.
+    """
+    rows = []
+    for names, values in table.groupby(list(by), sort=False)[value]:
+        n, mean = len(values), float(values.mean())
+        if of == "crowds":
+            low, high = np.quantile(values, [0.025, 0.975])
+        elif values.dtype == bool:
+            low, high = scipy.stats.binomtest(int(values.sum()), n).proportion_ci(method="wilson")
+        else:
+            low, high = (student(values)[end] for end in ("low", "high"))
+        rows.append(dict(zip(by, names, strict=True)) | {"estimate": mean, "low": low, "high": high, "n": n})
+    return pd.DataFrame(rows)
+
+
 def pearson(x, y, confidence: float = 0.95) -> Correlation:
     """Pearson correlation of two columns, every row taken as independent.
 

@@ -3,10 +3,10 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 from brainalign.paper.brain_tables import NULL
 from brainalign.paper.figures import FAMILIES, GRAY, name_rows
+from brainalign.paper.statistics import student
 
 WITH, WITHOUT = "with instruction", "without instruction"
 TINTS = {WITH: FAMILIES["LLaMA"], WITHOUT: FAMILIES["T5"]}
@@ -40,7 +40,7 @@ def curves(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_seeds(values) -> dict:
-    """Mean over seeds with a 95 % interval, Student's: mean ± t s / sqrt(n).
+    """Mean over seeds with a 95 % interval, as `statistics.student`.
 
     Parameters
     ----------
@@ -62,9 +62,7 @@ def over_seeds(values) -> dict:
         raise ValueError(
             f"{np.sum(~np.isfinite(values))} of {values.size} seeds lack a value. Give those that have one."
         )
-    n, mean = len(values), values.mean()
-    half = scipy.stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return {"estimate": mean, "low": mean - half, "high": mean + half, "n": n}
+    return student(values)
 
 
 def means(table: pd.DataFrame) -> pd.DataFrame:

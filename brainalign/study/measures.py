@@ -93,7 +93,7 @@ def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
 
     There are many: of the study's protocols, alignment is under the most lenient and the strictest.
     """
-    known = [name for name in protocols.PROTOCOLS if name in study.protocols]
+    known = protocols.in_order(study.protocols)
     ends = study.model_copy(update={"protocols": list(dict.fromkeys([known[0], known[-1]]))})
     tables, recordings = [], load_recordings(study).values()
     for step, model in load_checkpoints(tuning).items():

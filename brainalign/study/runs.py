@@ -45,24 +45,18 @@ def batches(study: Study) -> list[list[str]]:
     spot, with their twins and what is tuned from them. Any other model is alone.
     """
     known, bases_of = members(study), bases(study)
-    n_series = 0
-
-    def together(name: str) -> tuple:
-        nonlocal n_series
-        member = known[name]
-        if member.about["origin"] == "series":
-            n_series += 1
-            return ("series", n_series // SERIES_AT_ONCE)
-        if isinstance(member.source, Tuning):
-            return ("tuning", member.source.model, member.source.instruction)
-        if isinstance(member.source, LoadedModel):
-            return ("model", bases_of.get(name, name) if member.source.of_microworld else name)
-        return ("control",)
-
-    found: dict[tuple, list[str]] = {}
+    found: dict[object, list[str]] = {}
     for name in measured(study):
-        found.setdefault(together(name), []).append(name)
-    return list(found.values())
+        source, origin = known[name].source, known[name].about["origin"]
+        if isinstance(source, Tuning):
+            key = (origin, source.model, source.instruction)
+        elif isinstance(source, LoadedModel):
+            key = (origin, bases_of.get(name, name) if source.of_microworld else name)
+        else:
+            key = origin
+        found.setdefault(key, []).append(name)
+    series = found.pop("series", [])
+    return [series[i : i + SERIES_AT_ONCE] for i in range(0, len(series), SERIES_AT_ONCE)] + list(found.values())
 
 
 def run(study: Study, model: str) -> pd.DataFrame:
