@@ -53,7 +53,10 @@ def run(config: Mapping[str, object], cores: int, kinds: Mapping[str, str]) -> i
         return 0
     together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
     with subprocess.Popen([*command, "--quiet", "all", *settings], **together, **place) as process:
-        _tell(process.stdout, Expectation(steps, cores, kinds))
+        n_lines = _tell(process.stdout, Expectation(steps, cores, kinds))
+    if process.returncode and not n_lines:  # a quiet Snakemake does not say so
+        print("nothing was run: another build is under way here, or one was killed and left its lock. In the second")
+        print(f"case, remove {store.PROJECT / '.snakemake' / 'locks'}.")
     return process.returncode
 
 
@@ -90,10 +93,14 @@ class Expectation:
         return f"{len(self.took)} of {len(self.steps)} steps, {left}"
 
 
-def _tell(lines, expected: Expectation) -> None:
-    """Print what steps print: on a terminal above a line that says how far it is, else with that at its end."""
+def _tell(lines, expected: Expectation) -> int:
+    """Print what steps print: on a terminal above a line that says how far it is, else with that at its end.
+
+    Returns how many lines that was.
+    """
     from tqdm import tqdm
 
+    n_lines = 0
     ended = threading.Event()
     with tqdm(total=len(expected.steps), bar_format="{desc} {bar} {elapsed}", disable=None) as bar:
 
@@ -105,6 +112,7 @@ def _tell(lines, expected: Expectation) -> None:
         if not bar.disable:
             threading.Thread(target=tick, daemon=True).start()
         for line in lines:
+            n_lines += 1
             found = DONE.match(line := line.rstrip("\n"))
             if found:
                 expected.done(found[1], float(found[2]))
@@ -112,3 +120,4 @@ def _tell(lines, expected: Expectation) -> None:
             tqdm.write(f"{line}  {expected}" if found and bar.disable and expected.steps else line)
             sys.stdout.flush()
         ended.set()
+    return n_lines

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from brainalign import workflow
+from brainalign import store, workflow
 
 SNAKEMAKE = """#!{python}
 import sys
@@ -13,8 +13,9 @@ if "--dry-run" in sys.argv:
     sys.exit({dry})
 else:
     assert "--config" in sys.argv and "study=mine" in sys.argv and sys.argv[sys.argv.index("--cores") + 1] == "2"
-    print({said!r})
-    print("a warning", file=sys.stderr)
+    if {said!r}:
+        print({said!r})
+        print("a warning", file=sys.stderr)
     sys.exit({status})
 """
 DUE = """
@@ -69,6 +70,13 @@ def test_what_is_wrong_before_anything_runs_is_said(snakemake, capfd):
     assert workflow.run({"study": "mine"}, 2, {}) == 1
     out, err = capfd.readouterr()
     assert out == "" and "no such notebook" in err
+
+
+def test_a_build_that_may_not_begin_says_why(snakemake, capfd):
+    snakemake(DUE, status=1)
+    assert workflow.run({"study": "mine"}, 2, {}) == 1
+    out = capfd.readouterr().out
+    assert "another build is under way" in out and str(store.PROJECT / ".snakemake" / "locks") in out
 
 
 def test_what_is_expected_passes(monkeypatch):
