@@ -97,7 +97,8 @@ def test_impossible_shares_are_refused(shares):
 
 def test_the_true_ceiling_is_what_the_signal_scores_on_many_people():
     people = People(WORLD, 12, 100)
-    for splits in (grouped(topics(people), 8), shuffled(len(people.stimuli)), [(np.arange(2), np.arange(2, 476))]):
+    n = len(people.stimuli)
+    for splits in (grouped(topics(people), 8), shuffled(n), [(np.arange(2), np.arange(2, n))]):
         y, signal = values(people), people.signal()
         scored = np.mean([pearson(signal[test], y[test]) for _, test in splits], axis=0)
         assert scored.mean() == pytest.approx(people.true_ceiling(splits).mean(), abs=0.01)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 REVISION = 1  # of what is trained here; a new one leaves trained models behind
 N_WORDS, N_RECITATIONS = 300_000, 4000  # of the corpus; about one text in three asks a question
-N_SAMPLES = 1600  # to tune with
+N_SAMPLES = 1200  # to tune with
 SPECIAL = ("<pad>", "<s>", "</s>", "<unk>")
 PAD, BEGIN, END, _ = range(len(SPECIAL))
 POSITIONS = 128  # tokens that a Llama-shaped model reads at once

@@ -91,13 +91,13 @@ class People:
     """
 
     world: World
-    n_participants: int = 5
+    n_participants: int = 6
     n_units: int = 40
     shares: Shares = field(default_factory=Shares)
     common: float = 0.5
     drift_length: float = 8.0
     null: bool = False
-    n_passages: int = 96
+    n_passages: int = 80
     text_seed: int = 0
     seed: int = 0
 
