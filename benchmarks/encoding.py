@@ -101,8 +101,7 @@ def ours(case: Case, layers: Layers, responses: np.ndarray, per: str | None = No
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "[0-9]+% of choices")  # layers after the first say nothing of responses
         result: Scores = scores(layers, responses, case.splits, penalties)
-    first = result.of_layers(np.zeros(len(case.splits), int))
-    return first.r[0], None if per is None else result.chosen[0]
+    return result.r[0], None if per is None else result.chosen[0]
 
 
 def linear_regression(case: Case, layers: Layers, responses: np.ndarray) -> Answer:

@@ -4,6 +4,8 @@
 the `map` of `threads`, or the built-in one.
 """
 
+import itertools
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +22,9 @@ from brainalign.alignment.arrays import Array, as_numpy, like, namespace, precis
 from brainalign.alignment.held_out import Scores
 from brainalign.alignment.splits import Split
 
-BLOCK = 2048  # units at once: their responses and predictions stay in the cache
+# Units at once. Few large blocks, as many for each thread: what Python does between products costs more than what the
+# cache would save.
+SMALLEST, LARGEST = 512, 6144
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +67,18 @@ class Penalties:
 
 
 class Targets(NamedTuple):
-    """Centred responses, what they are in each test set, and who shares a left-out error.
+    """Responses, what they are in each test set, and who shares a left-out error.
 
-    ``responses``: (n_stimuli, n_units). ``tests``: (n_test,) stimuli a split. ``squares``, ``means``: (n_splits,
-    n_units) sums of squares over test stimuli, centred there; their mean, less that of the training stimuli.
-    ``labels``: (n_units,) int. ``names``: (n_labels,). ``inner``: (n_labels, n_stimuli²) float64, Y Yᵀ of a label's
-    units; None where that does not pay, or is of no use.
+    ``responses``: (n_stimuli, n_units). ``tests``, ``rests``: stimuli of each split's test set, and those in neither
+    set. ``squares``, ``means``: (n_splits, n_units) sums of squares over test stimuli, centred there; their mean, less
+    that of the training stimuli: both known once `_predict` has been at the units. ``labels``: (n_units,) int.
+    ``names``: (n_labels,). ``inner``: (n_labels, n_stimuli²) float64, Y Yᵀ of a label's centred units; None where
+    that does not pay, or is of no use.
     """
 
     responses: Array
     tests: list[Array]
+    rests: list[Array]
     squares: np.ndarray
     means: np.ndarray
     labels: np.ndarray
@@ -99,44 +105,39 @@ def _libraries() -> ThreadpoolController:
 def targets(responses: Array, splits: Sequence[Split], penalties: Penalties | None, each: Callable) -> Targets:
     """What all layers share; ``responses`` are (n_stimuli, n_units), finite."""
     n, n_units = responses.shape
-    dtype, xp = precision(responses), namespace(responses)
-    y = zeros((n, n_units), like(responses[:0], responses, dtype))
-    tests = [like(test, y) for _, test in splits]
-    rests = [like(np.setdiff1d(np.arange(n), np.concatenate(split)), y) for split in splits]
-    squares, means = np.empty((2, len(splits), n_units), dtype)
-
-    def of_block(units: slice):
-        y[:, units] = own = gram.centred(responses[:, units])
-        for split, (test, rest) in enumerate(zip(tests, rests, strict=True)):
-            rows = own[test]
-            mean = rows.mean(axis=0)
-            rows -= mean
-            squares[split, units] = as_numpy(xp.einsum("ij,ij->j", rows, rows))
-            # All responses sum to zero, so that those of no training stimulus give the sum of the others.
-            others = mean * len(test) + own[rest].sum(axis=0)
-            means[split, units] = as_numpy(mean + others / (n - len(test) - len(rest)))
-
-    list(each(of_block, _blocks(n_units)))
+    responses = like(responses, responses, precision(responses))
+    tests = [like(test, responses) for _, test in splits]
+    rests = [like(gram.in_neither(n, *split), responses) for split in splits]
+    squares, means = np.empty((2, len(splits), n_units), precision(responses))
 
     def products_of(label: int) -> Array:
-        own = like(y[:, like(np.flatnonzero(labels == label), y)], y, "float64")
+        own = responses[:, like(np.flatnonzero(labels == label), responses)]
+        own = gram.centred(like(own, responses, "float64"))
         return (own @ own.T).reshape(-1)
 
     labels = np.zeros(n_units, int) if penalties is None or penalties.labels is None else penalties.labels
     names, labels = np.unique(labels, return_inverse=True)
     worth = penalties is not None and penalties.per != "unit" and n_units >= 2 * n
-    inner = xp.stack(list(each(products_of, range(len(names))))) if worth else None
-    return Targets(y, tests, squares, means, labels, names, inner)
+    inner = namespace(responses).stack(list(each(products_of, range(len(names))))) if worth else None
+    return Targets(responses, tests, rests, squares, means, labels, names, inner)
 
 
 def fit(
     layers: Iterable[gram.Gram], to: Targets, splits: Sequence[Split], penalties: Penalties | None, each: Callable
 ) -> Scores:
     """Fit and predict layer after layer; `Penalties` of the units that `targets` were made of."""
-    fits = [
-        _least_squares(layer, to, splits, each) if penalties is None else _ridge(layer, to, splits, penalties, each)
-        for layer in layers
-    ]
+    fits, whole = [], []
+    for layer in layers:
+        sums = {name: np.empty_like(to.squares) for name in ("predicted", "both", "predicted_mean")}
+        if penalties is None:
+            rows, found = _least_squares(layer, to, splits, each), {}
+        else:
+            rows, found = _ridge(layer, to, splits, penalties, each, sums)
+        if rows is not None:
+            whole.append((rows, sums))
+        fits.append(sums | found)
+    if whole:  # all layers at once: responses are in the cache
+        _predict(whole, range(len(splits)), slice(None), to, each)
     of_layers = {name: np.stack([of_layer[name] for of_layer in fits]) for name in fits[0]}
     if penalties is not None:
         of_layers["alphas"] = np.asarray(penalties.alphas, float)
@@ -145,15 +146,16 @@ def fit(
     return Scores(measured=to.squares[None], measured_mean=to.means[None], n_test=n_test, **of_layers)
 
 
-def _least_squares(layer: gram.Gram, to: Targets, splits: Sequence[Split], each: Callable) -> dict[str, np.ndarray]:
-    _ = layer.inverse  # before threads ask for it all at once
-    rows = list(each(lambda split: _rows(gram.least_squares(layer, *split), *split, to), splits))
-    return _predict(rows, range(len(splits)), slice(None), to, each, _empty(to))
+def _least_squares(layer: gram.Gram, to: Targets, splits: Sequence[Split], each: Callable) -> Array:
+    each = each if layer.inverse is None else map  # with an inverse a split has too little work for a thread
+    return _below(each(lambda split: _rows(gram.least_squares(layer, *split), *split, to), splits))
 
 
 def _ridge(
-    layer: gram.Gram, to: Targets, splits: Sequence[Split], penalties: Penalties, each: Callable
-) -> dict[str, np.ndarray]:
+    layer: gram.Gram, to: Targets, splits: Sequence[Split], penalties: Penalties, each: Callable, sums: dict
+) -> tuple[Array | None, dict[str, np.ndarray]]:
+    """What was chosen, and rows of all splits; where units differ in their penalties, their sums are entered."""
+
     def of_split(split: Split):
         spectrum = gram.spectrum(layer, *split)
         scale = float(spectrum.w.sum()) / len(split[0]) if penalties.relative else 1
@@ -164,21 +166,24 @@ def _ridge(
     errors = np.stack(errors)  # (n_splits, n_alphas, n_labels or n_units)
     shared = (errors @ np.bincount(to.labels))[..., None] if penalties.per == "all" else errors
     chosen = shared.argmin(axis=1)
-    of_units = chosen[:, to.labels] if penalties.per == "label" else chosen
+    found = {"chosen": chosen, "errors": errors}
 
+    def rows(some: Sequence[int], combination: np.ndarray) -> Array:
+        return _below(
+            _rows(gram.ridge(spectra[split], alphas[split][alpha]), *splits[split], to)
+            for split, alpha in zip(some, combination, strict=True)
+        )
+
+    if chosen.shape[1] == 1:
+        return rows(range(len(splits)), chosen[:, 0]), found
+    of_units = chosen[:, to.labels] if penalties.per == "label" else chosen
     # Units that share their penalties in all splits share one product; few do where each has its own.
     together = [[split] for split in range(len(splits))] if penalties.per == "unit" else [range(len(splits))]
-    sums = _empty(to)
     for some in together:
         combinations, of = np.unique(of_units[some], axis=1, return_inverse=True)
         for number, combination in enumerate(combinations.T):
-            rows = [
-                _rows(gram.ridge(spectra[split], alphas[split][alpha]), *splits[split], to)
-                for split, alpha in zip(some, combination, strict=True)
-            ]
-            units = slice(None) if combinations.shape[1] == 1 else np.flatnonzero(of == number)
-            _predict(rows, some, units, to, each, sums)
-    return sums | {"chosen": chosen, "errors": errors}
+            _predict([(rows(some, combination), sums)], some, np.flatnonzero(of == number), to, each)
+    return None, found
 
 
 def _left_out(
@@ -208,34 +213,57 @@ def _rows(weights: Array, train: np.ndarray, test: np.ndarray, to: Targets) -> A
     return like(rows, to.responses, precision(to.responses))
 
 
-def _empty(to: Targets) -> dict[str, np.ndarray]:
-    return {name: np.empty_like(to.squares) for name in ("predicted", "both", "predicted_mean")}
+def _below(rows: Iterable[Array]) -> Array:
+    rows = list(rows)
+    return namespace(rows[0]).concatenate(rows)
 
 
 def _predict(
-    rows: list[Array], some: Sequence[int], units: slice | np.ndarray, to: Targets, each: Callable, sums: dict
-) -> dict[str, np.ndarray]:
-    """Enter the sums over test stimuli, of the splits ``some`` and these units, into ``sums``."""
-    edges = np.cumsum([0, *(len(of_split) for of_split in rows)])
-    xp = namespace(rows[0])
-    rows = xp.concatenate(rows)
+    layers: Sequence[tuple[Array, dict[str, np.ndarray]]],
+    some: Sequence[int],
+    units: slice | np.ndarray,
+    to: Targets,
+    each: Callable,
+) -> None:
+    """Enter sums over test stimuli, of the splits ``some`` and these units: a layer's `_rows` and where its sums go."""
+    stops = np.cumsum([len(to.tests[split]) + 1 for split in some])
+    xp = namespace(to.responses)
     units = np.arange(len(to.labels))[units]
 
     def of_block(block: slice):
         own = units[block]
-        neighbors = own[-1] - own[0] == len(own) - 1  # are a view, others a copy
-        y = to.responses[:, slice(own[0], own[-1] + 1) if neighbors else like(own, rows)]
-        predicted = rows @ y
-        for split, start, stop in zip(some, edges, edges[1:], strict=False):
-            x, measured = predicted[start : stop - 1], y[to.tests[split]]
-            measured -= measured.mean(axis=0)  # x sums to zero, but in float32 not quite
-            sums["predicted"][split, own] = as_numpy(xp.einsum("ij,ij->j", x, x))
-            sums["both"][split, own] = as_numpy(xp.einsum("ij,ij->j", x, measured))
-            sums["predicted_mean"][split, own] = as_numpy(predicted[stop - 1])
+        if own[-1] - own[0] == len(own) - 1:  # neighbors: a view where others are a copy
+            own = slice(own[0], own[-1] + 1)
+        y = gram.centred(to.responses[:, own if isinstance(own, slice) else like(own, to.responses)])
+        measured = [_measure(y, split, own, to) for split in some]
+        for rows, sums in layers:
+            predicted = rows @ y
+            for split, test, stop in zip(some, measured, stops, strict=True):
+                x = predicted[stop - 1 - len(test) : stop - 1]
+                sums["predicted"][split, own] = as_numpy(xp.einsum("ij,ij->j", x, x))
+                sums["both"][split, own] = as_numpy(xp.einsum("ij,ij->j", x, test))
+                sums["predicted_mean"][split, own] = as_numpy(predicted[stop - 1])
 
     list(each(of_block, _blocks(len(units))))
-    return sums
+
+
+def _measure(y: Array, split: int, own: slice | np.ndarray, to: Targets) -> Array:
+    """Responses in a test set, centred there: ``y`` are those to all stimuli, centred, of the units ``own``."""
+    test = y[to.tests[split]]
+    mean = test.mean(axis=0)
+    test -= mean
+    to.squares[split, own] = as_numpy(namespace(y).einsum("ij,ij->j", test, test))
+    # All responses sum to zero, so that those of no training stimulus give the sum of the others.
+    rest, others = to.rests[split], mean * len(test)
+    if len(rest):
+        others += y[rest].sum(axis=0)
+    to.means[split, own] = as_numpy(mean + others / (len(y) - len(test) - len(rest)))
+    return test
 
 
 def _blocks(n_units: int) -> list[slice]:
-    return [slice(start, start + BLOCK) for start in range(0, n_units, BLOCK)]
+    """Blocks of about the same size, a multiple of the threads unless they would be very small."""
+    workers = os.cpu_count() or 1
+    n_blocks = min(workers * math.ceil(n_units / LARGEST / workers), math.ceil(n_units / SMALLEST))
+    edges = np.linspace(0, n_units, n_blocks + 1).astype(int)
+    return [slice(*edge) for edge in itertools.pairwise(edges)]

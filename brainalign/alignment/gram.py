@@ -97,11 +97,10 @@ def least_squares(layer: Gram, train: np.ndarray, test: np.ndarray) -> Array:
         (n_test, n_train) float64; rows sum to zero.
     """
     if layer.inverse is not None:  # one for all folds: what is left out, o, has errors (K⁺_oo)⁻¹ (K⁺ Y)_o
-        others = np.setdiff1d(np.arange(len(layer.inverse)), np.concatenate([train, test]))
-        out = like(np.concatenate([test, others]), layer.inverse)
+        out = like(np.concatenate([test, in_neither(len(layer.inverse), train, test)]), layer.inverse)
         rows = layer.inverse[out]
-        solved = namespace(rows).linalg.solve(rows[:, out], rows[:, like(train, rows)])
-        return -solved[: len(test)] - 1 / len(train)
+        solved = namespace(rows).linalg.inv(rows[:, out])[: len(test)] @ rows[:, like(train, rows)]
+        return -solved - 1 / len(train)
     small, cross, offset = _fold(layer, train, test)
     if not layer.dual:
         covariance = small.T @ small
@@ -110,6 +109,13 @@ def least_squares(layer: Gram, train: np.ndarray, test: np.ndarray) -> Array:
             return cross @ inverse @ small.T
     q, w, cross = _spectrum(layer.dual, small, cross, offset)
     return (cross / w) @ q.T
+
+
+def in_neither(n_stimuli: int, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Stimuli that a split neither trains nor tests on, in order."""
+    left = np.ones(n_stimuli, bool)
+    left[train] = left[test] = False
+    return np.flatnonzero(left)
 
 
 def ridge(spectrum: Spectrum, alpha: float) -> Array:
@@ -218,8 +224,9 @@ def left_out_errors(
         divisors.append([like(of_part, q, dtype) for of_part in of_parts] if parts else like(of_parts, q, dtype))
 
     def of_block(y: Array) -> Array:
+        y = centred(y)
         along = q.T @ y
-        unseen = 0 if full else y - y.mean(axis=0) - q @ along
+        unseen = 0 if full else y - q @ along
         errors = [_divide(d @ along + unseen, of, parts) for d, of in zip(damped, divisors, strict=True)]
         return xp.stack([(of_alpha * of_alpha).sum(axis=0) for of_alpha in errors])
 

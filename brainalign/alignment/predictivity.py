@@ -62,10 +62,10 @@ def scores(
     with threads(responses) as each:
         known = responses if seen.all() else responses[:, like(np.flatnonzero(seen), responses)]
         to = targets(known, splits, penalties, each)
-        if not to.squares.any():
-            raise ValueError("no unit varies: each has one response to all stimuli of a test set. Check the recording.")
         named = features.items() if isinstance(features, Mapping) else enumerate(features)
         result = fit((_layer(name, x, responses, each) for name, x in named), to, splits, penalties, each)
+    if not result.measured.any():
+        raise ValueError("no unit varies: each has one response to all stimuli of a test set. Check the recording.")
     _warn_of_edges(result)
     return result if seen.all() else _with_missing(result, seen, penalties)
 
