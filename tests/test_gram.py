@@ -251,8 +251,9 @@ def test_many_units_and_features_are_a_few_at_a_time(monkeypatch):
     x, y, splits = features("n < p"), responses(50), grouped(GROUPS, 5)
     kinds = (None, Penalties(ALPHAS, True, GROUPS, "label", np.arange(50) % 3), Penalties(ALPHAS, True, per="unit"))
     whole = [quiet([x], y, splits, penalties) for penalties in kinds]
-    for module in (gram, encoding):
-        monkeypatch.setattr(module, "BLOCK", 7)
+    monkeypatch.setattr(gram, "BLOCK", 7)
+    monkeypatch.setattr(encoding, "SMALLEST", 5)
+    monkeypatch.setattr(encoding, "LARGEST", 7)
     for once, penalties in zip(whole, kinds, strict=True):
         blocks = quiet([x], y, splits, penalties)
         np.testing.assert_allclose(blocks.r, once.r, atol=1e-9)
