@@ -16,6 +16,7 @@ import yaml
 import brainalign
 from brainalign import catalog, store
 from brainalign import study as studies
+from brainalign.paper import factors
 from brainalign.paper.notebook import BUILD, page_name, source
 
 # Notebooks that need a part of a study (`Study.parts`); all others run on any study.
@@ -179,10 +180,17 @@ def commit() -> str:
 
 
 def _comparisons(study: studies.Study) -> list[str]:
-    """Parts of the book that need two of the language models that are run here: of a pair, or a model and its twin."""
-    table = studies.models(study)
-    run_here = table[table.origin == "model"]
-    found = {"pairs": (run_here.kind == "instruction-tuned").any(), "twins": run_here.twin_of.notna().any()}
+    """Parts of the book that need several of the language models that are run here: pairs, twins, or many of both."""
+    run_here = studies.models(study).query("origin == 'model'").reset_index()
+    trained = run_here[run_here.kind.isin(factors.TRAINED)]
+    trained = trained.assign(base=trained.vanilla.fillna(trained.model))
+    tuned = trained[trained.kind == "instruction-tuned"]
+    found = {
+        "pairs": len(tuned) > 0,
+        "twins": run_here.twin_of.notna().any(),
+        "correlations": "brain" in study.parts and factors.enough(trained),
+        "tuned-correlations": "brain" in study.parts and factors.enough(tuned),
+    }
     return [name for name, there in found.items() if there]
 
 

@@ -5,7 +5,7 @@ studies.run(study, "gpt2")                 # one model through all of it
 studies.results(study, "brain")            # all models
 """
 
-from brainalign.study.members import Member, bases, members, models
+from brainalign.study.members import Member, bases, including, members, models
 from brainalign.study.runs import batches, measured, result_path, results, run
 from brainalign.study.settings import (
     STUDIES,
@@ -21,7 +21,7 @@ from brainalign.study.settings import (
 from brainalign.study.sources import load_model, load_reading_times, load_recordings
 
 __all__ = [
-    "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "batches", "load",
+    "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "batches", "including", "load",
     "load_model", "load_reading_times", "load_recordings", "measured", "members", "models", "names", "own_files",
     "path_of", "result_path", "results", "run",
 ]  # fmt: skip

@@ -78,6 +78,14 @@ def bases(study: Study) -> dict[str, str]:
     return found
 
 
+def including(study: Study, model: str) -> tuple[Study, str]:
+    """The study with a language model among its own, and its name there: it has it, or `llm.load` knows it."""
+    if model in members(study):
+        return study, model
+    added = LoadedModel(load=model)
+    return study.model_copy(update={"models": [*study.models, added]}), added.called
+
+
 def _series(study: Study) -> list[Member]:
     found = []
     for source in study.surprisal:

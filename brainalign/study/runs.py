@@ -1,6 +1,7 @@
 """Runs one model of a study through all that the study measures."""
 
 import hashlib
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -105,15 +106,18 @@ def run(study: Study, model: str) -> pd.DataFrame:
     return result
 
 
-def results(study: Study, analysis: str | None = "behavior") -> pd.DataFrame:
-    """Results of all models of a study; what is missing is computed.
+def results(study: Study, analysis: str | None = "behavior", names: Collection[str] | None = None) -> pd.DataFrame:
+    """Results of a study; what is missing is computed.
 
     Parameters
     ----------
     study : Study
         Its settings.
     analysis : str
-        ``behavior``, ``brain``, ``capability`` or ``tuning``; None for all of them, one below the other.
+        ``behavior``, ``brain``, ``capability`` or ``tuning``; None for all of them, one below the other, told apart by
+        a column ``analysis``.
+    names : collection of str, optional
+        Models; all that the study measures if left out.
 
     Returns
     -------
@@ -121,7 +125,7 @@ def results(study: Study, analysis: str | None = "behavior") -> pd.DataFrame:
         The rows and columns of that analysis, with the columns of `models`. Empty if the study has none.
     """
     described = models(study)
-    rows = [run(study, name) for name in measured(study)]
+    rows = [run(study, name) for name in measured(study) if names is None or name in names]
     if analysis is not None:
         rows = [table[table.analysis == analysis] for table in rows if (table.analysis == analysis).any()]
     if not rows:
@@ -130,7 +134,7 @@ def results(study: Study, analysis: str | None = "behavior") -> pd.DataFrame:
     table = table.merge(described, left_on="model", right_index=True)
     if "n_parameters" in table:
         table["parameters"] = table.parameters.fillna(table.pop("n_parameters"))
-    return table.drop(columns="analysis")
+    return table if analysis is None else table.drop(columns="analysis")
 
 
 def _member(study: Study, name: str) -> Member:

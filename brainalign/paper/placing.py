@@ -1,0 +1,182 @@
+"""Where one model of a study stands: among the printed ones, beside its counterparts, above its controls or not."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from brainalign import study as studies
+from brainalign.paper import brain_tables, figures
+from brainalign.paper.figures import GRAY, NAMES, PRINTED_AXES, color
+
+PAPER = "aw2024"  # the protocol that the printed scores come from
+CAPABILITY = {"mmlu": "MMLU", "bbh": "BBH", "wikitext2_nwp_loss": "WikiText-2 loss"}
+SCORED_BY = ("instruct-eval", "standard")  # the paper's first
+BEHAVIOR = "futrell2018"
+ITSELF, VANILLA, TUNED, TWIN, CONTROL = "the model", "its vanilla model", "tuned from it", "untrained twin", "control"
+
+
+def related(study: studies.Study, model: str) -> dict[str, str]:
+    """What a model is held against, by name: its vanilla model, those tuned from it, its untrained twins, controls."""
+    table = studies.models(study)
+    roles = {model: ITSELF}
+    if pd.notna(base := table.vanilla[model]) and table.origin[base] == "model":
+        roles[base] = VANILLA
+    run_here = table[table.origin == "model"]
+    roles |= dict.fromkeys(run_here.index[run_here.vanilla == model], TUNED)
+    roles |= dict.fromkeys(run_here.index[run_here.twin_of == model], TWIN)
+    return roles | dict.fromkeys(table.index[table.origin == "control"], CONTROL)
+
+
+def on_axes(results: pd.DataFrame) -> pd.DataFrame:
+    """Values of models on the axes of the interactive scatter, as far as a study has them.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Rows of `study.results` of some models and all analyses; a column ``analysis`` tells these apart.
+
+    Returns
+    -------
+    DataFrame
+        ``model``, ``axis`` (of `figures.PRINTED_AXES`), ``value``, ``of`` (what it was measured on), ``same``: whether
+        that is what the paper measured it on.
+    """
+    rows = []
+    for model, own in results.groupby("model", sort=False):
+        for axis, (value, of, same) in _values(own).items():
+            rows.append({"model": model, "axis": axis, "value": value, "of": of, "same": same})
+    return pd.DataFrame(rows, columns=["model", "axis", "value", "of", "same"])
+
+
+def _values(own: pd.DataFrame) -> dict[str, tuple[float, str, bool]]:
+    """By axis: the value of one model, on what it was measured, and whether the paper did so."""
+    found = {"log_size": (float(np.log10(own.parameters.dropna().iloc[0])), "its weights", True)}
+    brain = own[(own.analysis == "brain") & (own.protocol == PAPER)]
+    if len(brain):
+        scores = brain_tables.scores(brain_tables.over_data_sets(brain)).set_index("dataset").r
+        names = brain_tables.counted(scores.index.drop(brain_tables.AVERAGE, errors="ignore"))
+        found |= {name: (scores[name], name, True) for name in names if name in NAMES}
+        same = set(names) == {"pereira2018", "blank2014", "wehbe2014"}
+        found["average"] = (scores[names].mean(), ", ".join(names), same)
+    read = own[(own.analysis == "behavior") & (own.protocol == PAPER) & (own.story == "all")]
+    if len(read):
+        known = read.dataset.isin([BEHAVIOR])
+        row = (read[known] if known.any() else read).iloc[0]
+        found[BEHAVIOR] = (abs(row.value), row.dataset, bool(known.any()))
+    capability = own[(own.analysis == "capability") & (own.level == "overall")] if "level" in own else own[:0]
+    for axis, measure in CAPABILITY.items():
+        scored = capability[capability.measure == measure].set_index("protocol").value
+        if by := [protocol for protocol in SCORED_BY if protocol in scored.index]:
+            found[axis] = (scored[by[0]], f"{measure}, {by[0]}", by[0] == SCORED_BY[0])
+        elif len(scored):
+            found[axis] = (scored.iloc[0], measure, True)
+    return {axis: found[axis] for axis in PRINTED_AXES if axis in found}
+
+
+def beside_printed(values: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
+    """Where values lie among the printed ones of each axis.
+
+    Parameters
+    ----------
+    values : DataFrame
+        Of `on_axes`.
+    printed : DataFrame
+        The models of the printed tables.
+
+    Returns
+    -------
+    DataFrame
+        The same rows with ``label`` of the axis, ``printed_low``, ``printed_median``, ``printed_high``, and ``above``:
+        "ABOVE of N", the printed models below the value.
+    """
+    rows = []
+    for row in values.itertuples():
+        column = printed[row.axis].dropna()
+        rows.append(
+            {
+                "label": NAMES[row.axis],
+                "printed_low": column.min(),
+                "printed_median": column.median(),
+                "printed_high": column.max(),
+                "above": f"{(column < row.value).sum()} of {len(column)}",
+            }
+        )
+    return pd.concat([values.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
+
+
+def strips(values: pd.DataFrame, printed: pd.DataFrame, roles: dict[str, str]) -> plt.Figure:
+    """One strip an axis: printed models as circles, and on top of them this study's as diamonds.
+
+    Parameters
+    ----------
+    values : DataFrame
+        Of `on_axes`, of the model and its counterparts.
+    printed : DataFrame
+        The models of the printed tables.
+    roles : dict
+        Of `related`: names, and what each is to the model.
+    """
+    axes_shown = list(dict.fromkeys(values.axis))
+    figure, panels = plt.subplots(len(axes_shown), figsize=(4.6, 0.82 * len(axes_shown) + 0.5), squeeze=False)
+    tints = {ITSELF: figures.LINES[0], VANILLA: figures.LINES[1], TUNED: figures.LINES[1], TWIN: GRAY}
+    for ax, axis in zip(panels[:, 0], axes_shown, strict=True):
+        known = printed.dropna(subset=[axis])
+        for family, rows in known.groupby("family", sort=False):
+            filled = rows.kind == "instruction-tuned"
+            ax.scatter(rows[axis][filled], np.zeros(filled.sum()), s=16, color=color(family), alpha=0.6, linewidth=0)
+            ax.scatter(
+                rows[axis][~filled],
+                np.zeros((~filled).sum()),
+                s=16,
+                facecolor="none",
+                edgecolor=color(family),
+                alpha=0.6,
+            )
+        for row in values[values.axis == axis].iloc[::-1].itertuples():  # the model itself on top
+            role = roles[row.model]
+            fill = tints[role] if role in (ITSELF, TUNED) else "none"
+            ax.plot(row.value, 0.5 if role != ITSELF else 1, "D", color=tints[role], markerfacecolor=fill, markersize=6)
+        ax.set_ylim(-0.4, 1.4)
+        ax.set_yticks([])
+        ax.spines["left"].set_visible(False)
+        ax.set_title(NAMES[axis], fontsize=9)
+    for role in dict.fromkeys(roles[name] for name in values.model):
+        fill = tints[role] if role in (ITSELF, TUNED) else "none"
+        panels[0, 0].plot([], [], "D", color=tints[role], markerfacecolor=fill, label=role)
+    panels[0, 0].scatter([], [], s=16, color=GRAY, label="printed")
+    figure.legend(loc="outside upper right", ncols=3, fontsize=8, handletextpad=0.1, columnspacing=1)
+    return figure
+
+
+def held_against(results: pd.DataFrame, roles: dict[str, str], protocols: list[str]) -> pd.DataFrame:
+    """Brain alignment of a model, and what it is above each that it is held against, inside participants.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As from `brain_tables.over_data_sets`, of all of them.
+    roles : dict
+        Of `related`.
+    protocols : list of str
+
+    Returns
+    -------
+    DataFrame
+        ``protocol``, ``against`` (a name; empty for the model's own score), ``role``, ``estimate``, ``low``, ``high``,
+        ``n`` participants, and ``verdict`` (``above``, ``below``, ``not told apart``).
+    """
+    scores, model = brain_tables.people(results), next(iter(roles))
+    rows = []
+    for protocol in protocols:
+        table = scores.xs(protocol, level="protocol")
+        for name, role in roles.items():
+            if name not in table:
+                continue
+            itself = role == ITSELF
+            found = brain_tables.over_participants(table[model] if itself else table[model] - table[name])
+            zero = (
+                ("above zero", "below zero", "not told from zero") if itself else ("above", "below", "not told apart")
+            )
+            about = {"protocol": protocol, "against": "" if itself else name, "role": role}
+            rows.append(about | found | {"verdict": brain_tables.verdict(found, *zero)})
+    return pd.DataFrame(rows)
