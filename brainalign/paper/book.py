@@ -188,8 +188,9 @@ def _comparisons(study: studies.Study) -> list[str]:
     found = {
         "pairs": len(tuned) > 0,
         "twins": run_here.twin_of.notna().any(),
-        "correlations": "brain" in study.parts and factors.enough(trained),
-        "tuned-correlations": "brain" in study.parts and factors.enough(tuned),
+        "correlations": {"capability", "brain"} <= set(study.parts) and factors.enough(trained),
+        "tuned-correlations": {"capability", "brain"} <= set(study.parts) and factors.enough(tuned),
+        "behavior-correlations": {"capability", "behavior"} <= set(study.parts) and factors.enough(trained),
     }
     return [name for name, there in found.items() if there]
 

@@ -1,6 +1,6 @@
-"""Controls that take a model's states again: one width for all, and what is left beyond nuisance features.
+"""What takes a model's states again: one width for all, what is left beyond nuisance features, other metrics.
 
-Both go model by model through a study, and keep what they find in the store.
+All go model by model through a study, and keep what they find in the store.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import pandas as pd
 
 from brainalign import llm, store
 from brainalign import study as studies
-from brainalign.alignment import banded, controls, gram, protocols, volumes
+from brainalign.alignment import banded, controls, gram, protocols, similarity, volumes
 from brainalign.alignment.brain import brain_alignment, to_stimuli
 from brainalign.alignment.encoding import threads
 from brainalign.alignment.predictivity import seen_units
@@ -118,6 +118,28 @@ def unique_variance(study: studies.Study) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
+def similarities(study: studies.Study) -> pd.DataFrame:
+    """Linear CKA and RSA of each trained language model's layers with the responses of all participants together.
+
+    Raw, cross-validated as Brain-Score does (`similarity.brainscore_subsets`). The paper does not say how its own are
+    scaled.
+
+    Returns
+    -------
+    DataFrame
+        A row per model, data set and layer: ``cka`` and ``rsa`` (NaN for a layer that is the same for all stimuli).
+    """
+    rows, kinds = [], studies.models(study).kind
+    for recording in _recordings(study):
+        for name, layers in _members(study, recording):
+            if kinds[name] == "untrained":
+                continue
+            found = _kept("similarities", _similarities, layers, recording, protocols.AW2024.name)
+            alike = pd.DataFrame({"layer": list(layers), "cka": found["cka"], "rsa": found["rsa"]})
+            rows.append(alike.assign(model=name, dataset=recording.name))
+    return pd.concat(rows, ignore_index=True)
+
+
 def _recordings(study: studies.Study) -> list[Recording]:
     """Those that count (`brain_tables.counted`)."""
     recordings = studies.load_recordings(study)
@@ -166,6 +188,20 @@ def _scores(layers: Mapping[str, np.ndarray], recording: Recording, protocol: st
     rows = brain_alignment(_at_stimuli(layers, recording, protocol), recording, protocol)
     rows = rows[rows.chosen & (rows.region == ALL) & (rows.split == ALL)].set_index("participant")
     return rows.r.reindex([POOLED, *recording.participants]).to_numpy()
+
+
+def _similarities(layers: Mapping[str, np.ndarray], recording: Recording, protocol: str) -> dict[str, np.ndarray]:
+    responses = volumes.responses_of(recording, protocols.of(protocol, recording).splits)
+    responses = responses[:, seen_units(recording.responses.to_numpy())]
+    subsets = similarity.brainscore_subsets(len(responses))
+
+    def alike(compare, x: np.ndarray) -> float:
+        flat = (np.ptp(x, axis=0) == 0).all() or (compare is similarity.rsa and (np.ptp(x, axis=1) == 0).any())
+        return np.nan if flat else compare(x, responses, subsets).score
+
+    at_stimuli = _at_stimuli(layers, recording, protocol).values()
+    metrics = {"cka": similarity.linear_cka, "rsa": similarity.rsa}
+    return {name: np.array([alike(compare, x) for x in at_stimuli]) for name, compare in metrics.items()}
 
 
 def _both(layers: Mapping[str, np.ndarray], recording: Recording, protocol: str) -> dict[str, np.ndarray]:
