@@ -81,6 +81,14 @@ def fresh(config: "PreTrainedConfig", seed: int) -> "PreTrainedModel":
     return network
 
 
+def blank(config: "PreTrainedConfig") -> "PreTrainedModel":
+    """Network whose weights have shapes and no values yet."""
+    import torch
+
+    with torch.device("meta"):
+        return _architecture(config).from_config(config)
+
+
 def trained(folder: Path, dtype: str, device: str) -> "PreTrainedModel":
     """Network with the weights of a folder, all of them and no others.
 

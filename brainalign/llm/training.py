@@ -2,33 +2,33 @@
 
     train(network, examples, Recipe(), Path("runs/mine"), save=lambda step: ...)
 
-A run that is killed at any moment goes on from its last saved state and gives the same losses: weights, optimizer and
-random numbers are saved in one safetensors file, and the order of examples depends on the seed alone.
+A run that is killed at any moment goes on from its last saved state (`states`) and gives the same losses; the order of
+examples depends on the seed alone. Several processes share the examples of a step between them (`processes`), as far as
+rounding with the outcome of one.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from brainalign import store
-from brainalign.llm import networks
+from brainalign.llm import processes, states
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel
 
 IGNORED = -100  # label of a token that no loss is taken of
-STATE = "training.safetensors"
+SMALL = 10_000_000  # parameters: with fewer, matrices gain nothing from a second thread
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ def train(
     save: Callable[[int], None],
     keep: Collection[int] = (),
     every: float = 300.0,
+    gradient_checkpointing: bool = False,
     title: str = "training",
     progress: bool | None = None,
 ) -> np.ndarray:
@@ -104,17 +105,20 @@ def train(
     Parameters
     ----------
     network : PreTrainedModel
-        Changed in place. In float32 on a GPU it computes in bfloat16 (autocast) and keeps its weights as they are.
+        Changed in place: those of its weights that require a gradient. In float32 on a GPU it computes in bfloat16
+        (autocast) and keeps its weights as they are.
     examples : sequence of Example
     recipe : Recipe
     folder : Path
-        Where the state of the run is, ``training.safetensors``; removed at the end.
+        Where the run keeps its state, which is removed at the end, and its losses (`states.Run`).
     save : function
-        Called with the number of steps made, at each of ``keep`` and at the end.
+        Called with the number of steps made, at each of ``keep`` and at the end; of several processes, in all.
     keep : collection of int
-        See `tune`.
+        See `tuning.tune`.
     every : float
         Seconds from one saved state to the next: a killed run loses no more than that and one step.
+    gradient_checkpointing : bool
+        Compute activations twice instead of keeping them: less memory, a third more time, the same outcome.
     title : str
         For the progress bar.
     progress : bool, optional
@@ -128,26 +132,33 @@ def train(
     Raises
     ------
     ValueError
-        The state in the folder is of another run, or the loss is not finite.
+        The folder is that of another run, no weights require a gradient, or the loss is not finite.
     OSError
         The folder cannot be written to.
     """
     import torch
     from tqdm import tqdm
 
-    n_steps = recipe.n_steps(len(examples))
-    weights = dict(network.named_parameters())
+    crew, n_steps = processes.here(), recipe.n_steps(len(examples))
+    about = {"recipe": asdict(recipe), "samples": store.digest(list(examples)), "network": _fingerprint(network)}
+    trained = [weight for weight in network.parameters() if weight.requires_grad]
+    if not trained:
+        raise ValueError("no weights of the network require a gradient. Choose some: network.requires_grad_(True).")
     optimizer = torch.optim.AdamW(
-        weights.values(), lr=recipe.learning_rate, betas=(0.9, recipe.beta2), weight_decay=recipe.weight_decay
+        trained, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), weight_decay=recipe.weight_decay
     )
-    state = _State(folder / STATE, store.digest(asdict(recipe), list(examples)), weights, optimizer)
-    quiet = not (sys.stderr.isatty() if progress is None else progress)
+    if gradient_checkpointing:
+        network.gradient_checkpointing_enable({"use_reentrant": False})
+    called, optimizer = crew.prepared(network, optimizer)
+    weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    run = states.Run(folder, about, weights, optimizer, crew)
+    quiet = crew.rank > 0 or not (sys.stderr.isatty() if progress is None else progress)
 
     with torch.random.fork_rng(), tqdm(total=n_steps, desc=title, unit=" steps", disable=quiet) as bar:
-        torch.manual_seed(recipe.seed)
-        losses, saved = state.load(), time.monotonic()
+        torch.manual_seed(recipe.seed + crew.rank)
+        losses, saved = run.begin(), time.monotonic()
         bar.n = bar.initial = len(losses)
-        network.train()
+        called.train()
         for step, some in enumerate(_batches(examples, recipe)):
             if step < len(losses):
                 continue
@@ -155,7 +166,7 @@ def train(
                 save(step)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(step, n_steps)
-            loss = _backward(network, some, recipe.at_once)
+            loss = _backward(network, some, recipe.at_once, called, crew)
             if not math.isfinite(loss):
                 raise ValueError(f"step {step}: the loss is {loss}. Lower the learning rate, or train in float32.")
             torch.nn.utils.clip_grad_norm_(weights.values(), recipe.clip)
@@ -164,13 +175,33 @@ def train(
             losses.append(loss)
             bar.set_postfix_str(f"loss {loss:.3f}")
             bar.update()
-            if time.monotonic() - saved >= every:
-                state.save(losses)
+            # Clocks differ: that of the first process counts.
+            if crew.total(crew.rank == 0 and time.monotonic() - saved >= every):
+                run.save(losses)
                 saved = time.monotonic()
-        network.eval()
+        called.eval()
         save(n_steps)
-    state.path.unlink(missing_ok=True)
+    run.end(losses)
     return np.array(losses)
+
+
+@contextmanager
+def few_threads(n_parameters: int) -> Iterator[None]:
+    """Train a small network on one thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if n_parameters < SMALL else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _fingerprint(network: PreTrainedModel) -> str:
+    """What tells a network from any other that is likely to be trained in its place: names, shapes, a few values."""
+    weights = network.named_parameters()
+    return store.digest({name: [*weight.shape, weight.flatten()[:1].float().tolist()] for name, weight in weights})
 
 
 def _batches(examples: Sequence[Example], recipe: Recipe) -> Iterator[list[Example]]:
@@ -182,27 +213,42 @@ def _batches(examples: Sequence[Example], recipe: Recipe) -> Iterator[list[Examp
         yield [examples[i] for i in order[start : start + recipe.batch_size]]
 
 
-def _backward(network: PreTrainedModel, batch: list[Example], at_once: int) -> float:
-    """Gradients of the mean loss over all target tokens of a batch, and that loss."""
+def _backward(
+    network: PreTrainedModel,
+    batch: list[Example],
+    at_once: int,
+    called: torch.nn.Module | None = None,
+    crew: processes.Alone | None = None,
+) -> float:
+    """Gradients of the mean loss over all target tokens of a batch, and that loss.
+
+    Each process takes its share of as many examples as go through all networks at once. Gradients are averaged over
+    processes after each share: kept back until the last, as could be, they would be whole in each instead of sharded.
+    """
     import torch
 
+    called, crew = called or network, crew or processes.here()
     # A causal model predicts no first token.
     causal = not network.config.is_encoder_decoder
     n_tokens = sum(len(target) - (causal and not source) for source, target in batch)
     batch = sorted(batch, key=lambda example: len(example.source) + len(example.target))  # less padding
-    total = 0.0
+    total, at_once = 0.0, at_once * crew.n
     for start in range(0, len(batch), at_once):
-        fed, labels = _inputs(network, batch[start : start + at_once])
-        half = network.device.type == "cuda" and network.dtype is torch.float32
-        with torch.autocast(network.device.type, torch.bfloat16, enabled=half):
-            logits = network(**fed).logits
+        some = batch[start : start + at_once]
+        mine = some[crew.rank :: crew.n]
+        # All processes must take part, also one that has nothing to do.
+        fed, labels = _inputs(network, mine or some[:1])
+        with crew.precision(network):
+            logits = called(**fed).logits
         logits, labels = (logits[:, :-1], labels[:, 1:]) if causal else (logits, labels)
         loss = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum"
         )
-        (loss / n_tokens).backward()
+        if not mine:
+            loss = loss * 0.0
+        (loss * crew.n / n_tokens).backward()
         total += loss.item()
-    return total / n_tokens
+    return crew.total(total) / n_tokens
 
 
 def _inputs(network: PreTrainedModel, examples: list[Example]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
@@ -226,83 +272,3 @@ def _padded(rows: list[list[int]], device: torch.device, filling: int = 0) -> di
     ids = torch.tensor([row + [filling] * (longest - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
     return {"input_ids": ids, "attention_mask": mask}
-
-
-@dataclass(frozen=True, eq=False)
-class _State:
-    """All that a run needs to go on: weights, optimizer, losses and random numbers, in one file."""
-
-    path: Path
-    identity: str  # of recipe and examples
-    weights: dict[str, torch.nn.Parameter]
-    optimizer: torch.optim.Optimizer
-
-    def save(self, losses: list[float]) -> None:
-        import torch
-        from safetensors.torch import save_file
-
-        tensors = {f"weights/{name}": weight.data.contiguous() for name, weight in self.weights.items()}
-        moments = self.optimizer.state_dict()["state"]
-        for number, name in enumerate(self.weights):  # a weight that no gradient has reached has no moments
-            tensors |= {f"{moment}/{name}": values for moment, values in moments.get(number, {}).items()}
-        tensors |= {"losses": torch.tensor(losses, dtype=torch.float64), "random": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            tensors |= {f"random/{gpu}": values for gpu, values in enumerate(torch.cuda.get_rng_state_all())}
-        with store.writing(self.path, sum(tensor.nbytes for tensor in tensors.values())) as temporary:
-            save_file(tensors, temporary, {"identity": self.identity})
-
-    def load(self) -> list[float]:
-        """Put everything back where it was, and give the losses so far; none where there is no file."""
-        import torch
-        from safetensors import safe_open
-
-        if not self.path.exists():
-            return []
-        with safe_open(self.path, framework="pt") as file:
-            if file.metadata().get("identity") != self.identity:
-                raise ValueError(
-                    f"{self.path} is the state of a run with other samples or another recipe. Give another folder, or "
-                    "delete the file to begin anew."
-                )
-            names = set(file.keys())
-            for name, weight in self.weights.items():
-                weight.data.copy_(file.get_tensor(f"weights/{name}"))
-            kinds = ("step", "exp_avg", "exp_avg_sq")
-            moments = {
-                number: {kind: file.get_tensor(f"{kind}/{name}") for kind in kinds}
-                for number, name in enumerate(self.weights)
-                if f"step/{name}" in names
-            }
-            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": moments})
-            torch.set_rng_state(file.get_tensor("random"))
-            for gpu in range(torch.cuda.device_count()):
-                torch.cuda.set_rng_state(file.get_tensor(f"random/{gpu}"), gpu)
-            return file.get_tensor("losses").tolist()
-
-
-def save_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
-    """Save a model in Hugging Face's layout: whole or not at all, and only where there is none yet.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    OSError
-        It cannot be written.
-    """
-    if (folder / "config.json").exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        with networks.quiet():
-            network.save_pretrained(temporary)
-            tokenizer.save_pretrained(temporary)
-        temporary.chmod(0o755)  # mkdtemp makes folders that only their owner reads
-        temporary.replace(folder)
-    finally:
-        rmtree(temporary, ignore_errors=True)
-    return folder

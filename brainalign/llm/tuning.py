@@ -1,117 +1,57 @@
-"""Instruction tuning, by the recipe that made Alpaca: its layout of samples, and the loss of the response only.
+"""Instruction tuning: any model that can be loaded, by Alpaca's recipe or another, in full or with LoRA.
 
-    samples = json.loads(Path("alpaca_data.json").read_text())
-    model = load("llama-7b", dtype="bfloat16")
-    tune(model.network.requires_grad_(True), model.tokenizer, samples, Path("runs/llama-7b-tuned"))
+    folders = tuned("llama-7b", samples.load("alpaca_data.json"), Tuning())    # in the store; made once
+    tune(network, tokenizer, some_samples, Path("runs/mine"), Tuning())        # a network and a folder of one's own
 
-Protocols, section 10. The loop is that of `training`: a run that is killed goes on where it was.
+Protocols, section 10. `samples` says what is read under each condition, and why; the loop is that of `training`: a run
+that is killed goes on where it was. For several GPUs, `processes`. Every checkpoint is a folder in Hugging Face's
+layout, for `llm.load`; LoRA's adapters are merged into it.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brainalign.llm.training import Example, Recipe, save_model, train
+from brainalign import store
+from brainalign.llm import adapters, processes, sources, states
+from brainalign.llm.adapters import Lora
+from brainalign.llm.load import load
+from brainalign.llm.samples import INSTRUCTION, encode
+from brainalign.llm.training import Recipe, few_threads, train
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-# Stanford Alpaca's (github.com/tatsu-lab/stanford_alpaca, train.py), with and without an input.
-WITH_INPUT = (
-    "Below is an instruction that describes a task, paired with an input that provides further context. "
-    "Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:"
-)
-WITHOUT_INPUT = (
-    "Below is an instruction that describes a task. "
-    "Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{instruction}\n\n### Response:"
-)
+REVISION = 1  # of what is tuned here; a new one leaves tuned models behind
 
 
-def prompt(sample: dict[str, str], instruction: bool = True) -> str:
-    """What stands before the response of a sample in Alpaca's layout.
+@dataclass(frozen=True)
+class Tuning:
+    """How to tune a model; the defaults are Alpaca's for LLaMA-7B.
 
-    Parameters
+    Attributes
     ----------
-    sample : dict
-        ``instruction``, ``input`` (may be empty) and ``output``.
-    instruction : bool
-        Without it, for the paper's ablation, what is left is the input alone; of a sample without input nothing is,
-        so that the response stands alone. The paper does not say what became of those.
+    condition : str
+        Of `samples.CONDITIONS`.
+    recipe : Recipe
+    lora : Lora or None
+        Adapters to train in the network's stead; without, all weights are trained.
+    checkpoints : tuple of int
+        Steps after which the model is kept, beside the last; 0 is before the first.
+    gradient_checkpointing : bool
+        As in `training.train`. It does not change the outcome.
     """
-    if not instruction:
-        return f"{sample['input']}\n\n" if sample["input"] else ""
-    return (WITH_INPUT if sample["input"] else WITHOUT_INPUT).format_map(sample)
 
-
-def encode(
-    tokenizer: PreTrainedTokenizerFast,
-    samples: Sequence[dict[str, str]],
-    encoder_decoder: bool,
-    instruction: bool = True,
-    max_length: int = Recipe.max_length,
-) -> list[Example]:
-    """Samples in Alpaca's layout as examples: the response, and the token that ends it, is what a loss is taken of.
-
-    Parameters
-    ----------
-    tokenizer : PreTrainedTokenizerFast
-        The model's; it has a token for the end of a text.
-    samples : sequence of dict
-        See `prompt`.
-    encoder_decoder : bool
-        Whether the prompt is for the encoder. If not, prompt and response are tokenized as one text, as in Alpaca.
-    instruction : bool
-        See `prompt`.
-    max_length : int
-        Tokens; what is over is cut off on the right. A sample whose response is cut off whole is left out. A warning
-        says how many were cut.
-
-    Returns
-    -------
-    list of Example
-
-    Raises
-    ------
-    ValueError
-        A sample lacks a field or a response, the tokenizer has no token for the end, or nothing is left.
-    """
-    end = tokenizer.eos_token_id
-    if end is None:
-        raise ValueError("the tokenizer has no token that ends a text, so that no response would end. Give it one.")
-    examples, n_cut = [], 0
-    for number, sample in enumerate(samples):
-        for name in ("instruction", "input", "output"):
-            if not isinstance(sample.get(name), str) or (name == "output" and not sample[name].strip()):
-                raise ValueError(f"sample {number}: {name}: expected a text, got {sample.get(name)!r}. Correct it.")
-        before = prompt(sample, instruction)
-        if encoder_decoder:
-            # Even nothing is a text that ends, so that the encoder has something to read.
-            source, target = tokenizer(before)["input_ids"] or [end], tokenizer(sample["output"])["input_ids"]
-        else:
-            encoded = tokenizer(before + sample["output"], return_offsets_mapping=True)
-            ids, offsets = encoded["input_ids"], np.array(encoded["offset_mapping"])
-            # Special tokens in front have no characters; a token that holds characters of both belongs to the response.
-            n_source = int(np.argmax(offsets[:, 1] > len(before)))
-            source, target = ids[:n_source], ids[n_source:]
-        target = target if target[-1] == end else [*target, end]
-        room = max_length if encoder_decoder else max(0, max_length - len(source))
-        n_cut += len(source) > max_length or len(target) > room
-        if room:
-            examples.append(Example(source[:max_length], target[:room]))
-    if n_cut:
-        warnings.warn(f"{n_cut} of {len(samples)} samples were cut to {max_length} tokens.", stacklevel=2)
-    if not examples:
-        raise ValueError(
-            f"no sample has a response within {max_length} tokens. Give samples, or allow for more tokens."
-        )
-    return examples
+    condition: str = INSTRUCTION
+    recipe: Recipe = field(default_factory=Recipe)
+    lora: Lora | None = None
+    checkpoints: tuple[int, ...] = ()
+    gradient_checkpointing: bool = False
 
 
 def tune(
@@ -119,40 +59,131 @@ def tune(
     tokenizer: PreTrainedTokenizerFast,
     samples: Sequence[dict[str, str]],
     folder: Path,
-    recipe: Recipe | None = None,
-    *,
-    instruction: bool = True,
-    keep: Collection[int] = (),
+    tuning: Tuning | None = None,
     **options,
 ) -> np.ndarray:
-    """Tune a network to follow instructions, and save it in Hugging Face's layout.
+    """Tune a network, and save it in Hugging Face's layout along the way.
 
     Parameters
     ----------
     network, tokenizer
-        Of a causal model or an encoder-decoder. The network is changed in place.
+        Of a causal model or an encoder-decoder. The network is changed in place: those of its weights that require a
+        gradient, or adapters that are put into it.
     samples : sequence of dict
-        See `prompt`.
+        See `samples.prompt`.
     folder : Path
-        Where ``step-N`` folders are saved, and the state of a run that is under way.
-    recipe : Recipe, optional
+        Where ``step-N`` folders and the losses are saved, and the state of a run that is under way (`states.Run`).
+    tuning : Tuning, optional
         Alpaca's if left out.
-    instruction : bool
-        Without, for the paper's ablation, the instruction of each sample is dropped (see `prompt`).
-    keep : collection of int
-        Steps after which to save, beside the last; 0 is before the first.
     **options
-        As in `train`.
+        ``every``, ``title`` and ``progress``, as in `train`.
 
     Returns
     -------
     ndarray
         (n_steps,) loss of each step before it was made, nats a token.
+
+    Raises
+    ------
+    ValueError
+        A checkpoint lies behind the last step; or as in `samples.encode`, `adapters.attach` and `train`.
+    LookupError
+        No such condition.
     """
-    recipe = recipe or Recipe()
-    found = encode(tokenizer, samples, bool(network.config.is_encoder_decoder), instruction, recipe.max_length)
+    how = tuning or Tuning()
+    encoder_decoder = bool(network.config.is_encoder_decoder)
+    examples = encode(tokenizer, samples, encoder_decoder, how.condition, how.recipe.max_length)
+    n_steps = how.recipe.n_steps(len(examples))
+    late = [step for step in how.checkpoints if not 0 <= step <= n_steps]
+    if late:
+        raise ValueError(
+            f"there is no checkpoint after step {late[0]}: {len(examples)} samples take {n_steps} steps. Choose other "
+            "checkpoints, or train for more epochs."
+        )
+    if how.lora:
+        adapters.attach(network, how.lora, how.recipe.seed)
 
     def save(step: int) -> None:
-        save_model(network, tokenizer, Path(folder) / f"step-{step}")
+        states.save_model(network, tokenizer, Path(folder) / f"step-{step}")
 
-    return train(network, found, recipe, Path(folder), save=save, keep=keep, **options)
+    options |= {"keep": how.checkpoints, "gradient_checkpointing": how.gradient_checkpointing}
+    return train(network, examples, how.recipe, Path(folder), save=save, **options)
+
+
+def tuned(
+    base: str | Path,
+    samples: Sequence[dict[str, str]],
+    tuning: Tuning | None = None,
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    every: float = 300.0,
+    progress: bool | None = None,
+    **options,
+) -> dict[int, Path]:
+    """Tune a model that `load` knows, once: folders in the store, by the number of steps made.
+
+    They are under a digest of all that determines them: the base, the samples, and the tuning. One process works on a
+    model, or several that were launched together; any others wait for them.
+
+    Parameters
+    ----------
+    base : str or Path
+        As in `load`.
+    samples, tuning
+        As in `tune`.
+    name : str, optional
+        What the folder is called, before the condition; by default as the base.
+    device : str, optional
+        As in `load`; of several processes each chooses its own.
+    every, progress
+        As in `train`.
+    **options
+        ``revision``, ``dtype`` and ``base`` of `load`.
+
+    Returns
+    -------
+    dict of int to Path
+        `Tuning.checkpoints`, and the end.
+
+    Raises
+    ------
+    LookupError, FileNotFoundError, PermissionError, ConnectionError, ValueError
+        As in `load` and `tune`.
+    OSError
+        The store cannot be written to.
+    """
+    how, crew = tuning or Tuning(), processes.here()
+    folder = _folder(base, samples, how, name, options)
+    with crew.alone_with(folder):
+        if not states.finished(folder):
+            model = load(base, device="cpu" if crew.n > 1 else device, **options)
+            network = model.network.requires_grad_(True)
+            with few_threads(model.n_parameters):
+                tune(network, model.tokenizer, samples, folder, how, every=every, title=folder.name, progress=progress)
+    return states.finished(folder)
+
+
+def losses(folders: dict[int, Path]) -> np.ndarray:
+    """Losses along a run from `tuned`: (n_steps,) nats a token, each before its step was made."""
+    return states.losses(next(iter(folders.values())).parent)
+
+
+def _folder(base: str | Path, samples: Sequence[dict], how: Tuning, name: str | None, options: dict) -> Path:
+    given = {key: value for key, value in options.items() if value is not None and key != "revision"}
+    if "base" in given:
+        given["base"] = sources.find(given["base"]).identity
+    source = sources.find(base, options.get("revision"))
+    identity = {
+        "revision": REVISION,
+        "base": source.identity,
+        "options": {"dtype": "float32"} | given,
+        "samples": store.digest(list(samples)),
+        "condition": how.condition,
+        "recipe": asdict(how.recipe),
+        "lora": how.lora and asdict(how.lora),
+        "checkpoints": sorted(set(how.checkpoints)),
+    }
+    method = "-lora" if how.lora else ""
+    title = f"{name or source.name}-{how.condition}{method}-{how.recipe.seed}"
+    return store.root() / "models" / f"{title.replace('/', '--')}-{store.digest(identity)[:16]}"

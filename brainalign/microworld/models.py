@@ -9,8 +9,6 @@ reads the beginning of a piece of that stream, the decoder goes on with it. Eith
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import islice
@@ -21,9 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainalign import catalog, store
-from brainalign.llm import networks, training, tuning
+from brainalign.llm import networks, samples, states, training, tuning
 from brainalign.llm.tokens import encode
 from brainalign.llm.training import Example, Recipe
+from brainalign.llm.tuning import Tuning
 from brainalign.microworld import grammar, questions
 from brainalign.microworld.world import World
 from brainalign.store.entries import locked
@@ -59,8 +58,10 @@ SHAPES = {
     "t5-small": Shape("t5", 32, 2, 900, 1e-2, 48, 24),
     "t5-large": Shape("t5", 64, 2, 800, 1e-2, 48, 24),
 }
-TUNING = Recipe(epochs=2, batch_size=16, at_once=16, learning_rate=5e-4, max_length=POSITIONS)
-CHECKPOINTS = (0, 10, 20, 50, 100)  # steps of tuning after which the model is kept, beside the last
+TUNING = Tuning(
+    recipe=Recipe(epochs=2, batch_size=16, at_once=16, learning_rate=5e-4, max_length=POSITIONS),
+    checkpoints=(0, 10, 20, 50, 100),
+)
 
 
 def pretrained(world: World, name: str, progress: bool | None = None) -> Path:
@@ -83,34 +84,31 @@ def pretrained(world: World, name: str, progress: bool | None = None) -> Path:
     """
     shape = _shape(name)
     folder = _folder(name, _identity(world, name))
-    with _alone(folder):
+    with locked(folder):
         if not (folder / "config.json").exists():
             network, words = networks.fresh(_config(shape), world.seed), tokenizer(shape.family)
             examples = _examples(world, shape)
             recipe = _recipe(world, shape, len(examples))
 
             def save(step: int) -> None:
-                training.save_model(network, words, folder)
+                states.save_model(network, words, folder)
 
             state = folder.with_suffix(".run")
-            training.train(network, examples, recipe, state, save=save, every=20, title=name, progress=progress)
+            with training.few_threads(network.num_parameters()):
+                training.train(network, examples, recipe, state, save=save, every=20, title=name, progress=progress)
             rmtree(state, ignore_errors=True)
     return folder
 
 
-def tuned(
-    world: World, name: str, *, instruction: bool = True, seed: int = 0, progress: bool | None = None
-) -> dict[int, Path]:
-    """Folders of a model along its tuning, by the number of steps made: `CHECKPOINTS`, and the end.
+def tuned(world: World, name: str, how: Tuning | None = None, progress: bool | None = None) -> dict[int, Path]:
+    """Folders of a model along its tuning on the world's samples, by the number of steps made.
 
     Parameters
     ----------
     world, name, progress
         As in `pretrained`.
-    instruction : bool
-        Without, instructions are dropped from the samples, as in the paper's ablation.
-    seed : int
-        Of the order of samples.
+    how : Tuning, optional
+        `TUNING` if left out.
 
     Raises
     ------
@@ -118,26 +116,8 @@ def tuned(
         As in `pretrained`.
     """
     base = pretrained(world, name, progress)
-    recipe = Recipe(**asdict(TUNING) | {"seed": seed})
-    identity = _identity(world, name) | {
-        "recipe": asdict(recipe),
-        "instruction": instruction,
-        "samples": store.digest(questions.instructions(world, 100)),
-        "n_samples": N_SAMPLES,
-        "checkpoints": CHECKPOINTS,
-    }
-    title = f"{name}-{'tuned' if instruction else 'no-instruction'}-{seed}"
-    folder = _folder(title, identity)
-    steps = sorted({*CHECKPOINTS, recipe.n_steps(N_SAMPLES)})
-    folders = {step: folder / f"step-{step}" for step in steps}
-    with _alone(folder):
-        if not (folders[steps[-1]] / "config.json").exists():
-            samples, words = questions.instructions(world, N_SAMPLES), tokenizer(_shape(name).family)
-            with networks.quiet():
-                network = networks.trained(base, "float32", "cpu")
-            options = {"instruction": instruction, "keep": steps, "every": 20, "title": title, "progress": progress}
-            tuning.tune(network, words, samples, folder, recipe, **options)
-    return folders
+    options = {"name": f"microworld-{name}", "device": "cpu", "every": 20, "progress": progress}
+    return tuning.tuned(base, questions.instructions(world, N_SAMPLES), how or TUNING, **options)
 
 
 def tokenizer(family: str) -> "PreTrainedTokenizerFast":
@@ -145,7 +125,7 @@ def tokenizer(family: str) -> "PreTrainedTokenizerFast":
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    frame = re.findall(r"\w+|[^\w\s]+", f"{tuning.WITH_INPUT} {tuning.WITHOUT_INPUT}".lower())
+    frame = re.findall(r"\w+|[^\w\s]+", f"{samples.WITH_INPUT} {samples.WITHOUT_INPUT}".lower())
     pieces = dict.fromkeys([*SPECIAL, *".,?'", *sorted(frame), *questions.vocabulary()])
     words = Tokenizer(models.WordLevel({piece: i for i, piece in enumerate(pieces)}, unk_token="<unk>"))
     words.normalizer = normalizers.Lowercase()
@@ -251,17 +231,3 @@ def _identity(world: World, name: str) -> dict:
 
 def _folder(name: str, identity: dict) -> Path:
     return store.root() / "models" / f"microworld-{name}-{store.digest(identity)[:16]}"
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Be the only process that makes a model, on one thread: matrices this small gain nothing from more."""
-    import torch
-
-    threads = torch.get_num_threads()
-    with locked(folder):
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
