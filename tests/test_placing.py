@@ -27,8 +27,8 @@ def brain(model: str, r: dict[str, float], **about) -> list[dict]:
     """Rows of one model on one data set: pooled, and by participant."""
     common = {
         "model": model, "analysis": "brain", "dataset": "pereira2018.384", "region": "all", "split": "all",
-        "layer": "1", "chosen": True, "ceiling": 0.4, "r_normalized": 1.0, "mad": 0.01, "parameters": 1e6, "vanilla": None,
-        "twin_of": None, "family": "other", "kind": "vanilla", "origin": "model",
+        "layer": "1", "chosen": True, "ceiling": 0.4, "r_normalized": 1.0, "mad": 0.01, "parameters": 1e6,
+        "vanilla": None, "twin_of": None, "family": "other", "kind": "vanilla", "origin": "model",
     } | about  # fmt: skip
     return [
         common | {"protocol": protocol, "participant": who, "r": value + shift}
