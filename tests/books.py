@@ -43,9 +43,9 @@ class Copy:
                 shutil.copy(ROOT / name, root / name)
         return cls(root)
 
-    def run(self, *command: str) -> subprocess.CompletedProcess:
+    def run(self, *command: str, **settings: str) -> subprocess.CompletedProcess:
         """Run a command of the environment on the copy's own package, without a network."""
-        own = {"PYTHONPATH": str(self.root), "BRAINALIGN_MIRROR": str(MIRROR)}
+        own = {"PYTHONPATH": str(self.root), "BRAINALIGN_MIRROR": str(MIRROR)} | settings
         return subprocess.run(
             [*isolation(), BIN / command[0], *command[1:]],
             cwd=self.root,
@@ -55,9 +55,9 @@ class Copy:
             text=True,
         )
 
-    def build(self, study: str) -> subprocess.CompletedProcess:
-        """Build a study's book as a user does."""
-        return self.run("brainalign", "book", study)
+    def build(self, study: str, **settings: str) -> subprocess.CompletedProcess:
+        """Build a study's book as a user does, with some variables of the environment."""
+        return self.run("brainalign", "book", study, **settings)
 
     def html(self, study: str) -> Path:
         """Folder of a study's pages."""
@@ -102,9 +102,9 @@ class Book:
     log: str
 
     @classmethod
-    def build(cls, copy: Copy, study: str) -> "Book":
+    def build(cls, copy: Copy, study: str, **settings: str) -> "Book":
         """Build a book, well or not."""
-        done = copy.build(study)
+        done = copy.build(study, **settings)
         return cls(study, copy, done.returncode, done.stdout)
 
     def checked(self) -> "Book":

@@ -85,6 +85,31 @@ def llama(folder: Path, positions: int = 64, seed: int = 0) -> Path:
     return _saved(folder, LlamaConfig(**settings), tokenizer, special, seed)
 
 
+def gemma(folder: Path, positions: int = 64, seed: int = 0) -> Path:
+    """Gemma-shaped, 2 blocks, one key for all queries, tied head; the tokenizer of `llama`."""
+    from transformers import AutoTokenizer, GemmaConfig
+
+    from brainalign.llm.networks import fresh
+
+    words = AutoTokenizer.from_pretrained(llama(folder, positions))
+    (folder / "model.safetensors").unlink()
+    settings = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "max_position_embeddings": positions,
+        "vocab_size": len(words),
+        "initializer_range": 0.2,
+        "bos_token_id": words.bos_token_id,
+        "eos_token_id": words.eos_token_id,
+    }
+    fresh(GemmaConfig(**settings), seed).save_pretrained(folder)
+    return Path(folder)
+
+
 def t5(folder: Path, seed: int = 0) -> Path:
     """T5-shaped (v1.1: gated, untied head), 2 encoder and 2 decoder blocks; Unigram tokenizer, ``</s>`` at the end."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors

@@ -134,6 +134,18 @@ def checkpoint(name: str) -> pd.Series:
     return table.loc[name]
 
 
+def displays() -> pd.DataFrame:
+    """Figures and tables of the paper that show results, and what shows the same here.
+
+    Returns
+    -------
+    DataFrame
+        ``display``; ``section`` of the paper; ``printed`` and ``study``: NOTEBOOK/NAME of what is drawn from the printed
+        tables (missing where the paper prints no values) and from a study's own results.
+    """
+    return _read("displays.csv")
+
+
 def surprisal_series(collection: str) -> pd.DataFrame:
     """Models of a published collection of surprisal series.
 
