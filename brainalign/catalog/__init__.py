@@ -140,8 +140,8 @@ def displays() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``display``; ``section`` of the paper; ``printed`` and ``study``: NOTEBOOK/NAME of what is drawn from the printed
-        tables (missing where the paper prints no values) and from a study's own results.
+        ``display``; ``section`` of the paper; ``printed`` and ``study``: NOTEBOOK/NAME of what is drawn from its
+        printed tables (missing where it prints no values) and from a study's own results.
     """
     return _read("displays.csv")
 
