@@ -76,6 +76,20 @@ def load(name: str) -> Profile:
     raise LookupError(f"{catalog.unknown('profile', name, names())} Or give the path of a folder with a {SETTINGS}.")
 
 
+def scarce() -> dict[str, int]:
+    """What steps share on this machine: its GPUs, and the megabytes of its memory. Empty without a GPU.
+
+    Without one, models are little, and steps are as few as there are cores.
+    """
+    if shutil.which("nvidia-smi") is None:
+        return {}
+    listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    n_gpus = len(listed.stdout.splitlines() if visible is None else list(filter(None, visible.split(","))))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    return {"gpu": n_gpus, "mem_mb": memory} if n_gpus else {}
+
+
 def check(resources: Mapping[str, object]) -> None:
     """Ask SLURM whether it is there and has the partition, which a job would learn only after it is handed in.
 

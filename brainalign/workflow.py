@@ -85,9 +85,14 @@ def run(
         return 0
     command += ["--logger", "steps"] if profile.remote else ["--quiet", "all"]
     together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
-    with _alone(config["study"]) as lock:
-        with subprocess.Popen([*command, *settings], pass_fds=[lock], **together, **place) as process:
-            _tell(process.stdout, Expectation(steps, None if profile.remote else cores, kinds))
+    expected = Expectation(steps, None if profile.remote else cores, kinds)
+    with (
+        _alone(config["study"]) as lock,
+        subprocess.Popen([*command, *settings], pass_fds=[lock], **together, **place) as process,
+    ):
+        n_lines = _tell(process.stdout, expected)
+    if process.returncode and not n_lines:  # a quiet Snakemake does not say so
+        print(f"nothing was run; why, the last file of {store.PROJECT / '.snakemake' / 'log'} says")
     return process.returncode
 
 
@@ -105,7 +110,7 @@ def _alone(study: object) -> Iterator[int]:
 
 
 class Expectation:
-    """How long the steps that are left will take, by how long others took; on a cluster (no ``cores``), nobody knows."""
+    """How long the steps that are left will take, by how long others took; in a queue (no ``cores``), nobody knows."""
 
     def __init__(self, steps: list[str], cores: int | None, kinds: Mapping[str, str]):
         self.steps, self.cores, self.kinds = steps, cores, kinds
@@ -137,10 +142,14 @@ class Expectation:
         return f"{len(self.took)} of {len(self.steps)} steps, {left}"
 
 
-def _tell(lines, expected: Expectation) -> None:
-    """Print what steps print: on a terminal above a line that says how far it is, else with that at its end."""
+def _tell(lines, expected: Expectation) -> int:
+    """Print what steps print: on a terminal above a line that says how far it is, else with that at its end.
+
+    Returns how many lines that was.
+    """
     from tqdm import tqdm
 
+    n_lines = 0
     ended = threading.Event()
     with tqdm(total=len(expected.steps), bar_format="{desc} {bar} {elapsed}", disable=None) as bar:
 
@@ -152,6 +161,7 @@ def _tell(lines, expected: Expectation) -> None:
         if not bar.disable:
             threading.Thread(target=tick, daemon=True).start()
         for line in lines:
+            n_lines += 1
             found = DONE.match(line := line.rstrip("\n"))
             if found:
                 for step in (together := found[1].split(", ")):  # of a job elsewhere
@@ -160,3 +170,4 @@ def _tell(lines, expected: Expectation) -> None:
             tqdm.write(f"{line}  {expected}" if found and bar.disable and expected.steps else line)
             sys.stdout.flush()
         ended.set()
+    return n_lines
