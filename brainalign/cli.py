@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from brainalign import cli_store, store
+from brainalign import catalog, cli_store, store
 
 if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
     from brainalign.human.recording import Recording
+    from brainalign.study import Study
+    from brainalign.study.plan import Resources
 
 DEFAULT = "microworld"  # the study that needs nobody's data and nobody's weights
 
@@ -44,16 +46,58 @@ def main(arguments: list[str] | None = None) -> int:
 def book(options: argparse.Namespace) -> int:
     """Build a study's book with Snakemake, which is told what there is to do and need not import the library."""
     from brainalign import study as studies
-    from brainalign import workflow
     from brainalign.paper import book as books
 
     start = time.monotonic()
     study = studies.load(options.study)
-    notebooks = books.notebooks(study)
+    status = _engine(options, study, [])
+    if status == 0:
+        print(f"{books.html(study.name) / 'index.html'}  ({time.monotonic() - start:.1f} s)")
+    return status
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run models of a study, all if none is named; what is up to date is left alone. With a profile, by Snakemake."""
+    from brainalign import study as studies
+
+    study = studies.load(options.study)
+    models = options.models or studies.measured(study)
+    if options.profile:
+        if unknown := set(models) - set(studies.measured(study)):
+            raise LookupError(catalog.unknown(f"model of study {study.name}", min(unknown), studies.measured(study)))
+        return _engine(options, study, [str(studies.result_path(study, model)) for model in models])
+    # The page on the people says so, once; here it would be said for every model.
+    warnings.filterwarnings("ignore", ".* is left out: every value")
+    # Embeddings of a full stop, or of the token that starts a decoder: of any model, wherever texts end alike.
+    warnings.filterwarnings("ignore", "features of layer .* are the same for all stimuli")
+    if options.attempt > 1:
+        from brainalign.llm import batches
+
+        os.environ[batches.PIECES] = str(4 ** (options.attempt - 1))
+    for model in models:
+        with _timed(f"ran {model}"):
+            studies.run(study, model)
+    return 0
+
+
+def _engine(options: argparse.Namespace, study: Study, targets: list[str]) -> int:
+    """Have Snakemake make files of a study, or its book."""
+    from brainalign import profiles, workflow
+    from brainalign import study as studies
+    from brainalign.paper import book as books
+    from brainalign.study import plan
+
+    profile = profiles.load(options.profile or profiles.LOCAL)
+    resources = profile.resources(options.partition, options.account) if profile.remote else profiles.scarce()
+    if profile.slurm:
+        profiles.check(resources)
+    asked = plan.resources(study) if profile.remote or resources else {}
+    notebooks, batches = books.notebooks(study), studies.batches(study)
     config = {
         "study": options.study,
         "settings": " ".join(map(str, [studies.path_of(options.study), *studies.own_files(study)])),
-        "batches": " ".join(",".join(batch) for batch in studies.batches(study)),
+        "batches": " ".join(",".join(batch) for batch in batches),
+        "needs": " ".join(_needs([asked[model] for model in batch]) for batch in batches if asked),
         "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),
         "notebooks": " ".join(notebooks),
         "unmeasured": " ".join(name for name in notebooks if name in books.UNMEASURED),
@@ -62,26 +106,16 @@ def book(options: argparse.Namespace) -> int:
     pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}
     table = studies.models(study)
     kinds = {**(table.origin + ", " + table.kind), **pages}
-    status = workflow.run(config, options.cores, kinds)
+    status = workflow.run(config, options.cores, kinds, profile=profile, resources=resources, targets=targets)
     if status:
         print("brainalign: the build stopped", file=sys.stderr)
-    else:
-        print(f"{books.html(study.name) / 'index.html'}  ({time.monotonic() - start:.1f} s)")
     return status
 
 
-def run(options: argparse.Namespace) -> None:
-    """Run models of a study, all if none is named; what is up to date is left alone."""
-    from brainalign import study as studies
-
-    study = studies.load(options.study)
-    # The page on the people says so, once; here it would be said for every model.
-    warnings.filterwarnings("ignore", ".* is left out: every value")
-    # Embeddings of a full stop, or of the token that starts a decoder: of any model, wherever texts end alike.
-    warnings.filterwarnings("ignore", "features of layer .* are the same for all stimuli")
-    for model in options.models or studies.measured(study):
-        with _timed(f"ran {model}"):
-            studies.run(study, model)
+def _needs(of_models: list[Resources]) -> str:
+    """GPUs, memory and minutes of a process that runs models one after the other."""
+    gpus, memory, minutes = zip(*of_models, strict=True)
+    return f"{max(gpus)}:{max(memory)}:{sum(minutes)}"
 
 
 def execute(options: argparse.Namespace) -> None:
@@ -224,11 +258,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("book", help="build a study's book")
     command.add_argument("study", nargs="?", default=DEFAULT, help="%(default)s if left out")
-    command.add_argument("--cores", type=int, default=os.cpu_count())
+    _add_engine(command, "local")
     command.set_defaults(run=book)
     command = commands.add_parser("run", help="run models of a study")
     command.add_argument("study")
     command.add_argument("models", nargs="*", metavar="MODEL")
+    command.add_argument("--attempt", type=int, default=1, help="after the first, batches are read in pieces")
+    _add_engine(command, None)
     command.set_defaults(run=run)
     command = commands.add_parser("claims", help="print the paper's claims and their verdicts")
     command.add_argument("study", nargs="?", default="printed", help="%(default)s, which measures nothing, if left out")
@@ -243,6 +279,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(commands.add_parser("data", help="list, fetch, check and show data sets"))
     cli_store.add(commands.add_parser("store", help="list, measure and prune what is kept"))
     return parser
+
+
+def _add_engine(parser: argparse.ArgumentParser, profile: str | None) -> None:
+    """Options of what Snakemake does: where, and on how much of it."""
+    parser.add_argument("--profile", default=profile, help="local, slurm, or the path of a folder of your own")
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="of this machine, where steps run on it")
+    parser.add_argument("--partition", help="of SLURM, where the profile's is not meant")
+    parser.add_argument("--account", help="of SLURM")
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

@@ -1,27 +1,39 @@
 """Runs the Snakefile of the project: what there is to do, how far it is, and how long it still takes.
 
 A dry run says which steps are due. Each step ends with a line of its own ("ran gpt2 (3.1 s)"), by which they are
-counted; how long the others of its kind took is what is expected of a step.
+counted; how long the others of its kind took is what is expected of a step. Where steps run is a matter of the profile.
 """
 
+import fcntl
 import os
 import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean
 
-from brainalign import store
+from brainalign import profiles, store
+from brainalign.profiles import Profile
 
 BINARIES = Path(sys.executable).parent
+PLUGINS = store.PROJECT / "workflow" / "plugins"  # what Snakemake prints while steps run elsewhere
 DUE = re.compile(r"^Job \d+: \w+ (.+)$", re.MULTILINE)  # "Job 3: running gpt2, t5": messages of the Snakefile
 DONE = re.compile(r"^\w+ (.+) \((\d+\.\d) s\)$")
 
 
-def run(config: Mapping[str, object], cores: int, kinds: Mapping[str, str]) -> int:
+def run(
+    config: Mapping[str, object],
+    cores: int,
+    kinds: Mapping[str, str],
+    *,
+    profile: Profile | None = None,
+    resources: Mapping[str, object] | None = None,
+    targets: Sequence[str] = (),
+) -> int:
     """Make what is due, and tell along the way.
 
     Parameters
@@ -29,21 +41,41 @@ def run(config: Mapping[str, object], cores: int, kinds: Mapping[str, str]) -> i
     config : mapping
         Of the Snakefile.
     cores : int
-        Steps that run at once, one thread each.
+        Steps that run at once, one thread each, where they run here.
     kinds : mapping
         Kind of each step, by what it is called: those of a kind take about as long.
+    profile : Profile, optional
+        Where steps run; by default here.
+    resources : mapping, optional
+        By default of each step where they run elsewhere, of this machine where they run here.
+    targets : sequence of str
+        Files to make; by default the book.
 
     Returns
     -------
     int
         Snakemake's exit status; 0 if nothing is due.
+
+    Raises
+    ------
+    RuntimeError
+        The study is being built already.
     """
-    command = [BINARIES / "snakemake", "--snakefile", "workflow/Snakefile", "--cores", str(cores), "--rerun-incomplete"]
+    profile = profile or profiles.load(profiles.LOCAL)
+    command = [BINARIES / "snakemake", *targets, "--snakefile", "workflow/Snakefile", "--profile", profile.folder]
+    # Nobody else builds this study, so that a lock could only be one that a killed Snakemake has left.
+    command += ["--rerun-incomplete", "--nolock"]
     # Not "params", which are the outputs' names here, and take Snakemake half a second to compare.
     command += ["--rerun-triggers", "mtime", "input", "code"]
+    command += [] if profile.remote else ["--cores", str(cores)]
+    if resources:
+        option = "--default-resources" if profile.remote else "--resources"
+        command += [option, *(f"{name}={value}" for name, value in resources.items())]
     settings = ["--config", *(f"{key}={value}" for key, value in config.items())]
-    environment = {**os.environ, "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}"}
-    place = {"cwd": store.PROJECT, "env": environment, "text": True}
+    paths = {"PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}"}
+    if profile.remote:
+        paths["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
+    place = {"cwd": store.PROJECT, "env": os.environ | paths, "text": True}
     dry = subprocess.run([*command, "--dry-run", *settings], capture_output=True, **place)
     if dry.returncode:  # in the build itself Snakemake is quiet
         print(dry.stdout + dry.stderr, file=sys.stderr)
@@ -51,19 +83,36 @@ def run(config: Mapping[str, object], cores: int, kinds: Mapping[str, str]) -> i
     steps = [step for due in DUE.findall(dry.stdout + dry.stderr) for step in due.split(", ")]
     if not steps:
         return 0
+    command += ["--logger", "steps"] if profile.remote else ["--quiet", "all"]
     together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
-    with subprocess.Popen([*command, "--quiet", "all", *settings], **together, **place) as process:
-        n_lines = _tell(process.stdout, Expectation(steps, cores, kinds))
+    expected = Expectation(steps, None if profile.remote else cores, kinds)
+    with (
+        _alone(config["study"]) as lock,
+        subprocess.Popen([*command, *settings], pass_fds=[lock], **together, **place) as process,
+    ):
+        n_lines = _tell(process.stdout, expected)
     if process.returncode and not n_lines:  # a quiet Snakemake does not say so
-        print("nothing was run: another build is under way here, or one was killed and left its lock. In the second")
-        print(f"case, remove {store.PROJECT / '.snakemake' / 'locks'}.")
+        print(f"nothing was run; why, the last file of {store.PROJECT / '.snakemake' / 'log'} says")
     return process.returncode
 
 
-class Expectation:
-    """How long the steps that are left will take, by how long others took."""
+@contextmanager
+def _alone(study: object) -> Iterator[int]:
+    """Be the only one who builds a study, for as long as this process lives or one that it hands the lock on to."""
+    path = store.PROJECT / "build" / f".{Path(str(study)).stem}.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(f"study {study} is being built here already. Wait for that, or end it.") from None
+        yield file.fileno()
 
-    def __init__(self, steps: list[str], cores: int, kinds: Mapping[str, str]):
+
+class Expectation:
+    """How long the steps that are left will take, by how long others took; in a queue (no ``cores``), nobody knows."""
+
+    def __init__(self, steps: list[str], cores: int | None, kinds: Mapping[str, str]):
         self.steps, self.cores, self.kinds = steps, cores, kinds
         self.took: dict[str, float] = {}
         self.since = time.monotonic()
@@ -74,8 +123,8 @@ class Expectation:
             self.took[step], self.since = seconds, time.monotonic()
 
     def seconds(self) -> float | None:
-        """Seconds until the end; None as long as no step is done."""
-        if not self.took:
+        """Seconds until the end; None as long as no step is done, and where steps wait in a queue."""
+        if not self.took or self.cores is None:
             return None
         of_kind: dict[str | None, list[float]] = {}
         for step, seconds in self.took.items():
@@ -87,7 +136,7 @@ class Expectation:
     def __str__(self) -> str:
         seconds = self.seconds()
         if seconds is None:
-            left = "time unknown yet"
+            left = "time unknown" if self.cores is None else "time unknown yet"
         else:
             left = "less than a minute left" if seconds < 60 else f"about {seconds / 60:.0f} min left"
         return f"{len(self.took)} of {len(self.steps)} steps, {left}"
@@ -115,7 +164,8 @@ def _tell(lines, expected: Expectation) -> int:
             n_lines += 1
             found = DONE.match(line := line.rstrip("\n"))
             if found:
-                expected.done(found[1], float(found[2]))
+                for step in (together := found[1].split(", ")):  # of a job elsewhere
+                    expected.done(step, float(found[2]) / len(together))
                 bar.update(len(expected.took) - bar.n)
             tqdm.write(f"{line}  {expected}" if found and bar.disable and expected.steps else line)
             sys.stdout.flush()

@@ -13,6 +13,7 @@ import xarray as xr
 from brainalign import catalog, store
 from brainalign import study as studies
 from brainalign.alignment.behavior import behavioral_alignment
+from brainalign.human import natural_stories
 from brainalign.human.reading_times import ReadingTimes
 
 ORIGINS = {
@@ -82,7 +83,7 @@ def tiny(tmp_path, monkeypatch, write):
         calls.append(times.alignment)
         return behavioral_alignment(surprisal, times, **options)
 
-    monkeypatch.setattr(studies.sources.natural_stories, "load", little_stories)
+    monkeypatch.setattr(natural_stories, "load", little_stories)
     monkeypatch.setattr(studies.measures, "behavioral_alignment", counted)
     return SimpleNamespace(path=path, load=lambda: studies.load(str(path)), calls=calls, folder=tmp_path)
 

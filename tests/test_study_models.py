@@ -33,7 +33,7 @@ def study(tmp_path, monkeypatch):
         "models: [little, {load: little, untrained: 1}, {load: little, name: other, vanilla: little, family: GPT2}]\n"
         "controls: [oasm, length+position]\n"
     )
-    monkeypatch.setattr(studies.sources.natural_stories, "load", little_stories)
+    monkeypatch.setattr(natural_stories, "load", little_stories)
     return studies.load(str(tmp_path / "mine.yaml"))
 
 

@@ -1,5 +1,7 @@
 """The workflow is told what there is to do, and says how far it is: with a Snakemake that only prints."""
 
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -72,11 +74,32 @@ def test_what_is_wrong_before_anything_runs_is_said(snakemake, capfd):
     assert out == "" and "no such notebook" in err
 
 
-def test_a_build_that_may_not_begin_says_why(snakemake, capfd):
+def test_a_snakemake_that_stops_without_a_word_says_where_to_look(snakemake, capfd):
     snakemake(DUE, status=1)
     assert workflow.run({"study": "mine"}, 2, {}) == 1
-    out = capfd.readouterr().out
-    assert "another build is under way" in out and str(store.PROJECT / ".snakemake" / "locks") in out
+    assert str(store.PROJECT / ".snakemake" / "log") in capfd.readouterr().out
+
+
+def test_two_builds_of_a_study_at_once_are_one_too_many(snakemake, capfd):
+    snakemake(DUE, "ran small (1.0 s)")
+    with workflow._alone("mine"):
+        with pytest.raises(RuntimeError, match="study mine is being built here already"):
+            workflow.run({"study": "mine"}, 2, {})
+    assert workflow.run({"study": "mine"}, 2, {}) == 0
+
+
+def test_a_lock_of_a_killed_build_is_nobodys(snakemake):
+    snakemake(DUE, "ran small (1.0 s)")
+    hold = "import os, signal\nfrom brainalign import workflow\n"
+    hold += "with workflow._alone('mine'): os.kill(os.getpid(), signal.SIGKILL)"
+    assert subprocess.run([sys.executable, "-c", hold]).returncode == -signal.SIGKILL
+    assert workflow.run({"study": "mine"}, 2, {}) == 0
+
+
+def test_in_a_queue_nobody_knows_how_long_it_takes():
+    expected = workflow.Expectation(["a", "b"], None, {})
+    expected.done("a", 30.0)
+    assert str(expected) == "1 of 2 steps, time unknown"
 
 
 def test_what_is_expected_passes(monkeypatch):

@@ -11,7 +11,6 @@ import pandas as pd
 import yaml
 
 HERE = Path(__file__).parent
-TASKS = HERE / "tasks"  # how benchmarks are put to models, in the format of lm-evaluation-harness
 PAPER = "Aw et al. 2024, arXiv 2312.00575 v2"
 
 
@@ -105,19 +104,22 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 
 def checkpoints() -> pd.DataFrame:
-    """Every checkpoint of the paper, the true parents of Flan-T5, and how they descend from each other.
+    """Every checkpoint of the paper, the true parents of Flan-T5, small newer ones, and how they descend.
 
     Returns
     -------
     DataFrame
         Indexed by ``name``. ``vanilla`` is what the paper's names imply that it is compared with, ``parent`` what
         it was trained from; ``parameters`` counts the architecture's (a checkpoint that adds tokens to the
-        vocabulary has a few thousand more); ``layers`` counts encoder and decoder blocks; ``group`` is ``main``
-        (the paper's 25), ``gpt2``, ``table8`` or ``extension``. ``delta_of`` is the checkpoint to which the published
-        weights are a difference, ``delta_rows`` (``zero`` or ``mean``) what its publisher's script takes that
+        vocabulary has a few thousand more); ``layers`` counts encoder and decoder blocks; ``config`` names its
+        `architecture`; ``stored`` is the precision of the published weights, where it is known; ``gated``, whether
+        one has to accept terms to get them; ``group`` is ``main`` (the paper's 25), ``gpt2``, ``table8``,
+        ``extension`` (the true parents) or ``laptop`` (small newer ones). ``delta_of`` is the checkpoint to which the
+        published weights are a difference, ``delta_rows`` (``zero`` or ``mean``) what its publisher's script takes that
         checkpoint's embeddings of new tokens to be.
     """
-    return _read("checkpoints.csv").set_index("name")
+    table = _read("checkpoints.csv").set_index("name")
+    return table.assign(gated=table.gated == "yes")
 
 
 def checkpoint(name: str) -> pd.Series:
@@ -132,6 +134,30 @@ def checkpoint(name: str) -> pd.Series:
     if name not in table.index:
         raise LookupError(unknown("checkpoint", name, table.index))
     return table.loc[name]
+
+
+@cache
+def architectures() -> dict[str, dict]:
+    """Settings of the checkpoints' networks, in transformers' keys, by the name that ``config`` gives."""
+    return yaml.safe_load((HERE / "architectures.yaml").read_text(encoding="utf-8"))
+
+
+def texts() -> pd.DataFrame:
+    """How long the texts of recordings and reading times are, for plans that are made before the texts are here.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``name``, that of a recording or of reading times: ``passages``, ``parts`` and ``words``;
+        ``estimated``, which of them are (sentences of Pereira2018 have about twelve words), missing if none is.
+    """
+    return _read("texts.csv").set_index("name")
+
+
+@cache
+def accelerators() -> dict:
+    """Peak rates and memory of accelerators by name (``cards``), and the ``share`` of a peak that is assumed."""
+    return yaml.safe_load((HERE / "accelerators.yaml").read_text(encoding="utf-8"))
 
 
 def displays() -> pd.DataFrame:
@@ -193,25 +219,6 @@ def printed(table: str) -> pd.DataFrame:
     if table not in known:
         raise LookupError(unknown("printed table", table, known))
     return _read(f"printed/{table}.csv")
-
-
-def benchmark_tasks(benchmark: str) -> pd.DataFrame:
-    """Tasks of a benchmark, and the groups that the paper puts them in.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by ``name``, one row a file of questions: ``task`` (the sizes of one are one) and ``category``.
-
-    Raises
-    ------
-    LookupError
-        No such benchmark.
-    """
-    table = _read("benchmark_tasks.csv")
-    if benchmark not in set(table.benchmark):
-        raise LookupError(unknown("benchmark", benchmark, set(table.benchmark)))
-    return table[table.benchmark == benchmark].drop(columns="benchmark").set_index("name")
 
 
 @cache

@@ -52,7 +52,10 @@ def load(folder: Path | str | None = None, counts: bool = True) -> Recording:
     """
     data = catalog.dataset("wehbe2014")
     if folder is None:
-        raise ValueError(f"wehbe2014: folder: none is given. Get the files from {data.address}, and give their folder.")
+        raise ValueError(
+            f"wehbe2014: folder: none is given. Get the files from {data.address}, and give their folder: "
+            "{wehbe2014: FOLDER} in a study, or BRAINALIGN_WEHBE2014=FOLDER for any."
+        )
     folder = Path(folder)
     _participants_of(folder)
     time, run, onset, words = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ WIDTHS = 24  # of a token's intermediate results, in units of the model's width
 # Operations in a batch: enough to keep the processor busy, and little enough for its caches and for a killed run to
 # lose seconds only. On two cores GPT-2 is fastest at a thousand tokens, a third slower at four thousand.
 OPERATIONS = {"cpu": 2.5e11, "cuda": 2e14}
+PIECES = "BRAINALIGN_PIECES"  # pieces that a batch is read in from the start, where a process was killed for its memory
 Arrays = dict[str, np.ndarray]
 
 
@@ -168,6 +170,7 @@ def read_all(
     from tqdm import tqdm
 
     before = np.cumsum([0, *(batch.n_tokens for batch in batches)])
+    n_pieces = int(os.environ.get(PIECES, "1"))
     quiet = not (sys.stderr.isatty() if progress is None else progress)
 
     with tqdm(total=int(before[-1]), unit=" tokens", unit_scale=True, desc=title, disable=quiet) as bar:
@@ -176,11 +179,18 @@ def read_all(
             if bar.n < before[number]:  # an earlier run did those: they say nothing of the speed of this one
                 bar.n = bar.initial = int(before[number])
             bar.set_postfix_str(f"batch {number + 1} of {len(batches)}")
-            found = _halving(work, batches[number])
+            found = _in_pieces(work, batches[number], n_pieces)
             bar.update(batches[number].n_tokens)
             return found
 
         return store.resumed(kind, key, len(batches), step)
+
+
+def _in_pieces(work: Callable[[Batch], Arrays], batch: Batch, n_pieces: int) -> Arrays:
+    """Work on a batch piece by piece. Batches stay as they are, so that those that were saved still count."""
+    size = -(-len(batch.windows) // n_pieces)
+    some = [Batch(batch.windows[at : at + size]) for at in range(0, len(batch.windows), size)]
+    return _joined([_halving(work, piece) for piece in some])
 
 
 def _halving(work: Callable[[Batch], Arrays], batch: Batch) -> Arrays:
@@ -199,8 +209,11 @@ def _halving(work: Callable[[Batch], Arrays], batch: Batch) -> Arrays:
             "smaller dtype, over more devices (device='auto'), or read shorter texts."
         )
     middle = len(batch.windows) // 2
-    halves = [_halving(work, Batch(some)) for some in (batch.windows[:middle], batch.windows[middle:])]
-    return {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
+    return _joined([_halving(work, Batch(some)) for some in (batch.windows[:middle], batch.windows[middle:])])
+
+
+def _joined(pieces: list[Arrays]) -> Arrays:
+    return pieces[0] if len(pieces) == 1 else {k: np.concatenate([piece[k] for piece in pieces]) for k in pieces[0]}
 
 
 def _is_memory(error: Exception) -> bool:

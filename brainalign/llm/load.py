@@ -148,7 +148,7 @@ def load(
     source = sources.find(name_or_path, revision, weights=untrained is None)
     name, identity = source.name, source.identity
     with networks.quiet():
-        tokenizer = _tokenizer(source.folder)
+        tokenizer = tokenizer_of(source.folder)
         if untrained is not None:
             name, identity = f"{name}-untrained-{untrained}", identity | {"untrained": untrained} | networks.versions()
             config = networks.config_of(source.folder)
@@ -211,7 +211,14 @@ def _published_base(name: str | Path, new_rows: str) -> tuple[str | None, str]:
     return checkpoints.delta_of[name], checkpoints.delta_rows[name]
 
 
-def _tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
+def tokenizer_of(folder: Path) -> "PreTrainedTokenizerFast":
+    """Tokenizer of a folder in Hugging Face's layout.
+
+    Raises
+    ------
+    ValueError
+        It has none, or none that is fast.
+    """
     from transformers import AutoTokenizer
 
     remedy = (

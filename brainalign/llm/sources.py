@@ -17,7 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from brainalign import catalog, store
-from brainalign.human.download import fetch_all
+from brainalign.human import download
 from brainalign.llm import llama2c
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -95,6 +95,15 @@ def find(name: str | Path, revision: str | None = None, weights: bool = True) ->
     return Source(name, folder, identity)
 
 
+def here(name: str | Path, revision: str | None = None, weights: bool = True) -> bool:
+    """Whether `find` needs no network for a model."""
+    if repository := _repository(name):
+        return any(folder and not lacks(folder, weights) for _, folder in _cached(repository, revision or "main"))
+    if isinstance(name, str) and (data := _exports().get(name.lower())):
+        return all(download.find(file) for file in data.files.values())
+    return Path(name).expanduser().exists()
+
+
 def lacks(folder: Path, weights: bool = True) -> str | None:
     """What a folder lacks to be a model, and what to do about it, as the rest of a sentence; None if nothing."""
     names = {path.name for path in folder.iterdir()}
@@ -130,7 +139,7 @@ def _repository(name: str | Path) -> str | None:
 def _from_disk(name: str | Path) -> tuple[str, Path, dict]:
     exports, path = _exports(), Path(name).expanduser()
     if isinstance(name, str) and name.lower() in exports:
-        files = fetch_all(exports[name.lower()]).values()
+        files = download.fetch_all(exports[name.lower()]).values()
         folder, identity = llama2c.converted(next(file for file in files if not file.name.startswith("tok")))
         return name, folder, {"llama2.c": identity}
     if path.suffix == ".bin":
@@ -161,24 +170,29 @@ def _content(folder: Path, patterns: tuple[str, ...]) -> str:
 
 def _from_hub(repository: str, revision: str, weights: bool) -> Path:
     """Snapshot of a model that lacks nothing: from the mirror, from the cache, else from the network."""
-    from huggingface_hub import constants
-
-    mirror = os.environ.get("BRAINALIGN_MIRROR")
-    caches = [*([Path(mirror) / "huggingface" / "hub"] if mirror else []), Path(constants.HF_HUB_CACHE)]
-    partial = ""
-    for cache in caches:
-        folder = _snapshot(cache, repository, revision)
+    cached, partial = _cached(repository, revision), ""
+    for _, folder in cached:
         missing = lacks(folder, weights) if folder else None
         if folder and not missing:
             return folder
         partial += f" {folder} {missing}" if folder else ""
-    if mirror:
+    caches = [cache for cache, _ in cached]
+    if mirror := os.environ.get("BRAINALIGN_MIRROR"):
         raise FileNotFoundError(
             f"{repository} (revision {revision}) is not in {' or '.join(map(str, caches))}.{partial} Download it there "
             f"where there is a network: HF_HOME={Path(mirror) / 'huggingface'} hf download {repository}; or unset "
             "BRAINALIGN_MIRROR to download it here."
         )
     return _download(repository, revision, weights, f"It is not in {caches[-1]} either.{partial}")
+
+
+def _cached(repository: str, revision: str) -> list[tuple[Path, Path | None]]:
+    """Caches, that of the mirror first, and where each has a model, whole or not."""
+    from huggingface_hub import constants
+
+    mirror = os.environ.get("BRAINALIGN_MIRROR")
+    caches = [*([Path(mirror) / "huggingface" / "hub"] if mirror else []), Path(constants.HF_HUB_CACHE)]
+    return [(cache, _snapshot(cache, repository, revision)) for cache in caches]
 
 
 def _snapshot(cache: Path, repository: str, revision: str) -> Path | None:

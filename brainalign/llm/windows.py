@@ -201,7 +201,7 @@ def _cut(passage: Passage, tokens: Tokens, limit: int | None, long: str) -> list
     """Windows over a passage's tokens, each part in one of them."""
     ids, stops = tokens.ids, tokens.stops
     windows, alone = [], []
-    for begin, end in _bounds(len(ids), limit, long):
+    for begin, end in bounds(len(ids), limit, long):
         windows.append((begin, end, Window(ids[begin:end], [], [])))
     for part in range(len(stops)):
         start, stop = span = _span(stops, part)
@@ -214,8 +214,8 @@ def _cut(passage: Passage, tokens: Tokens, limit: int | None, long: str) -> list
     return [*(window for _, _, window in windows if window.parts), *alone]
 
 
-def _bounds(n_tokens: int, limit: int | None, long: str) -> list[tuple[int, int]]:
-    """Where windows begin and end; a part is read off the first that holds its end."""
+def bounds(n_tokens: int, limit: int | None, long: str = LONG[0]) -> list[tuple[int, int]]:
+    """Where windows over so many tokens begin and end; a part is read off the first that holds its end."""
     if limit is None or n_tokens <= limit:
         return [(0, n_tokens)]
     if long == "exact":

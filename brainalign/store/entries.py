@@ -131,13 +131,13 @@ def resumed(
         As in `get`.
     """
     path = path_of(kind, identity)
-    done = _finished(path)
+    done = _finished(path, n_steps)
     unsaved: dict[int, dict] = {}
 
     def save() -> None:
         if unsaved:
             arrays = {f"{step}/{name}": array for step, result in unsaved.items() for name, array in result.items()}
-            record = {"identity": _plain("identity", identity), "steps": list(unsaved)}
+            record = {"identity": _plain("identity", identity), "steps": list(unsaved), "of": n_steps}
             _write(parts_of(path) / f"{min(unsaved):05}.safetensors", Entry(arrays, record))
             unsaved.clear()
 
@@ -254,11 +254,15 @@ def _kept(path: Path, key: str) -> Entry | None:
         return None
 
 
-def _finished(path: Path) -> dict[int, dict[str, np.ndarray]]:
-    """Results of the steps that were saved for an entry."""
+def _finished(path: Path, n_steps: int) -> dict[int, dict[str, np.ndarray]]:
+    """Results of the steps that were saved for an entry, by a run that cut the work into as many.
+
+    Another machine may cut it otherwise: a graphics card takes larger batches than a processor.
+    """
     done = {}
     for part in whole_in(parts_of(path)):
-        if entry := _kept(part, path.stem):
+        entry = _kept(part, path.stem)
+        if entry and entry.record.get("of") == n_steps:
             done |= {step: {} for step in entry.record["steps"]}
             for name, array in entry.arrays.items():
                 step, _, inner = name.partition("/")

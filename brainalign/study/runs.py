@@ -89,10 +89,8 @@ def run(study: Study, model: str) -> pd.DataFrame:
     """
     member = _member(study, model)
     path, key = result_path(study, model), _key(study, member)
-    if path.exists():
-        earlier = pd.read_parquet(path)
-        if earlier.attrs.get("key") == key:
-            return earlier
+    if (earlier := _earlier(path, key)) is not None:
+        return earlier
     if model not in measured(study):
         raise ValueError(
             f"study {study.name} has no {'recordings' if member.source == CONTROL else 'reading_times'}, so there is "
@@ -135,6 +133,16 @@ def results(study: Study, analysis: str | None = "behavior", names: Collection[s
     if "n_parameters" in table:
         table["parameters"] = table.parameters.fillna(table.pop("n_parameters"))
     return table if analysis is None else table.drop(columns="analysis")
+
+
+def up_to_date(study: Study, model: str) -> bool:
+    """Whether a model's results are here, and nothing that they depend on has changed; its files must be here."""
+    return _earlier(result_path(study, model), _key(study, _member(study, model))) is not None
+
+
+def _earlier(path: Path, key: str) -> pd.DataFrame | None:
+    earlier = pd.read_parquet(path) if path.exists() else None
+    return earlier if earlier is not None and earlier.attrs.get("key") == key else None
 
 
 def _member(study: Study, name: str) -> Member:

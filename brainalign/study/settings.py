@@ -1,5 +1,6 @@
 """The settings of a study: a YAML file, checked key by key."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,8 @@ PLACES = {"file", "table", "participants", "netcdf", "wehbe2014"}  # settings th
 STUDIES = store.PROJECT / "studies"
 MICROWORLD = ("microworld", "microworld.null")  # simulated people; of the second, no text tells anything
 READERS = "microworld.readers"  # simulated reading times
+WEHBE = "wehbe2014"  # has no public home: a folder of yours, also by this environment variable
+WEHBE_FOLDER = "BRAINALIGN_WEHBE2014"
 OF_MICROWORLD, TUNED = "microworld/", "-tuned"  # models that are trained on the spot, and tuned
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Field(pattern=PATTERN)
@@ -42,6 +45,7 @@ class LoadedModel(Settings):
     name: str | None = Field(None, pattern=PATTERN, description="what it is called; by default as what is loaded")
     revision: str | None = Field(None, description="branch, tag or commit on the hub")
     dtype: Literal["float32", "float16", "bfloat16", "auto"] = "float32"
+    device: str | None = Field(None, description="a torch device, or auto: over all GPUs; by default one, if there is")
     base: str | None = Field(None, description="the weights are differences, to be added to this model")
     untrained: int | None = Field(None, ge=0, description="seed of fresh weights: an untrained twin")
     vanilla: str | None = Field(None, description="name of the base model, when the model is instruction-tuned")
@@ -83,6 +87,11 @@ class OwnRecording(Settings):
     wehbe2014: str | None = Field(None, description="folder with the files of Wehbe et al. 2014")
 
     @property
+    def place(self) -> Path:
+        """Its file, or its folder."""
+        return Path(self.table or self.netcdf or self.wehbe2014)
+
+    @property
     def kind(self) -> str | None:
         """Which one it is; None if it is none, or more than one."""
         given = set(self.model_dump(exclude_none=True))
@@ -97,8 +106,8 @@ class Study(Settings):
     title: str
     evidence: Literal["printed", "people", "microworld"] = Field(description="what its results rest on")
     recordings: list[str | OwnRecording] = Field([], description="recordings of brains, by name, and files of your own")
-    reading_times: list[Literal["natural_stories", "microworld.readers"]] = Field(
-        [], description="data sets of reading times"
+    reading_times: list[Literal["natural_stories", "natural_stories.maze", "futrell2018", "microworld.readers"]] = (
+        Field([], description="data sets of reading times")
     )
     alignments: list[Literal["original", "corrected"]] = Field(
         ["original", "corrected"], min_length=1, description="how reading times are aligned with words"
@@ -183,6 +192,9 @@ def load(name: str) -> Study:
     for source in sources:
         for place in PLACES.intersection(source if isinstance(source, dict) else ()):
             source[place] = str(path.parent.joinpath(str(source[place])).resolve())
+    if isinstance(settings.get("recordings"), list) and (folder := os.environ.get(WEHBE_FOLDER)):
+        own = {WEHBE: str(Path(folder).expanduser().resolve())}
+        settings["recordings"] = [own if source == WEHBE else source for source in settings["recordings"]]
     if isinstance(settings.get("models"), list):
         settings["models"] = [_from(path.parent, model) for model in settings["models"]]
     try:
@@ -213,8 +225,6 @@ def _check_recordings(study: Study, path: Path) -> None:
                     raise ValueError(
                         f"{path}: recordings: {key} {place} does not exist; paths are relative to the study's"
                     )
-        elif source == "wehbe2014":
-            raise ValueError(f"{path}: recordings: wehbe2014 has no public home. Write {{wehbe2014: FOLDER}} instead.")
         elif source not in (known := [*human.RECORDINGS, *MICROWORLD]):
             raise LookupError(f"{path}: recordings: {catalog.unknown('recording', source, known)}")
 

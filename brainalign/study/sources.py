@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 from brainalign import catalog, human, llm
-from brainalign.human import natural_stories, own
+from brainalign.human import own
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
 from brainalign.llm.load import LanguageModel
@@ -15,6 +15,8 @@ from brainalign.microworld.questions import Question, questions
 from brainalign.microworld.readers import reading_times as microworld_times
 from brainalign.study.members import members
 from brainalign.study.settings import MICROWORLD, READERS, TUNED, LoadedModel, OwnRecording, Study, Tuning
+
+ALIGNED_ONE_WAY = (READERS, "natural_stories.maze")
 
 
 @cache
@@ -40,14 +42,15 @@ def load_recordings(study: Study) -> dict[str, Recording]:
     """
     loaded = {}
     for source in study.recordings:
-        recording = _load_recording(source)
+        recording = load_recording(source)
         if recording.name in loaded:
             raise ValueError(f"study {study.name}: two recordings are called {recording.name!r}; rename one file")
         loaded[recording.name] = recording
     return loaded
 
 
-def _load_recording(source: str | OwnRecording) -> Recording:
+def load_recording(source: str | OwnRecording) -> Recording:
+    """Load one recording of a study's settings; raises as `load_recordings`."""
     if source in MICROWORLD:
         return replace(simulated_people(source).recording(), name=source)
     if isinstance(source, str):
@@ -76,7 +79,7 @@ def load_model(study: Study, name: str) -> LanguageModel:
     if name not in known:
         raise LookupError(catalog.unknown(f"language model of study {study.name}", name, known))
     entry = known[name]
-    options = entry.model_dump(include={"revision", "dtype", "untrained", "base"})
+    options = entry.model_dump(include={"revision", "dtype", "device", "untrained", "base"})
     if (little := entry.of_microworld) is None:
         return llm.load(entry.load, **options)
     folder = trained_here.pretrained(world(), little.removesuffix(TUNED))
@@ -98,9 +101,11 @@ def load_questions(benchmark: str) -> list[Question]:
 
 def load_reading_times(dataset: str, alignment: str = "original") -> ReadingTimes:
     """Load reading times that a study names."""
-    return microworld_times(world()) if dataset == READERS else natural_stories.load(alignment)
+    if dataset == READERS:
+        return microworld_times(world())
+    return human.load(dataset, **({} if dataset in ALIGNED_ONE_WAY else {"alignment": alignment}))
 
 
 def alignments(study: Study, dataset: str) -> list[str]:
-    """How reading times are aligned with words: only those of the Natural Stories are in question."""
-    return ["original"] if dataset == READERS else study.alignments
+    """How reading times are aligned with words: only those of self-paced reading are in question."""
+    return ["original"] if dataset in ALIGNED_ONE_WAY else study.alignments

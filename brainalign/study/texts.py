@@ -1,0 +1,133 @@
+"""What models are to read in a study, before any of them is loaded: how many windows, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from brainalign import catalog, human
+from brainalign.human import download
+from brainalign.human.recording import Passage
+from brainalign.llm import windows
+from brainalign.llm.arithmetic import Network
+from brainalign.llm.batches import batched
+from brainalign.llm.load import UNLIMITED
+from brainalign.llm.tokens import special_tokens
+from brainalign.study.settings import WEHBE, OwnRecording, Study
+from brainalign.study.sources import load_reading_times, load_recording
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+RATE = 1.25  # tokens of an English word, with its punctuation, where they cannot be counted: 1.2 to 1.35 in prose
+SPECIAL = 1  # token that a tokenizer puts around a text
+ALIGNED = {"futrell2018": ("natural_stories",), "natural_stories.maze": ("natural_stories",)}  # need its files too
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that every model of a study reads.
+
+    Attributes
+    ----------
+    name : str
+        Of the recording or of the reading times.
+    scored : bool
+        Whether surprisal is read off it, rather than states.
+    words : list of list of float
+        Words of each part, by passage.
+    passages : sequence of Passage or None
+        The text itself, where it is here.
+    """
+
+    name: str
+    scored: bool
+    words: list[list[float]]
+    passages: Sequence[Passage] | None = None
+
+    @property
+    def parts(self) -> int:
+        """Parts that something is read off."""
+        return sum(map(len, self.words))
+
+
+def of(study: Study, load: bool = True) -> list[Text]:
+    """Texts of a study: as they are, or as the catalog describes them.
+
+    Parameters
+    ----------
+    study : Study
+        Its settings.
+    load : bool
+        Whether to load published texts that are here. Those of your own always are.
+    """
+    texts = [_text(study, name, True, load) for name in study.reading_times]
+    return texts + [_text(study, source, False, load) for source in study.recordings]
+
+
+def absent(name: str) -> list[catalog.DataFile]:
+    """Files of a published recording, of reading times or of series that are neither in the store nor in the mirror."""
+    published = human.dataset(name) if name in human.names() else catalog.dataset(name)
+    needed = [published, *(catalog.dataset(other) for other in ALIGNED.get(name, ()))]
+    return [file for data in needed for file in data.files.values() if download.find(file) is None]
+
+
+def lengths(text: Text, network: Network, tokenizer: PreTrainedTokenizerFast | None = None) -> list[int]:
+    """Tokens of each window that a model reads, special tokens included.
+
+    Counted, if the text and the tokenizer are here; else estimated at `RATE`.
+    """
+    special, limit = SPECIAL, network.positions
+    if tokenizer is not None:
+        before, after = special_tokens(tokenizer)
+        special = max(len(before) + len(after), int(text.scored))
+        limit = limit or (tokenizer.model_max_length if tokenizer.model_max_length < UNLIMITED else None)
+    limit = limit and limit - special - bool(network.encoder)
+    if tokenizer is None or text.passages is None:
+        found = _estimated(text, limit, shared=text.scored or not network.encoder)
+    elif network.encoder and text.scored:
+        found = list(map(len, windows.of_whole_texts(tokenizer, text.passages, limit)))
+    else:
+        shared = not network.encoder
+        read, _ = windows.of_beginnings(tokenizer, text.passages, limit, shared=shared, words=text.scored)
+        found = list(map(len, read))
+    return [special + length for length in found]
+
+
+def flops(network: Network, text: Text, found: Sequence[int], device: str) -> float:
+    """Operations of all passes over windows of these lengths, each batch filled up to its longest."""
+    place = SimpleNamespace(type=device)
+    like = SimpleNamespace(width=network.width, n_parameters=network.parameters, device=place)
+    batches = batched(like, list(map(range, found)), 2 * network.vocabulary if text.scored else 0)
+    return sum(network.flops(len(some.windows), max(map(len, some.windows)), text.scored) for some in batches)
+
+
+def _estimated(text: Text, limit: int | None, shared: bool) -> list[int]:
+    found = []
+    for passage in text.words:
+        stops = [round(RATE * words) for words in accumulate(passage)]
+        if shared:
+            found += [end - begin for begin, end in windows.bounds(stops[-1], limit)]
+        else:
+            found += [min(stop, limit or stop) for stop in stops]
+    return found
+
+
+def _text(study: Study, source: str | OwnRecording, scored: bool, load: bool) -> Text:
+    name = source if isinstance(source, str) else source.place.stem
+    known = catalog.texts()
+    if source in known.index and (not load or source == WEHBE or absent(source)):
+        passages, parts, words = known.loc[source, ["passages", "parts", "words"]]
+        cut = [parts * k // passages for k in range(passages + 1)]
+        return Text(name, scored, [[words / parts] * (stop - start) for start, stop in zip(cut, cut[1:], strict=False)])
+    passages = _passages(source, scored)
+    return Text(name, scored, [[len(part.split()) for part in passage.parts] for passage in passages], passages)
+
+
+@cache
+def _passages(source: str | OwnRecording, scored: bool) -> Sequence[Passage]:
+    return (load_reading_times(source) if scored else load_recording(source)).passages

@@ -1,0 +1,49 @@
+"""What Snakemake says while steps run elsewhere: a line a step, as steps here say it themselves, and why one failed.
+
+What a job prints stays in its own log. A line has the seconds since the job was handed in, waiting included.
+"""
+
+import time
+from pathlib import Path
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+DONE = {"running": "ran", "executing": "executed"}  # messages of the Snakefile, when they have come true
+N_LINES = 15  # of the log of a job that failed
+
+
+class LogHandler(LogHandlerBase):
+    """Prints what happens to steps that run elsewhere."""
+
+    writes_to_stream = True
+    writes_to_file = False
+    has_filter = True
+    has_formatter = True
+    needs_rulegraph = False
+
+    def __post_init__(self) -> None:
+        self.steps: dict[int, tuple[str, float]] = {}
+
+    def emit(self, record) -> None:
+        """Print what there is to say of an event, if anything."""
+        event = getattr(record, "event", None)
+        if event == LogEvent.JOB_INFO and not record.local:
+            self.steps[record.jobid] = (record.rule_msg, time.monotonic())
+        elif event == LogEvent.JOB_FINISHED and record.job_id in self.steps:
+            message, since = self.steps[record.job_id]
+            doing, _, what = message.partition(" ")
+            print(f"{DONE.get(doing, doing)} {what} ({time.monotonic() - since:.1f} s)", flush=True)
+        elif event == LogEvent.JOB_ERROR:
+            self._failed(record)
+        elif event is None and (record.levelname == "ERROR" or record.getMessage().startswith("Trying to restart")):
+            print(record.getMessage(), flush=True)
+
+    def _failed(self, record) -> None:
+        message, _ = self.steps.get(record.jobid, (record.rule_name, 0.0))
+        print(f"{message} failed: {(record.rule_msg or '').partition('For further error details')[0]}")
+        for log in map(Path, record.log):
+            if log.is_file():
+                last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-N_LINES:]
+                print("\n".join([f"The end of {log}:", *(f"    {line}" for line in last)]))
+        print(end="", flush=True)
