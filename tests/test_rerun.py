@@ -1,0 +1,69 @@
+"""Every command on the page "Re-run it" is run as it stands there, where its books are built already."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from books import BIN, MIRROR, ROOT, environment, isolation
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not MIRROR.is_dir(), reason="no mirror of the public data: set BRAINALIGN_MIRROR"),
+]
+
+PAGE = ROOT / "book" / "rerun.md"
+TABLE = """\
+stimulus_id,text,passage,position,story,left,right
+s1,Once upon a time,p1,1,tale,0.1,0.4
+s2,there was a girl.,p1,2,tale,0.3,-0.2
+s3,She had a ball.,p1,3,tale,-0.5,0.2
+"""
+CLUSTER = "slurm"  # a command with it waits for a scheduler: tests/test_cluster.py has one
+
+
+def commands() -> list[str]:
+    """Lines of the page's blocks of shell commands; a line that ends in a backslash goes on."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def shell(library):
+    """A shell in a copy of the project whose studies are built, with an environment that counts as installed."""
+    for study in ("printed", "sample", "microworld"):
+        copy = library(study).copy
+    link = copy.root / ".venv"
+    if not link.exists():
+        link.mkdir()
+        (link / "bin").symlink_to(BIN)
+        (link / "installed").touch()
+    (copy.root / "my-recording.csv").write_text(TABLE, encoding="utf-8")
+    own = {
+        "PYTHONPATH": str(copy.root),
+        "BRAINALIGN_MIRROR": str(MIRROR),
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+    }
+
+    def run(command: str) -> subprocess.CompletedProcess:
+        words = [*isolation(), shutil.which("bash"), "-c", command.replace("/path/to/the/mirror", str(MIRROR))]
+        together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.run(words, cwd=copy.root, env=environment() | own, **together)
+
+    return run
+
+
+def test_the_page_has_commands():
+    assert len(commands()) > 10
+    assert Path(sys.executable).parent == BIN
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_page_runs(command, shell):
+    if CLUSTER in command and not shutil.which("sbatch"):
+        pytest.skip("no SLURM here")
+    done = shell(command)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}"
