@@ -12,6 +12,7 @@ import yaml
 
 HERE = Path(__file__).parent
 TASKS = HERE / "tasks"  # how benchmarks are put to models, in the format of lm-evaluation-harness
+BENCHMARK_TASKS = HERE / "benchmark_tasks.csv"
 PAPER = "Aw et al. 2024, arXiv 2312.00575 v2"
 
 
@@ -196,7 +197,7 @@ def benchmark_tasks(benchmark: str) -> pd.DataFrame:
     LookupError
         No such benchmark.
     """
-    table = _read("benchmark_tasks.csv")
+    table = _read(BENCHMARK_TASKS.name)
     if benchmark not in set(table.benchmark):
         raise LookupError(unknown("benchmark", benchmark, set(table.benchmark)))
     return table[table.benchmark == benchmark].drop(columns="benchmark").set_index("name")
