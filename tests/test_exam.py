@@ -5,8 +5,9 @@ import tiny
 import torch
 
 from brainalign import llm
+from brainalign.llm.capability import answers
 from brainalign.microworld import make
-from brainalign.microworld.exam import examine
+from brainalign.microworld.exam import benchmark
 from brainalign.microworld.questions import questions
 
 
@@ -41,18 +42,16 @@ def likeliest(model, prompt, choices):
 
 
 def test_the_likeliest_choice_is_given(model, some):
-    table = examine(model, some)
+    table = answers(model, benchmark(some), progress=False)
     with torch.no_grad():
-        assert table.given.tolist() == [likeliest(model, one.prompt, one.choices) for one in some]
-    assert table.right.tolist() == [given == one.answer for given, one in zip(table.given, some, strict=True)]
-    assert table[["kind", "domain"]].to_numpy().tolist() == [[one.kind, one.domain] for one in some]
-    assert table.given.nunique() > 1
+        expected = [one.choices[likeliest(model, one.prompt, one.choices)] for one in some]
+    of = {(one.domain, choice): (one, choice) for one, choice in zip(some, expected, strict=True)}
+    assert [(row.task, row.given) for row in table.itertuples()] == [*of]
+    assert table.right.tolist() == [choice == one.right for one, choice in of.values()]
+    assert table.category.tolist() == [one.kind for one, _ in of.values()]
+    assert {one.choices.index(choice) for one, choice in of.values()} != {0}
+    assert (table.shots == 0).all() and table.attrs["over"] == "questions"
 
 
-def test_what_stands_before_the_choices_can_be_another_prompt(model, some):
-    def other(question):
-        return f"It is said that ships came and went. {question.prompt}"
-
-    table = examine(model, some, other)
-    with torch.no_grad():
-        assert table.given.tolist() == [likeliest(model, other(one), one.choices) for one in some]
+def test_it_has_one_protocol(some):
+    assert benchmark(some).protocols == ["standard"]

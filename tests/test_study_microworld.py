@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from brainalign import study as studies
-from brainalign.microworld.exam import examine
+from brainalign.llm.capability import answers
 from brainalign.study import sources
 
 
@@ -28,7 +28,7 @@ def study(tmp_path, monkeypatch):
     few = sources.questions(sources.world())[::24]
     monkeypatch.setattr(sources, "questions", lambda world: few)
     (tmp_path / "mine.yaml").write_text(
-        "title: Mine\nevidence: microworld\nresamples: 100\nprotocols: [contiguous]\nquestions: [microworld]\n"
+        "title: Mine\nevidence: microworld\nresamples: 100\nprotocols: [contiguous]\nbenchmarks: [microworld]\n"
         "recordings: [microworld, microworld.null]\nreading_times: [microworld.readers]\n"
         "models: [{load: microworld/llama-small}, {load: microworld/llama-small-tuned, vanilla: llama-small}]\n"
         "tuning: [{model: llama-small, seed: 3, instruction: false}]\n"
@@ -56,14 +56,14 @@ def test_a_model_is_examined_and_its_loss_is_taken(study):
     settings, _, few = study
     found = studies.results(settings, "capability")
     mine = found[found.model == "llama-small"].set_index(["measure", "domain"])
-    answers = examine(studies.load_model(settings, "llama-small"), few)
-    right = answers.groupby("kind").right
+    right = answers(studies.load_model(settings, "llama-small"), sources.load_benchmark("microworld"))
+    right = right.groupby("category").right
     for kind in ("world knowledge", "reasoning"):
         row = mine.loc[(kind, "all")]
         assert (row.value, row.n) == (right.mean()[kind], right.size()[kind])
         assert row.low <= row.value <= row.high
-    domains = mine[mine.index.get_level_values("domain") != "all"]
-    assert domains.n.sum() == len(few)
+    domains = mine[mine.level == "task"]
+    assert domains.n.sum() == len(few) and set(mine.level) == {"overall", "task"}
     assert mine.loc[("next-word loss", "all"), "value"] > 0
     assert {"behavior", "brain", "capability"} == set(studies.run(settings, "llama-small").analysis)
 

@@ -11,6 +11,8 @@ import pandas as pd
 import yaml
 
 HERE = Path(__file__).parent
+TASKS = HERE / "tasks"  # how benchmarks are put to models, in the format of lm-evaluation-harness
+BENCHMARK_TASKS = HERE / "benchmark_tasks.csv"
 PAPER = "Aw et al. 2024, arXiv 2312.00575 v2"
 
 
@@ -219,6 +221,25 @@ def printed(table: str) -> pd.DataFrame:
     if table not in known:
         raise LookupError(unknown("printed table", table, known))
     return _read(f"printed/{table}.csv")
+
+
+def benchmark_tasks(benchmark: str) -> pd.DataFrame:
+    """Tasks of a benchmark, and the groups that the paper puts them in.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``name``, one row a file of questions: ``task`` (the sizes of one are one) and ``category``.
+
+    Raises
+    ------
+    LookupError
+        No such benchmark.
+    """
+    table = _read(BENCHMARK_TASKS.name)
+    if benchmark not in set(table.benchmark):
+        raise LookupError(unknown("benchmark", benchmark, set(table.benchmark)))
+    return table[table.benchmark == benchmark].drop(columns="benchmark").set_index("name")
 
 
 @cache

@@ -14,6 +14,7 @@ import csv
 import importlib.metadata
 import importlib.util
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from brainalign.human.download import fetch
 
 Splits = dict[str, list[dict]]
 HARNESS = "lm_eval"
+WIKITEXT = "ressources/ml/wikitext-2/test.txt"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,13 @@ def load(name: str) -> Benchmark:
         raise LookupError(catalog.unknown("benchmark", name, PUBLISHED))
     splits, letters = PUBLISHED[name]
     return Benchmark(name, catalog.benchmark_tasks(name), splits, letters)
+
+
+def wikitext2() -> list[str]:
+    """Articles of WikiText-2's test split; one after the other they are its text, to the byte."""
+    text = fetch(catalog.dataset("wikitext2").file(WIKITEXT)).read_bytes().decode()
+    before, *articles = re.split(r"(?m)(?=^ = [^=\n]+ =$)", text)
+    return [before + articles[0], *articles[1:]]
 
 
 def version(config: dict) -> str:

@@ -90,15 +90,12 @@ def _compute(
     model: LanguageModel, passages: Sequence[Passage], key: dict, title: str, progress: bool | None
 ) -> tuple[dict[str, np.ndarray], dict]:
     """Bits of every word, and what there is to say of how they came about."""
-    before, after = special_tokens(model.tokenizer)
-    beginning = model.tokenizer.bos_token_id
-    if not (before or model.encoder_decoder or beginning is None):
-        before = [beginning]
+    before, after = around(model)
     windows, n_anew = _windows(model, passages, key, len(before) + len(after) + model.encoder_decoder)
     batches = batched(model, windows, values_per_token=2 * model.n_vocabulary)
 
     def work(batch: Batch) -> dict[str, np.ndarray]:
-        return {"bits": _bits(model, batch, before, after)}
+        return {"bits": bits_of(model, batch, before, after)}
 
     done = read_all("surprisal", key, batches, work, title, progress)
     bits = np.empty(sum(len(passage.parts) for passage in passages))
@@ -113,6 +110,13 @@ def _compute(
     return {"bits": bits}, notes
 
 
+def around(model: LanguageModel) -> tuple[list[int], list[int]]:
+    """Special tokens before and after what is scored: a causal text has one before it, if the tokenizer has any."""
+    before, after = special_tokens(model.tokenizer)
+    beginning = model.tokenizer.bos_token_id
+    return (before if before or model.encoder_decoder or beginning is None else [beginning]), after
+
+
 def _windows(model: LanguageModel, passages: Sequence[Passage], key: dict, room: int) -> tuple[list[Window], int]:
     """What is read in which order, and how many words are read anew."""
     limit = model.n_positions and model.n_positions - room
@@ -123,8 +127,8 @@ def _windows(model: LanguageModel, passages: Sequence[Passage], key: dict, room:
     return reading.of_beginnings(model.tokenizer, passages, limit, key["long"], words=True)
 
 
-def _bits(model: LanguageModel, batch: Batch, before: list[int], after: list[int]) -> np.ndarray:
-    """Surprisal of a batch's words: (n_parts,)."""
+def bits_of(model: LanguageModel, batch: Batch, before: list[int], after: list[int]) -> np.ndarray:
+    """Surprisal of a batch's parts, the sum over the tokens of each: (n_parts,) bits."""
     import torch
 
     part, window, token = batch.rows("all")

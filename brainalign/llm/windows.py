@@ -143,6 +143,37 @@ def of_continuations(
     return windows
 
 
+def of_stream(
+    ids: Sequence[int], stops: Sequence[int], limit: int, stride: int, *, first: int = 0, apart: bool = False
+) -> list[Window]:
+    """Overlapping windows over one long text, of which each token is read off the first window that holds it.
+
+    Parameters
+    ----------
+    ids : sequence of int
+        Tokens of the text.
+    stops : sequence of int
+        Where each of its parts stops; a part is read off every window that has new tokens of it.
+    limit : int
+        Tokens of a window.
+    stride : int
+        How much of a window is new to it, in all windows but the first.
+    first : int
+        Tokens at the beginning of the text that are not read off.
+    apart : bool
+        Whether what is not new to a window is its context, for an encoder.
+    """
+    windows, new = [], 0
+    for begin, end in bounds(len(ids), limit, LONG[0], stride):
+        start = new if apart else begin
+        inside = [(max(new, first, a), min(end, b)) for a, b in itertools.pairwise([0, *stops])]
+        spans = {part: (a - start, b - start) for part, (a, b) in enumerate(inside) if a < b}
+        context = list(ids[begin:new]) if apart else None
+        windows.append(Window(list(ids[start:end]), [*spans], [*spans.values()], context))
+        new = end
+    return windows
+
+
 def check(passages: Sequence[Passage], long: str = LONG[0], context: int | None = None) -> None:
     """See that there is something to read, and a way to; raises as `of_beginnings`."""
     if long not in LONG:
@@ -214,13 +245,13 @@ def _cut(passage: Passage, tokens: Tokens, limit: int | None, long: str) -> list
     return [*(window for _, _, window in windows if window.parts), *alone]
 
 
-def bounds(n_tokens: int, limit: int | None, long: str = LONG[0]) -> list[tuple[int, int]]:
+def bounds(n_tokens: int, limit: int | None, long: str = LONG[0], stride: int | None = None) -> list[tuple[int, int]]:
     """Where windows over so many tokens begin and end; a part is read off the first that holds its end."""
     if limit is None or n_tokens <= limit:
         return [(0, n_tokens)]
     if long == "exact":
         return [(0, limit)]
-    stride = max(1, limit // 2)
+    stride = stride or max(1, limit // 2)
     ends = [*range(limit, n_tokens, stride), n_tokens]
     # The last window is not filled up on the left: half of what it could hold is context enough.
     return [(0, limit), *((before - (limit - stride), end) for before, end in itertools.pairwise(ends))]

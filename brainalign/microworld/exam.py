@@ -1,58 +1,32 @@
-"""Examinations: which of four answers a model finds the likeliest."""
+"""The questions of the microworld as a benchmark like any other: a task for each domain of knowledge and reasoning."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pandas as pd
 
-from brainalign.human.recording import Passage
-from brainalign.llm import surprisal
+from brainalign.llm.benchmarks import Benchmark, Splits
 from brainalign.microworld.questions import Question
 
-if TYPE_CHECKING:
-    from brainalign.llm.load import LanguageModel
 
+def benchmark(questions: Sequence[Question]) -> Benchmark:
+    """Questions as `llm.capability.answers` takes them.
 
-def examine(
-    model: LanguageModel,
-    questions: Sequence[Question],
-    prompt: Callable[[Question], str] = lambda question: question.prompt,
-    progress: bool | None = None,
-) -> pd.DataFrame:
-    """Have a model answer: the choice of the least surprisal after the prompt, summed over its tokens.
-
-    Choices of a question are sentences alike but for the answer, so that no correction for length is called for. An
-    encoder reads the prompt, and its decoder is scored on the choice.
+    An encoder reads the question, and its decoder is scored on the choices.
 
     Parameters
     ----------
-    model : LanguageModel
     questions : sequence of Question
-    prompt : function
-        What stands before the choices; the question if left out.
-    progress : bool, optional
-        As in `llm.surprisal`.
 
     Returns
     -------
-    DataFrame
-        A row per question: ``kind``, ``domain``, ``given`` (the choice), ``right`` (bool).
+    Benchmark
+        Called ``microworld``; its tasks are domains, and their categories the kinds of question.
     """
-    passages = [
-        Passage(f"{number}.{place}", (prompt(question), choice))
-        for number, question in enumerate(questions)
-        for place, choice in enumerate(question.choices)
-    ]
-    mode = "continuation" if model.encoder_decoder else None
-    bits = surprisal(model, passages, mode=mode, text="examination", progress=progress).to_numpy()
-    given = bits[1::2].reshape(len(questions), -1).argmin(axis=1)
-    return pd.DataFrame(
-        {
-            "kind": [question.kind for question in questions],
-            "domain": [question.domain for question in questions],
-            "given": given,
-            "right": [question.answer == answer for question, answer in zip(questions, given, strict=True)],
-        }
-    )
+    domains = {question.domain: question.kind for question in questions}
+    tasks = pd.DataFrame({"task": domains.keys(), "category": domains.values()}, index=pd.Index(domains, name="name"))
+
+    def splits(domain: str) -> Splits:
+        some = [question for question in questions if question.domain == domain]
+        return {"test": [{"prompt": one.prompt, "choices": list(one.choices), "answer": one.answer} for one in some]}
+
+    return Benchmark("microworld", tasks, splits)

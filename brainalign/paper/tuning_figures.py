@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from brainalign.alignment.protocols import PROTOCOLS
 from brainalign.paper.brain_tables import NULL
 from brainalign.paper.figures import FAMILIES, GRAY, name_rows
 from brainalign.paper.statistics import student
@@ -28,7 +29,7 @@ def curves(results: pd.DataFrame) -> pd.DataFrame:
         ``tuned``, ``condition`` (`WITH` or `WITHOUT` the instruction), ``measure`` (`BRAIN`, `NULL_BRAIN`, or a kind of
         question), ``protocol`` (empty for questions), ``seed``, ``step`` and ``value``.
     """
-    of_brains = results.protocol.notna()
+    of_brains = results.protocol.isin(PROTOCOLS)  # benchmarks have protocols of their own
     null = results.measure.str.endswith(NULL)
     measure = results.measure.mask(of_brains & ~null, BRAIN).mask(of_brains & null, NULL_BRAIN)
     condition = np.where(results.instruction.astype(bool), WITH, WITHOUT)

@@ -5,23 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 from brainalign import llm
 from brainalign.alignment import controls, protocols
-from brainalign.alignment.behavior import INTERVAL, behavioral_alignment, resampled
+from brainalign.alignment.behavior import behavioral_alignment
 from brainalign.alignment.brain import brain_alignment, to_stimuli
 from brainalign.human.recording import Recording
 from brainalign.llm import series
 from brainalign.llm.load import LanguageModel
-from brainalign.microworld.exam import examine
+from brainalign.study.capability import examined, story_loss
 from brainalign.study.members import CONTROL, Member
 from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning
 from brainalign.study.sources import (
     alignments,
     load_checkpoints,
     load_model,
-    load_questions,
     load_reading_times,
     load_recordings,
 )
@@ -51,10 +49,10 @@ def of(study: Study, member: Member) -> list[pd.DataFrame]:
     tables = []
     for dataset in study.reading_times:
         bits = llm.surprisal(model, load_reading_times(dataset).passages, text=dataset).to_numpy()
-        tables += [behavior(study, bits, dataset), loss(study, bits, dataset)]
+        tables += [behavior(study, bits, dataset), story_loss(study, bits, dataset)]
     recordings = load_recordings(study).values()
     tables += [brain(study, _layers(model, recording), recording, of_parts=True) for recording in recordings]
-    tables += [examined(model, benchmark) for benchmark in study.questions]
+    tables += [examined(study, model)] if study.benchmarks else []
     return [table.assign(n_parameters=float(model.n_parameters)) for table in tables]
 
 
@@ -62,30 +60,6 @@ def _layers(model: LanguageModel, recording: Recording) -> dict[str, np.ndarray]
     """States at the parts of a recording's text, by layer."""
     states = llm.activations(model, recording.passages, text=recording.name)
     return {str(layer): states.sel(layer=layer).to_numpy() for layer in states.layer.to_numpy()}
-
-
-def loss(study: Study, bits: np.ndarray, dataset: str) -> pd.DataFrame:
-    """Next-word loss on a text: mean bits of a word, with a 95 % percentile interval over stories."""
-    known = np.isfinite(bits)
-    of_stories = pd.Series(bits[known]).groupby(load_reading_times(dataset).table().story.to_numpy()[known])
-    sums = of_stories.agg(["sum", "size"]).to_numpy()
-    total, n = (resampled(len(sums), study.seed, study.resamples) @ sums).T
-    low, high = np.percentile(total / n, INTERVAL)
-    row = {"benchmark": dataset, "measure": "next-word loss", "domain": "all", "value": bits[known].mean()}
-    return pd.DataFrame([row | {"n": known.sum(), "low": low, "high": high}]).assign(analysis="capability")
-
-
-def examined(model: LanguageModel, benchmark: str) -> pd.DataFrame:
-    """Shares of right answers by kind and domain, with 95 % Wilson intervals."""
-    answers = examine(model, load_questions(benchmark)).rename(columns={"kind": "measure"})
-    rows = []
-    for keys in (["measure"], ["measure", "domain"]):
-        for key, some in answers.groupby(keys, sort=False):
-            interval = scipy.stats.binomtest(int(some.right.sum()), len(some)).proportion_ci(method="wilson")
-            about = dict(zip(keys, key, strict=True))
-            row = {"benchmark": benchmark, "domain": "all", **about, "value": some.right.mean(), "n": len(some)}
-            rows.append(row | {"low": interval.low, "high": interval.high})
-    return pd.DataFrame(rows).assign(analysis="capability")
 
 
 def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
@@ -101,9 +75,11 @@ def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
         scored = pd.concat(scores, ignore_index=True)
         pooled = (scored[["participant", "region", "split"]] == ["pooled", "all", "all"]).all(axis=1)
         scored = scored[scored.chosen & pooled].rename(columns={"dataset": "measure", "r": "value"})
-        answers = pd.concat([examined(model, benchmark) for benchmark in study.questions], ignore_index=True)
-        answers = answers[answers.domain == "all"]
-        rows = pd.concat([scored[["measure", "protocol", "value"]], answers[["measure", "value"]]])
+        parts = [scored[["measure", "protocol", "value"]]]
+        if study.benchmarks:
+            known = examined(study, model)
+            parts.append(known.loc[known.level == "overall", ["measure", "protocol", "value"]])
+        rows = pd.concat(parts)
         tables.append(rows.assign(step=step))
     about = {"tuned": tuning.model, "instruction": tuning.instruction, "tuning_seed": tuning.seed}
     return pd.concat(tables, ignore_index=True).assign(**about, analysis="tuning")

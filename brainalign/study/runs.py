@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Collection
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
 from brainalign import catalog, human, store
+from brainalign.llm.benchmarks import HARNESS
 from brainalign.llm.sources import find
 from brainalign.study import measures
 from brainalign.study.members import CONTROL, Member, bases, members, models
@@ -16,11 +18,12 @@ from brainalign.study.settings import MICROWORLD, READERS, LoadedModel, OwnRecor
 # Settings that matter to the results of a member, by its origin.
 OF_READING = {"reading_times", "alignments", "resamples", "seed"}
 OF_BRAINS = {"recordings", "protocols", "seed"}
+OF_BENCHMARKS = {"benchmarks", "benchmark_protocols", "items", "resamples", "seed"}
 MATTER = {
     "series": OF_READING,
     "control": OF_BRAINS,
-    "model": OF_READING | OF_BRAINS | {"questions"},
-    "tuning": OF_BRAINS | {"questions"},
+    "model": OF_READING | OF_BRAINS | OF_BENCHMARKS,
+    "tuning": OF_BRAINS | OF_BENCHMARKS,
 }
 SERIES_AT_ONCE = 8
 LIBRARY = Path(__file__).resolve().parents[1]
@@ -34,7 +37,7 @@ def result_path(study: Study, model: str) -> Path:
 def measured(study: Study) -> list[str]:
     """Models of a study that there is something to measure of."""
     has = {"series": study.reading_times, "control": study.recordings}
-    has["tuning"] = has["model"] = study.reading_times or study.recordings or study.questions
+    has["tuning"] = has["model"] = study.reading_times or study.recordings or study.benchmarks
     table = models(study)
     return [name for name, origin in table.origin.items() if has[origin]]
 
@@ -76,9 +79,9 @@ def run(study: Study, model: str) -> pd.DataFrame:
     -------
     DataFrame
         Rows of `behavioral_alignment` (``analysis`` is ``behavior``), of `brain_alignment` (``brain``), of what a
-        model knows (``capability``: ``benchmark``, ``measure``, ``domain``, ``value``, ``n``, ``low``, ``high``), and
-        of a model while it is tuned (``tuning``: ``step``, ``instruction``, ``tuned``, ``tuning_seed``, ``measure``,
-        ``protocol``, ``value``), one below the other, with ``model`` and, where it was counted, ``n_parameters``.
+        model knows (``capability``: as `capability.examined`), and of a model while it is tuned (``tuning``: ``step``,
+        ``instruction``, ``tuned``, ``tuning_seed``, ``measure``, ``protocol``, ``value``), one below the other, with
+        ``model`` and, where it was counted, ``n_parameters``.
 
     Raises
     ------
@@ -175,6 +178,10 @@ def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
     hashes = {name: [file.hash for file in human.dataset(name).files.values()] for name in published}
     if isinstance(source, str) and source != CONTROL:
         hashes[source] = [file.hash for file in catalog.dataset(source).files.values()]
+    for name in settings.get("benchmarks", ()):
+        if name not in MICROWORLD:
+            hashes[name] = [file.hash for file in catalog.dataset(name).files.values()]
+        hashes[HARNESS] = [version(HARNESS)]
     for recording in recordings:
         if isinstance(recording, OwnRecording):
             for place in recording.model_dump(exclude_none=True).values():
@@ -187,7 +194,8 @@ def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
 def _code() -> str:
     """Hash of all code that results go through, so that a change of it computes them again."""
     floors = ("catalog", "store", "human", "llm", "alignment", "microworld", "study")
-    return store.digest([_hash(path) for floor in floors for path in sorted((LIBRARY / floor).glob("*.py"))])
+    code = [path for floor in floors for path in sorted((LIBRARY / floor).glob("*.py"))]
+    return store.digest([_hash(path) for path in [*code, *sorted(catalog.TASKS.iterdir()), catalog.BENCHMARK_TASKS]])
 
 
 def _hash(path: Path) -> str:

@@ -115,7 +115,15 @@ class Study(Settings):
     surprisal: list[str | SeriesFile] = Field([], description="published collections, and files of your own")
     models: list[str | LoadedModel] = Field([], description="language models to run, by name or with more about them")
     tuning: list[Tuning] = Field([], description="models to score while they are tuned")
-    questions: list[Literal["microworld"]] = Field([], description="what models are examined in")
+    benchmarks: list[Literal["microworld", "mmlu", "bbh", "wikitext2"]] = Field(
+        [], description="what models are examined in"
+    )
+    benchmark_protocols: list[Literal["standard", "instruct-eval"]] = Field(
+        ["standard", "instruct-eval"], min_length=1, description="how mmlu and bbh are put: as usual, as the paper did"
+    )
+    items: int | None = Field(
+        None, ge=1, description="questions of each subject or task, the first ones; by default all"
+    )
     controls: list[Literal["oasm", "length", "position", "length+position", "random"]] = Field(
         [], description="features that know less than a model, and are run like one"
     )
@@ -136,7 +144,7 @@ class Study(Settings):
             "people": people or self.recordings,
             "models": self.models,
             "brain": self.recordings and self.models,  # controls alone have nothing to be held against
-            "capability": self.questions and self.models,
+            "capability": self.benchmarks and self.models,
             "tuning": self.tuning,
             "validation": self.evidence == "microworld",
         }

@@ -7,11 +7,13 @@ from brainalign import catalog, human, llm
 from brainalign.human import own
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
+from brainalign.llm import benchmarks
+from brainalign.llm.benchmarks import Benchmark
 from brainalign.llm.load import LanguageModel
-from brainalign.microworld import World, make
+from brainalign.microworld import World, exam, make
 from brainalign.microworld import models as trained_here
 from brainalign.microworld.people import FROM_TEXT, People, Shares
-from brainalign.microworld.questions import Question, questions
+from brainalign.microworld.questions import questions
 from brainalign.microworld.readers import reading_times as microworld_times
 from brainalign.study.members import members
 from brainalign.study.settings import MICROWORLD, READERS, TUNED, LoadedModel, OwnRecording, Study, Tuning
@@ -94,9 +96,9 @@ def load_checkpoints(tuning: Tuning) -> dict[int, LanguageModel]:
     return {step: llm.load(folder) for step, folder in trained_here.tuned(world(), tuning.model, **options).items()}
 
 
-def load_questions(benchmark: str) -> list[Question]:
-    """Load the questions of a benchmark."""
-    return questions(world())
+def load_benchmark(name: str) -> Benchmark:
+    """Load a benchmark of questions that a study names."""
+    return exam.benchmark(questions(world())) if name == MICROWORLD[0] else benchmarks.load(name)
 
 
 def load_reading_times(dataset: str, alignment: str = "original") -> ReadingTimes:

@@ -1,0 +1,130 @@
+"""What a model knows, as rows of a study: shares of right answers, and next-word losses, with 95 % intervals."""
+
+import numpy as np
+import pandas as pd
+import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
+
+from brainalign.alignment.behavior import INTERVAL, resampled
+from brainalign.llm import benchmarks
+from brainalign.llm.benchmarks import Benchmark
+from brainalign.llm.capability import answers
+from brainalign.llm.load import LanguageModel
+from brainalign.llm.loss import loss
+from brainalign.llm.surprisal import MODES
+from brainalign.study.settings import Study
+from brainalign.study.sources import load_benchmark, load_reading_times
+
+MEASURES = {"mmlu": "MMLU", "bbh": "BBH"}
+LOSS, WIKITEXT_LOSS, WIKITEXT_BITS = "next-word loss", "WikiText-2 loss", "WikiText-2 bits per byte"
+
+
+def examined(study: Study, model: LanguageModel) -> pd.DataFrame:
+    """All benchmarks of a study: a row a measure and level.
+
+    Parameters
+    ----------
+    study : Study
+        Its ``benchmarks``, ``benchmark_protocols`` and ``items`` count.
+    model : LanguageModel
+
+    Returns
+    -------
+    DataFrame
+        ``benchmark``; ``protocol``, where a benchmark has several, or the mode of an encoder-decoder's loss;
+        ``measure`` (``MMLU``, ``BBH``, a kind of the microworld's questions, or a loss); ``level`` (``overall``,
+        ``category`` or ``task``); ``domain`` (``all``, or which category or task); ``value``, ``n`` (questions, or
+        tokens), ``low``, ``high``.
+    """
+    tables = [pd.DataFrame()]
+    for name in study.benchmarks:
+        if name == "wikitext2":
+            tables += [text_loss(study, model, mode) for mode in (MODES if model.encoder_decoder else [None])]
+            continue
+        benchmark = load_benchmark(name)
+        several = len(benchmark.protocols) > 1
+        for protocol in study.benchmark_protocols if several else benchmark.protocols:
+            found = scores(answers(model, benchmark, protocol, items=study.items), benchmark)
+            tables.append(found.assign(protocol=protocol if several else None))
+    return pd.concat(tables, ignore_index=True).assign(analysis="capability")
+
+
+def scores(table: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
+    """Shares of right answers at every level.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `answers`.
+    benchmark : Benchmark
+        What was asked. The kinds of the microworld's questions are measures of their own; other benchmarks are one.
+
+    Returns
+    -------
+    DataFrame
+        As `examined`, without ``protocol``. Intervals are Wilson's, and of a mean over files those of `over_files`.
+    """
+    score = over_files if table.attrs["over"] == "files" else over_questions
+    if benchmark.name in MEASURES:
+        whole = table.assign(measure=MEASURES[benchmark.name], domain="all", level="overall")
+        category = whole.assign(domain=table.category, level="category")
+    else:
+        whole, category = table.assign(measure=table.category, domain="all", level="overall"), pd.DataFrame()
+    task = whole.assign(domain=table.task, level="task")
+    rows = []
+    for (measure, level, domain), some in pd.concat([whole, category, task]).groupby(
+        ["measure", "level", "domain"], sort=False
+    ):
+        rows.append({"benchmark": benchmark.name, "measure": measure, "level": level, "domain": domain} | score(some))
+    return pd.DataFrame(rows)
+
+
+def over_questions(table: pd.DataFrame) -> dict:
+    """Share of right answers, with its 95 % Wilson interval: ``value``, ``n``, ``low``, ``high``."""
+    low, high = _wilson(table.right.sum(), len(table))
+    return {"value": table.right.mean(), "n": len(table), "low": low, "high": high}
+
+
+def over_files(table: pd.DataFrame) -> dict:
+    """Mean over files of the share of right answers, as `over_questions`.
+
+    Its interval recovers each file's variance from the Wilson limits of that file (Zou and Donner 2008), so that it has
+    a width even where all answers are right or wrong.
+    """
+    files = [some.right for _, some in table.groupby("name", sort=False)]
+    shares = np.array([right.mean() for right in files])
+    limits = np.array([_wilson(right.sum(), len(right)) for right in files]).T
+    below, above = np.sqrt(((shares - limits) ** 2).sum(axis=1)) / len(files)
+    return {"value": shares.mean(), "n": len(table), "low": shares.mean() - below, "high": shares.mean() + above}
+
+
+def text_loss(study: Study, model: LanguageModel, mode: str | None) -> pd.DataFrame:
+    """Next-word loss on WikiText-2, nats per token and bits per byte, with intervals over articles."""
+    found = loss(model, benchmarks.wikitext2(), mode=mode, text="WikiText-2")
+    n = int(found.tokens.sum())
+    rows = [
+        {"measure": measure, "n": n} | _ratio(study, found.nats / unit, count)
+        for measure, unit, count in ((WIKITEXT_LOSS, 1.0, found.tokens), (WIKITEXT_BITS, np.log(2), found.bytes))
+    ]
+    return pd.DataFrame(rows).assign(benchmark="wikitext2", protocol=mode, level="overall", domain="all")
+
+
+def story_loss(study: Study, bits: np.ndarray, dataset: str) -> pd.DataFrame:
+    """Next-word loss on the stories of reading times: mean bits of a word, with an interval over stories."""
+    known = np.isfinite(bits)
+    stories = pd.Series(bits[known]).groupby(load_reading_times(dataset).table().story.to_numpy()[known])
+    of_stories = stories.agg(["sum", "size"])
+    row = {"benchmark": dataset, "measure": LOSS, "level": "overall", "domain": "all", "n": int(known.sum())}
+    found = row | _ratio(study, of_stories["sum"], of_stories["size"]) | {"value": bits[known].mean()}
+    return pd.DataFrame([found]).assign(analysis="capability")
+
+
+def _ratio(study: Study, sums: pd.Series, counts: pd.Series) -> dict:
+    """A mean over all units of documents, with a 95 % percentile interval over documents."""
+    total, n = (resampled(len(sums), study.seed, study.resamples) @ np.column_stack([sums, counts])).T
+    low, high = np.percentile(total / n, INTERVAL)
+    return {"value": sums.sum() / counts.sum(), "low": low, "high": high}
+
+
+def _wilson(n_right: int, n: int) -> tuple[float, float]:
+    interval = scipy.stats.binomtest(int(n_right), int(n)).proportion_ci(method="wilson")
+    return interval.low, interval.high
