@@ -6,7 +6,8 @@ import pytest
 import tiny
 import torch
 
-from brainalign.llm import benchmarks, loss as losses
+from brainalign.llm import benchmarks
+from brainalign.llm import loss as losses
 from brainalign.llm.load import LanguageModel, load
 from brainalign.llm.loss import bits_per_byte, loss
 

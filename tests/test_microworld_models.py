@@ -25,7 +25,7 @@ def little(monkeypatch):
     monkeypatch.setattr(models, "N_WORDS", 4000)
     monkeypatch.setattr(models, "N_RECITATIONS", 50)
     monkeypatch.setattr(models, "N_SAMPLES", 48)
-    monkeypatch.setattr(models, "CHECKPOINTS", (0, 2))
+    monkeypatch.setattr(models, "TUNING", replace(models.TUNING, checkpoints=(0, 2)))
 
 
 def loss(folder):
@@ -44,7 +44,7 @@ def test_the_tokenizer_knows_every_word_that_anybody_says(family):
     said = [str(text) for text in grammar.corpus(WORLD, 3000)] + questions.recitations(WORLD, 100)
     said += [one.prompt + " " + " ".join(one.choices) for one in questions.questions(WORLD)]
     samples = questions.instructions(WORLD, 100)
-    said += [models.tuning.prompt(one) + one["output"] for one in samples]
+    said += [models.samples.prompt(one) + one["output"] for one in samples]
     unknown = words.unk_token_id
     assert [text for text in said if unknown in words(text).input_ids] == []
     assert words("Zyx").input_ids.count(unknown) == 1
@@ -109,7 +109,11 @@ def test_tuning_begins_with_the_base_and_keeps_checkpoints():
     assert all(torch.equal(base[name], first[name]) for name in base)
     assert any(not torch.equal(base[name], last[name]) for name in base)
     assert models.tuned(WORLD, "llama-small") == folders
-    others = [models.tuned(WORLD, "llama-small", instruction=False), models.tuned(WORLD, "llama-small", seed=1)]
+    hows = (
+        replace(models.TUNING, condition="no-instruction"),
+        replace(models.TUNING, recipe=replace(models.TUNING.recipe, seed=1)),
+    )
+    others = [models.tuned(WORLD, "llama-small", how) for how in hows]
     assert len({folder[0].parent for folder in (folders, *others)}) == 3
     ends = [weights(list(folder.values())[-1]) for folder in (folders, *others)]
     name = "model.embed_tokens.weight"

@@ -20,8 +20,8 @@ def study(tmp_path, monkeypatch):
     monkeypatch.setattr(sources.trained_here, "pretrained", lambda world, name: folders[0])
     asked = []
 
-    def tuned(world, name, **options):
-        asked.append((name, options))
+    def tuned(world, name, how):
+        asked.append((name, how.condition, how.recipe.seed))
         return {0: folders[0], 5: folders[1], 20: folders[2]}
 
     monkeypatch.setattr(sources.trained_here, "tuned", tuned)
@@ -31,7 +31,7 @@ def study(tmp_path, monkeypatch):
         "title: Mine\nevidence: microworld\nresamples: 100\nprotocols: [contiguous]\nbenchmarks: [microworld]\n"
         "recordings: [microworld, microworld.null]\nreading_times: [microworld.readers]\n"
         "models: [{load: microworld/llama-small}, {load: microworld/llama-small-tuned, vanilla: llama-small}]\n"
-        "tuning: [{model: llama-small, seed: 3, instruction: false}]\n"
+        "tuning: [{model: llama-small, seed: 3, condition: no-instruction}]\n"
     )
     return studies.load(str(tmp_path / "mine.yaml")), asked, few
 
@@ -48,7 +48,7 @@ def test_a_tuned_model_is_the_end_of_its_tuning(study):
     settings, asked, _ = study
     base, tuned = (studies.load_model(settings, name) for name in ("llama-small", "llama-small-tuned"))
     assert (base.name, tuned.name) == ("llama-small", "llama-small-tuned")
-    assert base.identity != tuned.identity and asked == [("llama-small", {})]
+    assert base.identity != tuned.identity and asked == [("llama-small", "instruction", 0)]
     assert studies.models(settings).vanilla["llama-small-tuned"] == "llama-small"
 
 
@@ -75,12 +75,13 @@ def test_reading_times_of_the_microworld_have_one_alignment(study):
 def test_a_tuning_is_scored_at_every_checkpoint(study):
     settings, asked, _ = study
     table = studies.results(settings, "tuning")
-    assert ("llama-small", {"instruction": False, "seed": 3}) in asked
+    assert ("llama-small", "no-instruction", 3) in asked
     assert set(table.model) == {"llama-small-no-instruction-3"}
+    reading = {"loss on microworld.readers", "reading times, original"}
     counts = pd.crosstab(table.step, table.measure)
     assert list(counts.index) == [0, 5, 20] and (counts == 1).all(axis=None)
-    assert set(counts) == {"microworld", "microworld.null", "world knowledge", "reasoning"}
-    assert set(table.instruction) == {False} and set(table.tuning_seed) == {3}
+    assert set(counts) == {"microworld", "microworld.null", "world knowledge", "reasoning"} | reading
+    assert set(table.condition) == {"no-instruction"} and set(table.tuning_seed) == {3}
 
 
 def test_a_model_that_the_microworld_does_not_have_is_named(tmp_path):

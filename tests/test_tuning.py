@@ -8,15 +8,17 @@ import subprocess
 import sys
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tiny
 from safetensors.torch import load_file
 
-from brainalign.llm import training, tuning
+from brainalign.llm import samples, states, training, tuning
 from brainalign.llm.load import load
 from brainalign.llm.training import IGNORED, Example, Recipe
+from brainalign.llm.tuning import Tuning
 
 SAMPLES = [
     {"instruction": "Name a color.", "input": "", "output": "Red is a color."},
@@ -43,35 +45,35 @@ def model(folder):
 
 
 def encoded(loaded, **options):
-    return tuning.encode(loaded.tokenizer, SAMPLES, loaded.encoder_decoder, max_length=400, **options)
+    return samples.encode(loaded.tokenizer, SAMPLES, loaded.encoder_decoder, max_length=400, **options)
 
 
 # Prompts and examples
 
 
 def test_prompts_are_alpacas():
-    without, with_input = (tuning.prompt(sample) for sample in SAMPLES[:2])
+    without, with_input = (samples.prompt(sample) for sample in SAMPLES[:2])
     assert without.startswith("Below is an instruction that describes a task. Write a response")
     assert without.endswith("### Instruction:\nName a color.\n\n### Response:")
     assert "### Instruction:\nWhich animal can fly?\n\n### Input:\nbird, fish\n\n### Response:" in with_input
 
 
 def test_without_instruction_the_input_or_nothing_is_left():
-    assert tuning.prompt(SAMPLES[0], instruction=False) == ""
-    assert tuning.prompt(SAMPLES[1], instruction=False) == "bird, fish\n\n"
+    assert samples.prompt(SAMPLES[0], "no-instruction") == ""
+    assert samples.prompt(SAMPLES[1], "no-instruction") == "bird, fish\n\n"
 
 
-@pytest.mark.parametrize("instruction", [True, False])
+@pytest.mark.parametrize("condition", ["instruction", "no-instruction"])
 @pytest.mark.parametrize("kind", ["causal", "t5"])
-def test_source_is_the_prompt_and_target_the_response_that_ends(folders, kind, instruction):
+def test_source_is_the_prompt_and_target_the_response_that_ends(folders, kind, condition):
     loaded = model(folders[kind])
     words = loaded.tokenizer
-    for sample, (source, target) in zip(SAMPLES, encoded(loaded, instruction=instruction), strict=True):
+    for sample, (source, target) in zip(SAMPLES, encoded(loaded, condition=condition), strict=True):
         assert target[-1] == words.eos_token_id
         assert words.decode(target, skip_special_tokens=True).strip() == words.decode(
             words(sample["output"])["input_ids"], skip_special_tokens=True
         )
-        before = tuning.prompt(sample, instruction)
+        before = samples.prompt(sample, condition)
         if kind == "causal":
             assert source + target[:-1] == words(before + sample["output"])["input_ids"]
         else:
@@ -80,24 +82,24 @@ def test_source_is_the_prompt_and_target_the_response_that_ends(folders, kind, i
 
 def test_a_long_response_is_cut_and_a_sample_with_none_left_is_left_out(folders):
     words = load(folders["causal"]).tokenizer
-    whole = tuning.encode(words, SAMPLES[:2], False)
+    whole = samples.encode(words, SAMPLES[:2], False)
     room = len(whole[0].source) + 2
     with pytest.warns(UserWarning, match=f"2 of 2 samples were cut to {room} tokens"):
-        (cut,) = tuning.encode(words, SAMPLES[:2], False, max_length=room)
+        (cut,) = samples.encode(words, SAMPLES[:2], False, max_length=room)
     assert cut == Example(whole[0].source, whole[0].target[:2])
 
 
 def test_bad_samples_are_named(folders):
     words = load(folders["causal"]).tokenizer
     with pytest.raises(ValueError, match=r"sample 1: output: expected a text, got ' '"):
-        tuning.encode(words, [SAMPLES[0], SAMPLES[1] | {"output": " "}], False)
+        samples.encode(words, [SAMPLES[0], SAMPLES[1] | {"output": " "}], False)
     with pytest.raises(ValueError, match=r"sample 0: input: expected a text, got None"):
-        tuning.encode(words, [{"instruction": "a", "output": "b"}], False)
+        samples.encode(words, [{"instruction": "a", "output": "b"}], False)
     with (
         warnings.catch_warnings(action="ignore"),
         pytest.raises(ValueError, match="no sample has a response within 3 tokens"),
     ):
-        tuning.encode(words, SAMPLES, False, max_length=3)
+        samples.encode(words, SAMPLES, False, max_length=3)
 
 
 # The loop
@@ -161,10 +163,16 @@ def test_of_a_text_without_source_all_tokens_but_the_first_count(folders):
 def test_tuning_learns_and_saves_models_along_the_way(folders, tmp_path, kind):
     loaded = model(folders[kind])
     recipe = Recipe(epochs=8, batch_size=4, learning_rate=3e-3, max_length=400)
-    losses = tuning.tune(loaded.network, loaded.tokenizer, SAMPLES, tmp_path, recipe, keep=(0, 7))
+    losses = tuning.tune(loaded.network, loaded.tokenizer, SAMPLES, tmp_path, Tuning(recipe=recipe, checkpoints=(0, 7)))
     assert len(losses) == 40 == recipe.n_steps(20)
     assert losses[-5:].mean() < losses[0] / 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-0", "step-40", "step-7"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "losses.safetensors",
+        "run.json",
+        "step-0",
+        "step-40",
+        "step-7",
+    ]
     before = load_file(folders[kind] / "model.safetensors")
     for name, weights in load_file(tmp_path / "step-0" / "model.safetensors").items():
         np.testing.assert_array_equal(weights, before[name])
@@ -186,7 +194,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(folders, tmp_path):
     loaded = model(folders["causal"])
     next(loaded.network.parameters()).data.fill_(float("nan"))
     with pytest.raises(ValueError, match=r"step 0: the loss is nan. Lower the learning rate"):
-        tuning.tune(loaded.network, loaded.tokenizer, SAMPLES, tmp_path, RECIPE)
+        tuning.tune(loaded.network, loaded.tokenizer, SAMPLES, tmp_path, Tuning(recipe=RECIPE))
 
 
 def test_training_leaves_the_callers_random_numbers_alone(folders, tmp_path):
@@ -196,7 +204,7 @@ def test_training_leaves_the_callers_random_numbers_alone(folders, tmp_path):
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    tuning.tune(loaded.network, loaded.tokenizer, SAMPLES, tmp_path, Recipe(epochs=0.4, batch_size=4, max_length=400))
+    tuning.tune(loaded.network, loaded.tokenizer, SAMPLES, tmp_path, Tuning(recipe=replace(RECIPE, epochs=0.4)))
     assert torch.rand(1) == expected
 
 
@@ -214,7 +222,7 @@ def stop_at(monkeypatch, loaded, folder, step):
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(training, "_backward", stopping)
-        tuning.tune(loaded.network, loaded.tokenizer, SAMPLES, folder, RECIPE, every=0)
+        tuning.tune(loaded.network, loaded.tokenizer, SAMPLES, folder, Tuning(recipe=RECIPE), every=0)
 
 
 def with_dropout(folder):
@@ -227,44 +235,62 @@ def with_dropout(folder):
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_losses_and_weights(folders, tmp_path, monkeypatch):
     whole, parts, again = (with_dropout(folders["t5"]) for _ in range(3))  # so that random numbers count
-    expected = tuning.tune(whole.network, whole.tokenizer, SAMPLES, tmp_path / "whole", RECIPE)
+    expected = tuning.tune(whole.network, whole.tokenizer, SAMPLES, tmp_path / "whole", Tuning(recipe=RECIPE))
     stop_at(monkeypatch, parts, tmp_path / "parts", 6)
-    found = tuning.tune(again.network, again.tokenizer, SAMPLES, tmp_path / "parts", RECIPE)
+    found = tuning.tune(again.network, again.tokenizer, SAMPLES, tmp_path / "parts", Tuning(recipe=RECIPE))
     np.testing.assert_array_equal(found, expected)
     for (name, a), b in zip(again.network.named_parameters(), whole.network.parameters(), strict=True):
         np.testing.assert_array_equal(a.detach(), b.detach(), err_msg=name)
-    assert not (tmp_path / "parts" / training.STATE).exists()
+    assert not (tmp_path / "parts" / states.STATES).exists()
+    np.testing.assert_array_equal(states.losses(tmp_path / "parts"), expected)
 
 
-def test_a_killed_process_goes_on_to_the_same_losses(folders, tmp_path):
-    program = (
-        "import json, sys; from pathlib import Path; from brainalign.llm import tuning; "
-        "from brainalign.llm.load import load; import torch; torch.set_num_threads(1); m = load(Path(sys.argv[1]));"
-        "m.network.requires_grad_(True); s = json.loads(sys.argv[2]); r = tuning.Recipe(epochs=4, batch_size=2, "
-        "learning_rate=1e-3); l = tuning.tune(m.network, m.tokenizer, s, Path(sys.argv[3]), r, every=0);"
-        "Path(sys.argv[3], 'losses.json').write_text(json.dumps(l.tolist()))"
-    )
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import torch
+from brainalign.llm import processes, tuning
+from brainalign.llm.adapters import Lora
+from brainalign.llm.load import load
+from brainalign.llm.training import Recipe
 
-    def start(where):
-        return subprocess.Popen(
-            [sys.executable, "-c", program, str(folders["causal"]), json.dumps(SAMPLES), str(where)],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
+folder, samples, where, rank, every = sys.argv[1:]
+torch.set_num_threads(1)
+{before}
+processes.here()
+model = load(Path(folder), device="cpu")
+recipe = Recipe(epochs=4, batch_size=6, at_once=2, learning_rate=1e-3, max_length=400)
+how = tuning.Tuning(recipe=recipe, lora=Lora(int(rank), targets=("q_proj", "up_proj")) if int(rank) else None)
+network = model.network.requires_grad_(True)
+tuning.tune(network, model.tokenizer, json.loads(samples), Path(where), how, every=float(every))
+"""
 
-    whole, killed = start(tmp_path / "whole"), start(tmp_path / "killed")
-    while killed.poll() is None and not (tmp_path / "killed" / training.STATE).exists():
+
+def start(folder, where, rank=0, every=0.0, before="", launch=()):
+    program = where.with_suffix(".py")
+    program.write_text(PROGRAM.replace("{before}", before))
+    command = [*(launch or [sys.executable]), str(program), str(folder), json.dumps(SAMPLES), str(where)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*command, str(rank), str(every)], env=environment, start_new_session=True)
+
+
+@pytest.mark.parametrize("rank", [0, 4], ids=["full", "lora"])
+def test_a_killed_process_goes_on_to_the_same_losses_and_weights(folders, tmp_path, rank):
+    whole, killed = (start(folders["causal"], tmp_path / name, rank) for name in ("whole", "killed"))
+    while killed.poll() is None and not list((tmp_path / "killed" / states.STATES).glob("[0-9]*")):
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
-    assert start(tmp_path / "killed").wait() == whole.wait() == 0
-    one, two = (json.loads((tmp_path / name / "losses.json").read_text()) for name in ("whole", "killed"))
-    assert one == two
-    assert len(one) == 40
+    assert start(folders["causal"], tmp_path / "killed", rank).wait() == whole.wait() == 0
+    one, two = (states.losses(tmp_path / name) for name in ("whole", "killed"))
+    assert one.tolist() == two.tolist() and len(one) == 14 and one[-1] < one[0]
+    last = [tmp_path / name / "step-14" / "model.safetensors" for name in ("whole", "killed")]
+    assert last[0].read_bytes() == last[1].read_bytes()
 
 
 def test_the_state_of_another_run_is_refused(folders, tmp_path, monkeypatch):
     loaded = model(folders["causal"])
     stop_at(monkeypatch, loaded, tmp_path, 2)
-    other = Recipe(epochs=1, batch_size=4, max_length=400)
-    with pytest.raises(ValueError, match=r"training.safetensors is the state of a run with other samples.*delete"):
+    other = Tuning(recipe=replace(RECIPE, epochs=1))
+    with pytest.raises(ValueError, match=r"is the folder of another run: not the same recipe, nor .* network\. Give"):
         tuning.tune(loaded.network, loaded.tokenizer, SAMPLES, tmp_path, other)

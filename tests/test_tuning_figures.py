@@ -17,32 +17,35 @@ def results():
     measures = [(name, "contiguous") for name in ("one", "two", "one.null")] + [("reasoning", None)]
     return pd.DataFrame(
         [
-            {"tuned": "m", "instruction": with_it, "tuning_seed": float(seed), "step": float(step), "measure": measure,
+            {"tuned": "m", "condition": condition, "tuning_seed": float(seed), "step": float(step), "measure": measure,
              "protocol": protocol, "value": rng.uniform()}
-            for step in (20, 0, 5) for with_it in (True, False) for seed in range(3) for measure, protocol in measures
+            for step in (20, 0, 5) for condition in tuning_figures.CONDITIONS for seed in range(3)
+            for measure, protocol in measures
         ]
     )  # fmt: skip
 
 
-def value(results, measure, step, seed, with_it=True):
+def value(results, measure, step, seed, condition="instruction"):
     at = (results.measure == measure) & (results.step == step) & (results.tuning_seed == seed)
-    return results.value[at & (results.instruction == with_it)].item()
+    return results.value[at & (results.condition == condition)].item()
 
 
 def test_recordings_are_averaged_and_the_null_one_is_kept_apart(results):
     by = tuning_figures.curves(results).set_index(["condition", "measure", "protocol", "seed", "step"]).value
     mean = (value(results, "one", 5, 1) + value(results, "two", 5, 1)) / 2
     assert by[WITH, BRAIN, "contiguous", 1, 5] == pytest.approx(mean)
-    assert by[WITHOUT, NULL_BRAIN, "contiguous", 2, 20] == value(results, "one.null", 20, 2, False)
+    assert by[WITHOUT, NULL_BRAIN, "contiguous", 2, 20] == value(results, "one.null", 20, 2, "no-instruction")
     assert by[WITH, "reasoning", "", 0, 0] == value(results, "reasoning", 0, 0)
 
 
 def test_changes_are_from_the_first_step_to_the_last_whatever_the_order_of_rows(results):
     changes = tuning_figures.changes(tuning_figures.curves(results))
     by = changes.set_index(["condition", "measure", "seed"]).change
-    expected = value(results, "reasoning", 20, 1, False) - value(results, "reasoning", 0, 1, False)
+    expected = value(results, "reasoning", 20, 1, "no-instruction") - value(
+        results, "reasoning", 0, 1, "no-instruction"
+    )
     assert by[WITHOUT, "reasoning", 1] == pytest.approx(expected)
-    assert len(changes) == 2 * 3 * 3
+    assert len(changes) == 3 * 3 * 3
 
 
 def test_the_difference_pairs_seeds(results):
@@ -51,7 +54,15 @@ def test_the_difference_pairs_seeds(results):
     by = of_measure.set_index(["condition", "seed"]).change
     each = [by[WITH, seed] - by[WITHOUT, seed] for seed in range(3)]
     assert tuning_figures.difference(of_measure.sample(frac=1, random_state=0)) == over_seeds(each)
+    each = [by[WITH, seed] - by[tuning_figures.CONTINUED, seed] for seed in range(3)]
+    assert tuning_figures.difference(of_measure, tuning_figures.CONTINUED) == over_seeds(each)
     assert tuning_figures.difference(of_measure[of_measure.condition == WITH]) is None
+
+
+def test_each_measure_has_its_unit():
+    of = {"reasoning": "share of right answers", "reading times, corrected": "Pearson r with time", BRAIN: "Pearson r"}
+    assert {measure: tuning_figures.unit(measure) for measure in of} == of
+    assert tuning_figures.unit("loss on natural_stories") == "bits a word"
 
 
 def test_the_interval_over_seeds_is_students():
@@ -76,7 +87,7 @@ def test_figures_show_every_seed_and_the_means(results):
     mean = tuning_figures.means(curves[(curves.measure == "reasoning") & (curves.condition == WITH)])
     np.testing.assert_allclose(thick[0].get_ydata().astype(float), mean.estimate)
     thin = [line for line in figure.axes[1].lines if line.get_alpha() == 0.5]
-    assert len(thin) == 6 and list(mean.step) == [0, 5, 20]
+    assert len(thin) == 9 and list(mean.step) == [0, 5, 20]
     changes = tuning_figures.changes(curves)
     figure = tuning_figures.draw_changes(changes.assign(label=changes.measure))
     assert [len(ax.get_yticklabels()) for ax in figure.axes] == [2, 1]

@@ -201,7 +201,7 @@ def few_threads(n_parameters: int) -> Iterator[None]:
 def _fingerprint(network: PreTrainedModel) -> str:
     """What tells a network from any other that is likely to be trained in its place: names, shapes, a few values."""
     weights = network.named_parameters()
-    return store.digest({name: [*weight.shape, weight.flatten()[:1].float().tolist()] for name, weight in weights})
+    return store.digest({name: [*weight.shape, str(weight.flatten()[:1].tolist())] for name, weight in weights})
 
 
 def _batches(examples: Sequence[Example], recipe: Recipe) -> Iterator[list[Example]]:

@@ -53,19 +53,24 @@ def properties(capability: pd.DataFrame) -> list[Property]:
     capability : DataFrame
         As from ``study.results(study, "capability")``.
     """
-    known = capability[capability.level != "task"].drop_duplicates(["measure", "protocol", "domain"])
+    known = _scored(capability[capability.level != "task"]).drop_duplicates(["measure", "protocol", "domain"])
     found = [Property(SIZE, "Parameters (log10)", SIZE, SIZE, None, ALL)]
     for role, measures in ANSWERS.items():
         for measure in measures:
             rows = known[known.measure == measure]
-            several = len(rows.protocol.dropna().unique()) > 1
+            several = rows.protocol.nunique() > 1 or role == LOSS  # noqa: PD101 (missing ones do not count)
             for row in rows.sort_values("level", key=lambda level: level != OVERALL, kind="stable").itertuples():
                 name = measure if row.domain == ALL else f"{measure}, {row.domain}"
-                name += f" ({row.protocol})" if several else ""
+                protocol = row.protocol if several and pd.notna(row.protocol) else None
+                name += f" ({protocol})" if protocol else ""
                 label = f"{name[0].upper()}{name[1:]} ({UNITS.get(measure, SHARE)})"
-                protocol = row.protocol if several else None
                 found.append(Property(name, label, role, measure, protocol, row.domain))
     return found
+
+
+def _scored(capability: pd.DataFrame) -> pd.DataFrame:
+    """Losses of encoder-decoders on what continues a text count as those of causal models, which read no other way."""
+    return capability.assign(protocol=capability.protocol.where(capability.protocol != "continuation"))
 
 
 def quoted(known: list[Property]) -> dict[str, Property]:
@@ -92,12 +97,13 @@ def models(capability: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         `properties` by name, means over texts; and a column a protocol (Pearson r). NaN where something was not
         measured.
     """
-    trained = capability[capability.kind.isin(TRAINED)]
+    trained = _scored(capability[capability.kind.isin(TRAINED)])
     table = trained.drop_duplicates("model")[["model", "family", "kind", "vanilla", "parameters"]]
     table = table.assign(base=table.vanilla.fillna(table.model), **{SIZE: np.log10(table.pop("parameters"))})
     for one in properties(capability)[1:]:
         rows = trained[(trained.measure == one.measure) & (trained.domain == one.domain)]
-        rows = rows if one.protocol is None else rows[rows.protocol == one.protocol]
+        if one.protocol is not None or one.role == LOSS:
+            rows = rows[rows.protocol.isna() if one.protocol is None else rows.protocol == one.protocol]
         table[one.name] = table.model.map(rows.groupby("model").value.mean())
     aligned = scores.pivot(index="model", columns="protocol", values="r")
     return table.merge(aligned, on="model", how="left").reset_index(drop=True)

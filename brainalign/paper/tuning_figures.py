@@ -1,4 +1,4 @@
-"""What becomes of a model while it is tuned: checkpoints over seeds, with and without the instruction."""
+"""What becomes of a model while it is tuned: checkpoints over seeds, under each condition."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,10 +9,13 @@ from brainalign.paper.brain_tables import NULL
 from brainalign.paper.figures import FAMILIES, GRAY, name_rows
 from brainalign.paper.statistics import student
 
-WITH, WITHOUT = "with instruction", "without instruction"
-TINTS = {WITH: FAMILIES["LLaMA"], WITHOUT: FAMILIES["T5"]}
+WITH, WITHOUT, CONTINUED = "with instruction", "without instruction", "continued pretraining"
+CONDITIONS = {"instruction": WITH, "no-instruction": WITHOUT, "continued": CONTINUED}
+TINTS = {WITH: FAMILIES["LLaMA"], WITHOUT: FAMILIES["T5"], CONTINUED: FAMILIES["GPT2"]}
 BRAIN, NULL_BRAIN = "brain alignment", "null recording"
-UNITS = {BRAIN: "Pearson r", NULL_BRAIN: "Pearson r"}  # of others: a share of right answers
+SHARE = "share of right answers"
+# Beginnings of measures; of any other, a share of right answers.
+UNITS = {BRAIN: "Pearson r", NULL_BRAIN: "Pearson r", "reading times": "Pearson r with time", "loss on": "bits a word"}
 
 
 def curves(results: pd.DataFrame) -> pd.DataFrame:
@@ -26,13 +29,13 @@ def curves(results: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``tuned``, ``condition`` (`WITH` or `WITHOUT` the instruction), ``measure`` (`BRAIN`, `NULL_BRAIN`, or a kind of
-        question), ``protocol`` (empty for questions), ``seed``, ``step`` and ``value``.
+        ``tuned``, ``condition`` (of `CONDITIONS`), ``measure`` (`BRAIN`, `NULL_BRAIN`, or what else was scored),
+        ``protocol`` (of brain alignment; empty for others), ``seed``, ``step`` and ``value``.
     """
     of_brains = results.protocol.isin(PROTOCOLS)  # benchmarks have protocols of their own
     null = results.measure.str.endswith(NULL)
     measure = results.measure.mask(of_brains & ~null, BRAIN).mask(of_brains & null, NULL_BRAIN)
-    condition = np.where(results.instruction.astype(bool), WITH, WITHOUT)
+    condition = results.condition.map(CONDITIONS)
     table = results.assign(measure=measure, condition=condition, protocol=results.protocol.fillna(""))
     table = table.rename(columns={"tuning_seed": "seed"}).astype({"seed": int, "step": int})
     keys = ["tuned", "condition", "measure", "protocol", "seed", "step"]
@@ -91,16 +94,28 @@ def changes(table: pd.DataFrame) -> pd.DataFrame:
     return (ordered.last() - ordered.first()).rename("change").reset_index()
 
 
-def difference(table: pd.DataFrame) -> dict | None:
-    """Change with the instruction minus that without, seed by seed, as `over_seeds`; None where no seed has both.
+def unit(measure: str) -> str:
+    """What a measure is measured in."""
+    return next((found for beginning, found in UNITS.items() if measure.startswith(beginning)), SHARE)
+
+
+def difference(table: pd.DataFrame, other: str = WITHOUT) -> dict | None:
+    """Change with the instruction minus that under another condition, seed by seed; None where no seed has both.
 
     Parameters
     ----------
     table : DataFrame
         Of `changes`, of one model, measure and protocol. Equal seeds see the samples in one order.
+    other : str
+        Of `CONDITIONS`.
+
+    Returns
+    -------
+    dict or None
+        As from `over_seeds`.
     """
-    wide = table.pivot(index="seed", columns="condition", values="change").reindex(columns=[WITH, WITHOUT]).dropna()
-    return over_seeds(wide[WITH] - wide[WITHOUT]) if len(wide) else None
+    wide = table.pivot(index="seed", columns="condition", values="change").reindex(columns=[WITH, other]).dropna()
+    return over_seeds(wide[WITH] - wide[other]) if len(wide) else None
 
 
 def draw_curves(table: pd.DataFrame, panels: list[tuple[str, str, str]], zero: bool = False) -> plt.Figure:
@@ -120,7 +135,7 @@ def draw_curves(table: pd.DataFrame, panels: list[tuple[str, str, str]], zero: b
     place = {step: i for i, step in enumerate(steps)}  # checkpoints lie closer where more happens
     for ax, (measure, protocol, title) in zip(axes[:, 0], panels, strict=True):
         rows = table[(table.measure == measure) & (table.protocol == protocol)]
-        for shift, (condition, tint) in zip((-0.06, 0.06), TINTS.items(), strict=True):
+        for shift, (condition, tint) in zip((-0.06, 0.06, 0.0), TINTS.items(), strict=True):
             some = rows[rows.condition == condition]
             for _, seed in some.groupby("seed"):
                 ax.plot(seed.step.map(place), seed.value, color=tint, linewidth=0.7, alpha=0.5)
@@ -135,11 +150,11 @@ def draw_curves(table: pd.DataFrame, panels: list[tuple[str, str, str]], zero: b
             )  # fmt: skip
         if zero:
             ax.axhline(0, color=GRAY, linewidth=0.8)
-        ax.set(title=title, ylabel=UNITS.get(measure, "Share of right answers"))
+        ax.set(title=title, ylabel=unit(measure).capitalize() if unit(measure) == SHARE else unit(measure))
     axes[-1, 0].set_xticks(range(len(steps)), [str(step) for step in steps])
     axes[-1, 0].set_xlabel("Steps of tuning (places of checkpoints, not to scale)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=2, fontsize=8)
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(labels), fontsize=8, columnspacing=1.0)
     return figure
 
 
@@ -151,23 +166,24 @@ def draw_changes(table: pd.DataFrame) -> plt.Figure:
     table : DataFrame
         Of `changes`, of one model, with ``label`` of its row; its order is that of rows.
     """
-    of_unit = table.measure.map(UNITS).fillna("share of right answers")
+    of_unit = table.measure.map(unit)
     units = dict(list(table.groupby(of_unit, sort=False)))
     heights = [rows.label.nunique() for rows in units.values()]
     size = (4.6, sum(0.5 * n + 0.75 for n in heights) + 0.3)
     figure, axes = plt.subplots(len(units), figsize=size, height_ratios=heights, squeeze=False)
-    for ax, (unit, rows) in zip(axes[:, 0], units.items(), strict=True):
+    places = dict(zip(TINTS, (-0.2, 0.0, 0.2), strict=True))
+    for ax, (name, rows) in zip(axes[:, 0], units.items(), strict=True):
         labels = list(dict.fromkeys(rows.label))
         for (label, condition), some in rows.groupby(["label", "condition"], sort=False):
-            y, tint = labels.index(label) + (-0.15 if condition == WITH else 0.15), TINTS[condition]
+            y, tint = labels.index(label) + places[condition], TINTS[condition]
             mean = over_seeds(some.change)
             ax.plot([mean["low"], mean["high"]], [y, y], color=tint, linewidth=1.8)
             ax.plot(some.change, [y] * len(some), "o", color=tint, markersize=3, alpha=0.45)
             ax.plot(mean["estimate"], y, "D", color=tint, markersize=6)
         name_rows(ax, labels)
         ax.axvline(0, color=GRAY, linewidth=0.8)
-        ax.set_xlabel(f"Last checkpoint minus first ({unit})")
+        ax.set_xlabel(f"Last checkpoint minus first ({name})")
     for condition in dict.fromkeys(table.condition):
         axes[0, 0].plot([], [], "D", color=TINTS[condition], label=condition)
-    figure.legend(loc="outside upper right", ncols=2, fontsize=8, handletextpad=0.1)
+    figure.legend(loc="outside upper right", ncols=3, fontsize=8, handletextpad=0.1, columnspacing=1.0)
     return figure

@@ -5,7 +5,7 @@ studies.run(study, "gpt2")                 # one model through all of it
 studies.results(study, "brain")            # all models
 """
 
-from brainalign.study.members import Member, bases, including, members, models
+from brainalign.study.members import Member, bases, including, members, models, tuned
 from brainalign.study.runs import batches, measured, result_path, results, run
 from brainalign.study.settings import (
     STUDIES,
@@ -18,10 +18,10 @@ from brainalign.study.settings import (
     own_files,
     path_of,
 )
-from brainalign.study.sources import load_model, load_reading_times, load_recordings
+from brainalign.study.sources import checkpoints, load_model, load_reading_times, load_recordings
 
 __all__ = [
-    "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "batches", "including", "load",
-    "load_model", "load_reading_times", "load_recordings", "measured", "members", "models", "names", "own_files",
-    "path_of", "result_path", "results", "run",
+    "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "batches", "checkpoints",
+    "including", "load", "load_model", "load_reading_times", "load_recordings", "measured", "members", "models",
+    "names", "own_files", "path_of", "result_path", "results", "run", "tuned",
 ]  # fmt: skip

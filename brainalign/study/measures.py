@@ -8,7 +8,7 @@ import pandas as pd
 
 from brainalign import llm
 from brainalign.alignment import controls, protocols
-from brainalign.alignment.behavior import behavioral_alignment
+from brainalign.alignment.behavior import behavioral_alignment, reading_time_correlation
 from brainalign.alignment.brain import brain_alignment, to_stimuli
 from brainalign.human.recording import Recording
 from brainalign.llm import series
@@ -63,26 +63,41 @@ def _layers(model: LanguageModel, recording: Recording) -> dict[str, np.ndarray]
 
 
 def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
-    """Brain alignment and right answers of each checkpoint, a row per step and measure.
+    """Scores of each checkpoint on brains, reading times and benchmarks, a row per step and measure.
 
-    There are many: of the study's protocols, alignment is under the most lenient and the strictest.
+    There are many: of the study's protocols, brain alignment is under the most lenient and the strictest, pooled over
+    people; of reading times, there is next-word loss, and its correlation with them; of benchmarks, what is over all.
     """
     known = protocols.in_order(study.protocols)
     ends = study.model_copy(update={"protocols": list(dict.fromkeys([known[0], known[-1]]))})
-    tables, recordings = [], load_recordings(study).values()
-    for step, model in load_checkpoints(tuning).items():
-        scores = [brain(ends, _layers(model, one), one, of_parts=True) for one in recordings]
-        scored = pd.concat(scores, ignore_index=True)
-        pooled = (scored[["participant", "region", "split"]] == ["pooled", "all", "all"]).all(axis=1)
-        scored = scored[scored.chosen & pooled].rename(columns={"dataset": "measure", "r": "value"})
-        parts = [scored[["measure", "protocol", "value"]]]
-        if study.benchmarks:
-            known = examined(study, model)
-            parts.append(known.loc[known.level == "overall", ["measure", "protocol", "value"]])
-        rows = pd.concat(parts)
-        tables.append(rows.assign(step=step))
-    about = {"tuned": tuning.model, "instruction": tuning.instruction, "tuning_seed": tuning.seed}
-    return pd.concat(tables, ignore_index=True).assign(**about, analysis="tuning")
+    tables = []
+    for step, model in load_checkpoints(study, tuning).items():
+        rows = [_brains(ends, model), *(_reading(study, model, dataset) for dataset in study.reading_times)]
+        rows += [examined(study, model).query("level == 'overall'")] if study.benchmarks else []
+        tables += [some.reindex(columns=["measure", "protocol", "value"]).assign(step=step) for some in rows]
+    about = {"tuned": Path(tuning.model).name, "condition": tuning.condition, "tuning_seed": tuning.seed}
+    return pd.concat(tables, ignore_index=True).assign(**about, method=tuning.method, analysis="tuning")
+
+
+def _brains(study: Study, model: LanguageModel) -> pd.DataFrame:
+    """Score on each recording under each protocol, with no intervals."""
+    found = [brain(study, _layers(model, one), one, of_parts=True) for one in load_recordings(study).values()]
+    if not found:
+        return pd.DataFrame()
+    scored = pd.concat(found, ignore_index=True)
+    pooled = (scored[["participant", "region", "split"]] == ["pooled", "all", "all"]).all(axis=1)
+    return scored[scored.chosen & pooled].rename(columns={"dataset": "measure", "r": "value"})
+
+
+def _reading(study: Study, model: LanguageModel, dataset: str) -> pd.DataFrame:
+    """Next-word loss on a text, and how its surprisal goes with the times that people took."""
+    bits = llm.surprisal(model, load_reading_times(dataset).passages, text=dataset).to_numpy()
+    rows = [{"measure": f"loss on {dataset}", "value": bits[np.isfinite(bits)].mean()}]
+    for alignment in alignments(study, dataset):
+        times = load_reading_times(dataset, alignment)
+        r = reading_time_correlation(bits, times.table().reading_time.to_numpy(), ~times.first_in_sentence).r
+        rows.append({"measure": f"reading times, {alignment}", "value": r})
+    return pd.DataFrame(rows)
 
 
 def _series(member: Member, dataset: str) -> np.ndarray:

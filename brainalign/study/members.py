@@ -1,5 +1,6 @@
 """Who is in a study: published series, language models that are run here, and controls."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -86,6 +87,22 @@ def including(study: Study, model: str) -> tuple[Study, str]:
     return study.model_copy(update={"models": [*study.models, added]}), added.called
 
 
+def tuned(study: Study, names: Collection[str] = ()) -> dict[str, LoadedModel | Tuning]:
+    """Members that are tuned on the spot: all, or those that are named.
+
+    Raises
+    ------
+    LookupError
+        The study tunes no such model; the message suggests near names.
+    """
+    sources = {name: member.source for name, member in members(study).items()}
+    found = {name: one for name, one in sources.items() if isinstance(one, Tuning) or getattr(one, "tuned", None)}
+    for name in names:
+        if name not in found:
+            raise LookupError(catalog.unknown(f"model that study {study.name} tunes", name, found))
+    return {name: found[name] for name in names or found}
+
+
 def _series(study: Study) -> list[Member]:
     found = []
     for source in study.surprisal:
@@ -103,12 +120,13 @@ def _series(study: Study) -> list[Member]:
 def _models(study: Study) -> list[Member]:
     entries = [LoadedModel(load=entry) if isinstance(entry, str) else entry for entry in study.models]
     names = {entry.called for entry in entries}
-    trained = {entry.load: entry.called for entry in reversed(entries) if entry.untrained is None}
+    trained = {entry.load: entry.called for entry in reversed(entries) if entry.untrained is None and not entry.tune}
     found = []
     for entry in entries:
         about = _known(entry.load)
         # The catalog's base counts where the study has it; one that the study names must be there.
-        base = entry.vanilla or (about["vanilla"] if about["vanilla"] in names else None)
+        base = entry.vanilla or (trained.get(entry.load) if entry.tune else None)
+        base = base or (about["vanilla"] if about["vanilla"] in names else None)
         kind = "instruction-tuned" if base else about["kind"]
         about |= {"kind": kind, "vanilla": base, "family": entry.family or about["family"], "origin": "model"}
         if entry.untrained is not None:

@@ -9,11 +9,22 @@ from pathlib import Path
 import pandas as pd
 
 from brainalign import catalog, human, store
+from brainalign.llm import samples
 from brainalign.llm.benchmarks import HARNESS
 from brainalign.llm.sources import find
 from brainalign.study import measures
 from brainalign.study.members import CONTROL, Member, bases, members, models
-from brainalign.study.settings import MICROWORLD, READERS, LoadedModel, OwnRecording, SeriesFile, Study, Tuning
+from brainalign.study.settings import (
+    MICROWORLD,
+    READERS,
+    LoadedModel,
+    OwnRecording,
+    SeriesFile,
+    Study,
+    Tune,
+    Tuning,
+    base_of,
+)
 
 # Settings that matter to the results of a member, by its origin.
 OF_READING = {"reading_times", "alignments", "resamples", "seed"}
@@ -23,7 +34,7 @@ MATTER = {
     "series": OF_READING,
     "control": OF_BRAINS,
     "model": OF_READING | OF_BRAINS | OF_BENCHMARKS,
-    "tuning": OF_BRAINS | OF_BENCHMARKS,
+    "tuning": OF_READING | OF_BRAINS | OF_BENCHMARKS,
 }
 SERIES_AT_ONCE = 8
 LIBRARY = Path(__file__).resolve().parents[1]
@@ -53,7 +64,7 @@ def batches(study: Study) -> list[list[str]]:
     for name in measured(study):
         source, origin = known[name].source, known[name].about["origin"]
         if isinstance(source, Tuning):
-            key = (origin, source.model, source.instruction)
+            key = (origin, source.model, source.condition, source.method)
         elif isinstance(source, LoadedModel):
             key = (origin, bases_of.get(name, name) if source.of_microworld else name)
         else:
@@ -80,7 +91,7 @@ def run(study: Study, model: str) -> pd.DataFrame:
     DataFrame
         Rows of `behavioral_alignment` (``analysis`` is ``behavior``), of `brain_alignment` (``brain``), of what a
         model knows (``capability``: as `capability.examined`), and of a model while it is tuned (``tuning``: ``step``,
-        ``instruction``, ``tuned``, ``tuning_seed``, ``measure``, ``protocol``, ``value``), one below the other, with
+        ``condition``, ``tuned``, ``tuning_seed``, ``measure``, ``protocol``, ``value``), one below the other, with
         ``model`` and, where it was counted, ``n_parameters``.
 
     Raises
@@ -158,14 +169,15 @@ def _member(study: Study, name: str) -> Member:
 def _key(study: Study, member: Member) -> str:
     """Digest of all that could change a model's results."""
     source = member.source
-    if isinstance(source, LoadedModel):
+    if isinstance(source, LoadedModel | Tuning):
         given = [source.model_dump()]
-        if source.of_microworld is None:  # of the microworld's, our own code says it all
-            given.append(find(source.load, source.revision, source.untrained is None).identity)
+        base = source if isinstance(source, LoadedModel) else base_of(study, source.model)
+        if base.of_microworld is None:  # of the microworld's, our own code says it all
+            given += [base.model_dump(), find(base.load, base.revision, base.untrained is None).identity]
     elif isinstance(source, SeriesFile):
         given = [_hash(Path(source.file)), source.unit]
     else:
-        given = [source.model_dump() if isinstance(source, Tuning) else source]
+        given = [source]
     settings = study.model_dump(include=MATTER[member.about["origin"]])
     return store.digest(member.name, settings, _data(settings, study, source), given, _code())
 
@@ -182,6 +194,11 @@ def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
         if name not in MICROWORLD:
             hashes[name] = [file.hash for file in catalog.dataset(name).files.values()]
         hashes[HARNESS] = [version(HARNESS)]
+    tune = source.tune if isinstance(source, LoadedModel) else source
+    if isinstance(tune, Tune) and tune.samples is not None:
+        named = tune.samples in samples.names()
+        files = catalog.dataset(tune.samples).files.values() if named else [Path(tune.samples)]
+        hashes[tune.samples] = [file.hash if named else _hash(file) for file in files]
     for recording in recordings:
         if isinstance(recording, OwnRecording):
             for place in recording.model_dump(exclude_none=True).values():

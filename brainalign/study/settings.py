@@ -1,6 +1,7 @@
 """The settings of a study: a YAML file, checked key by key."""
 
 import os
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from brainalign import catalog, human, store
+from brainalign.llm import adapters, samples, training
+from brainalign.llm import tuning as llm_tuning
 
 SOURCES = ("surprisal", "recordings", "models")  # settings that are lists of names, and of more about each
 PLACES = {"file", "table", "participants", "netcdf", "wehbe2014"}  # settings that are paths
@@ -17,6 +20,11 @@ READERS = "microworld.readers"  # simulated reading times
 WEHBE = "wehbe2014"  # has no public home: a folder of yours, also by this environment variable
 WEHBE_FOLDER = "BRAINALIGN_WEHBE2014"
 OF_MICROWORLD, TUNED = "microworld/", "-tuned"  # models that are trained on the spot, and tuned
+ENDINGS = {
+    "instruction": TUNED,
+    "no-instruction": "-no-instruction",
+    "continued": "-continued",
+}  # of tuned models' names
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Field(pattern=PATTERN)
 
@@ -38,6 +46,51 @@ class SeriesFile(Settings):
     unit: Literal["bits", "nats"] = "bits"
 
 
+class Lora(Settings):
+    """Adapters, as in `llm.adapters.Lora`; what is left out is as there."""
+
+    rank: int = Field(adapters.Lora.rank, gt=0)
+    alpha: float = Field(adapters.Lora.alpha, gt=0)
+    dropout: float = Field(adapters.Lora.dropout, ge=0, lt=1)
+    targets: list[str] = Field([], description="layers that have one; by default projections of attention")
+
+
+class Tune(Settings):
+    """How a model is tuned; of the recipe (`llm.training.Recipe`), what is left out is Alpaca's."""
+
+    samples: str | None = Field(
+        None, description="a data set of samples in the catalog, or a JSON file, relative to the study's file"
+    )
+    condition: Literal["instruction", "no-instruction", "continued"] = Field(
+        "instruction", description="what is read before responses (llm.samples)"
+    )
+    seed: int = Field(0, ge=0, description="of the order of samples")
+    method: Literal["full", "lora"] = Field("full", description="whether all weights are trained, or adapters")
+    lora: Lora = Lora()
+    epochs: float | None = Field(None, gt=0)
+    batch_size: int | None = Field(None, gt=0)
+    at_once: int | None = Field(None, gt=0, description="samples that go through the network together")
+    learning_rate: float | None = Field(None, gt=0)
+    warmup: float | None = Field(None, ge=0, lt=1)
+    weight_decay: float | None = Field(None, ge=0)
+    max_length: int | None = Field(None, gt=1)
+    checkpoints: list[int] | None = Field(None, description="steps after which the model is kept, beside the last")
+    gradient_checkpointing: bool = Field(False, description="less memory, a third more time")
+
+    def how(self, usual: llm_tuning.Tuning) -> llm_tuning.Tuning:
+        """As `llm.tuned` wants it: ``usual``, but for what is set."""
+        names = {entry.name for entry in fields(training.Recipe)}
+        lora = self.lora.model_dump() | {"targets": tuple(self.lora.targets)}
+        return replace(
+            usual,
+            condition=self.condition,
+            recipe=replace(usual.recipe, **self.model_dump(include=names, exclude_none=True)),
+            lora=adapters.Lora(**lora) if self.method == "lora" else None,
+            checkpoints=usual.checkpoints if self.checkpoints is None else tuple(self.checkpoints),
+            gradient_checkpointing=self.gradient_checkpointing,
+        )
+
+
 class LoadedModel(Settings):
     """A language model that is run here, with more than a name to say about it."""
 
@@ -48,32 +101,40 @@ class LoadedModel(Settings):
     device: str | None = Field(None, description="a torch device, or auto: over all GPUs; by default one, if there is")
     base: str | None = Field(None, description="the weights are differences, to be added to this model")
     untrained: int | None = Field(None, ge=0, description="seed of fresh weights: an untrained twin")
+    tune: Tune | None = Field(None, description="how it is tuned here, after it is loaded")
     vanilla: str | None = Field(None, description="name of the base model, when the model is instruction-tuned")
     family: str | None = None
 
     @property
     def of_microworld(self) -> str | None:
         """Name of a model that is trained on the spot; None of others."""
-        return self.load.removeprefix(OF_MICROWORLD) if self.load.startswith(OF_MICROWORLD) else None
+        return (
+            self.load.removeprefix(OF_MICROWORLD).removesuffix(TUNED) if self.load.startswith(OF_MICROWORLD) else None
+        )
+
+    @property
+    def tuned(self) -> Tune | None:
+        """How it is tuned here; None of a model that is not."""
+        return Tune() if self.of_microworld and self.load.endswith(TUNED) else self.tune
 
     @property
     def called(self) -> str:
         """Its name in the study."""
-        twin = "" if self.untrained is None else f"-untrained-{self.untrained}"
-        return self.name or Path(self.load).name.removesuffix(".bin") + twin
+        ending = "" if self.untrained is None else f"-untrained-{self.untrained}"
+        ending += ENDINGS[self.tune.condition] if self.tune else ""
+        return self.name or Path(self.load).name.removesuffix(".bin") + ending
 
 
-class Tuning(Settings):
-    """A model of the microworld while it is tuned: each of its checkpoints is scored."""
+class Tuning(Tune):
+    """A model while it is tuned: each of its checkpoints is scored."""
 
-    model: str = Field(description="the model that is tuned, of those that are trained on the spot")
-    instruction: bool = Field(True, description="whether samples have their instruction, or lack it as in the ablation")
-    seed: int = Field(0, ge=0, description="of the order of samples")
+    model: str = Field(description="a model of the study by name, or any that can be loaded")
 
     @property
     def called(self) -> str:
         """Its name in the study."""
-        return f"{self.model}-{'instruction' if self.instruction else 'no-instruction'}-{self.seed}"
+        method = "-lora" if self.method == "lora" else ""
+        return f"{Path(self.model).name}-{self.condition}{method}-{self.seed}"
 
 
 class OwnRecording(Settings):
@@ -151,7 +212,7 @@ class Study(Settings):
         return [*(section for section, filled in sections.items() if filled), *people]
 
 
-OWN = {model.__name__: model for model in (SeriesFile, OwnRecording, LoadedModel, Tuning)}
+OWN = {model.__name__: model for model in (SeriesFile, OwnRecording, LoadedModel, Tuning, Tune, Lora)}
 
 
 def names() -> list[str]:
@@ -203,8 +264,9 @@ def load(name: str) -> Study:
     if isinstance(settings.get("recordings"), list) and (folder := os.environ.get(WEHBE_FOLDER)):
         own = {WEHBE: str(Path(folder).expanduser().resolve())}
         settings["recordings"] = [own if source == WEHBE else source for source in settings["recordings"]]
-    if isinstance(settings.get("models"), list):
-        settings["models"] = [_from(path.parent, model) for model in settings["models"]]
+    for key, places in (("models", ("load", "base", "tune")), ("tuning", ("model", "samples"))):
+        if isinstance(settings.get(key), list):
+            settings[key] = [_from(path.parent, model, places) for model in settings[key]]
     try:
         study = Study.model_validate({"name": path.stem, **settings})
     except ValidationError as error:
@@ -216,6 +278,7 @@ def load(name: str) -> Study:
         elif not Path(source.file).is_file():
             raise ValueError(f"{path}: surprisal file {source.file} does not exist; paths are relative to the study's")
     _check_recordings(study, path)
+    _check_tuning(study, path)
     return study
 
 
@@ -237,16 +300,45 @@ def _check_recordings(study: Study, path: Path) -> None:
             raise LookupError(f"{path}: recordings: {catalog.unknown('recording', source, known)}")
 
 
-def _from(folder: Path, model: str | dict) -> str | dict:
-    """A model of one's own by its whole path: a name that is one from the study's folder."""
-    if isinstance(model, dict):
-        return model | {key: _from(folder, model[key]) for key in ("load", "base") if isinstance(model.get(key), str)}
-    return str((folder / model).resolve()) if isinstance(model, str) and (folder / model).exists() else model
+def _from(folder: Path, given: object, places: tuple[str, ...] = ("samples",)) -> object:
+    """What is one's own by its whole path: a name that is one from the study's folder, also inside of an entry."""
+    if isinstance(given, dict):
+        return given | {key: _from(folder, given[key]) for key in places if key in given}
+    return str((folder / given).resolve()) if isinstance(given, str) and (folder / given).exists() else given
+
+
+def _check_tuning(study: Study, path: Path) -> None:
+    """See that what is tuned has samples, which the models of the microworld bring with them."""
+    entries = {model.called: model for model in study.models if isinstance(model, LoadedModel)}
+    tuned = [(f"models: {name}", model, model.tune) for name, model in entries.items() if model.tune]
+    tuned += [(f"tuning: {entry.called}", base_of(study, entry.model), entry) for entry in study.tuning]
+    for place, base, tune in tuned:
+        problem = None
+        if base.untrained is not None:
+            problem = "an untrained twin is not tuned. Give the trained model"
+        elif base.of_microworld is not None and tune.samples is not None:
+            problem = "models of the microworld are tuned on samples of its own. Leave samples out"
+        elif base.of_microworld is None and tune.samples is None:
+            problem = f"no samples to tune it with. Give samples: {' or '.join(samples.names())}, or a JSON file"
+        elif tune.samples is not None and tune.samples not in samples.names() and not Path(tune.samples).is_file():
+            problem = f"{catalog.unknown('data set of samples', tune.samples, samples.names())} Or give a JSON file"
+        if problem:
+            raise ValueError(f"{path}: {place}: {problem}.")
+
+
+def base_of(study: Study, name: str) -> LoadedModel:
+    """The model that is tuned: of the study, where it has one of that name and loads it as it is."""
+    models = [LoadedModel(load=model) if isinstance(model, str) else model for model in study.models]
+    found = {model.called: model for model in models if model.tuned is None}
+    return found.get(name) or LoadedModel(load=name)
 
 
 def own_files(study: Study) -> list[Path]:
     """Files of one's own that a study's results depend on."""
-    return [Path(source.file) for source in study.surprisal if isinstance(source, SeriesFile)]
+    tuned = [*study.tuning, *(model.tune for model in study.models if isinstance(model, LoadedModel) and model.tune)]
+    given = [tune.samples for tune in tuned if tune.samples and tune.samples not in samples.names()]
+    series = [source.file for source in study.surprisal if isinstance(source, SeriesFile)]
+    return [Path(place) for place in dict.fromkeys([*series, *given])]
 
 
 def _relevant(problem: dict) -> bool:

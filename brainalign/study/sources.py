@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 from brainalign import catalog, human, llm
 from brainalign.human import own
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
-from brainalign.llm import benchmarks
+from brainalign.llm import benchmarks, samples
+from brainalign.llm import tuning as llm_tuning
 from brainalign.llm.benchmarks import Benchmark
 from brainalign.llm.load import LanguageModel
 from brainalign.microworld import World, exam, make
@@ -16,7 +18,7 @@ from brainalign.microworld.people import FROM_TEXT, People, Shares
 from brainalign.microworld.questions import questions
 from brainalign.microworld.readers import reading_times as microworld_times
 from brainalign.study.members import members
-from brainalign.study.settings import MICROWORLD, READERS, TUNED, LoadedModel, OwnRecording, Study, Tuning
+from brainalign.study.settings import MICROWORLD, READERS, LoadedModel, OwnRecording, Study, Tuning, base_of
 
 ALIGNED_ONE_WAY = (READERS, "natural_stories.maze")
 
@@ -70,7 +72,7 @@ def simulated_people(recording: str) -> People:
 
 
 def load_model(study: Study, name: str) -> LanguageModel:
-    """Load a language model of a study.
+    """Load a language model of a study; one that is tuned here, after the last step of that.
 
     Raises
     ------
@@ -81,19 +83,28 @@ def load_model(study: Study, name: str) -> LanguageModel:
     if name not in known:
         raise LookupError(catalog.unknown(f"language model of study {study.name}", name, known))
     entry = known[name]
+    if entry.tuned is not None:
+        folder = list(checkpoints(study, entry).values())[-1]
+        return replace(llm.load(folder, dtype=entry.dtype, device=entry.device), name=name)
     options = entry.model_dump(include={"revision", "dtype", "device", "untrained", "base"})
     if (little := entry.of_microworld) is None:
         return llm.load(entry.load, **options)
-    folder = trained_here.pretrained(world(), little.removesuffix(TUNED))
-    if little.endswith(TUNED):
-        folder = list(trained_here.tuned(world(), little.removesuffix(TUNED)).values())[-1]
-    return replace(llm.load(folder, **options), name=name)
+    return replace(llm.load(trained_here.pretrained(world(), little), **options), name=name)
 
 
-def load_checkpoints(tuning: Tuning) -> dict[int, LanguageModel]:
-    """Load a model along its tuning, which happens now if it has not yet: by the number of steps made."""
-    options = {"instruction": tuning.instruction, "seed": tuning.seed}
-    return {step: llm.load(folder) for step, folder in trained_here.tuned(world(), tuning.model, **options).items()}
+def checkpoints(study: Study, source: LoadedModel | Tuning) -> dict[int, Path]:
+    """Folders of a model along its tuning, which happens now if it has not yet: by the number of steps made."""
+    base, tune = (source, source.tuned) if isinstance(source, LoadedModel) else (base_of(study, source.model), source)
+    if (little := base.of_microworld) is not None:
+        return trained_here.tuned(world(), little, tune.how(trained_here.TUNING))
+    options = base.model_dump(include={"revision", "dtype", "base"})
+    return llm_tuning.tuned(base.load, samples.load(tune.samples), tune.how(llm_tuning.Tuning()), **options)
+
+
+def load_checkpoints(study: Study, tuning: Tuning) -> dict[int, LanguageModel]:
+    """Load a model along its tuning, as `checkpoints`."""
+    dtype = base_of(study, tuning.model).dtype
+    return {step: llm.load(folder, dtype=dtype) for step, folder in checkpoints(study, tuning).items()}
 
 
 def load_benchmark(name: str) -> Benchmark:
