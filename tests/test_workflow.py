@@ -82,9 +82,8 @@ def test_a_snakemake_that_stops_without_a_word_says_where_to_look(snakemake, cap
 
 def test_two_builds_of_a_study_at_once_are_one_too_many(snakemake, capfd):
     snakemake(DUE, "ran small (1.0 s)")
-    with workflow._alone("mine"):
-        with pytest.raises(RuntimeError, match="study mine is being built here already"):
-            workflow.run({"study": "mine"}, 2, {})
+    with workflow._alone("mine"), pytest.raises(RuntimeError, match="study mine is being built here already"):
+        workflow.run({"study": "mine"}, 2, {})
     assert workflow.run({"study": "mine"}, 2, {}) == 0
 
 
