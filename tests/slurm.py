@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from waiting import wait_for
@@ -81,6 +81,10 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
         wait_for(lambda: host in subprocess.run(ready, env=environment, capture_output=True, text=True).stdout, 30)
         yield {"SLURM_CONF": str(config), "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     finally:
+        subprocess.run(["scancel", "--me"], env=environment, capture_output=True)
+        left = ["squeue", "--noheader"]
+        with suppress(AssertionError):
+            wait_for(lambda: not subprocess.run(left, env=environment, capture_output=True, text=True).stdout, 20)
         for daemon in reversed(daemons):
             daemon.terminate()
         for daemon in daemons:

@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +33,12 @@ class Site:
     study: Path
     profile: Path
     environment: dict[str, str]
+    started: list[subprocess.Popen] = field(default_factory=list)
 
     def start(self, *options: str, store: str = "store") -> subprocess.Popen:
         """Start `brainalign run` on the study."""
         own = {"PYTHONPATH": str(self.copy.root), "BRAINALIGN_STORE": str(self.study.parent / store)}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [BIN / "brainalign", "run", self.study, *options],
             cwd=self.copy.root,
             env=environment() | self.environment | own,
@@ -45,6 +46,15 @@ class Site:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what a test that failed has left."""
+        for process in self.started:
+            if process.poll() is None:
+                process.terminate()
+                process.communicate()
 
     def ask(self, command: str) -> str:
         """Ask a command of the cluster."""
@@ -88,7 +98,9 @@ def on_slurm(tmp_path_factory):
     profile = yaml.safe_load((PROFILES / "slurm" / "config.yaml").read_text())
     profile |= {"latency-wait": 5, "slurm-init-seconds-before-status-checks": 2, "slurm-status-command": "squeue"}
     with slurm.cluster(tmp_path_factory.mktemp("slurm")) as surroundings:
-        yield site(tmp_path_factory.mktemp("site") / "on", profile, surroundings)
+        found = site(tmp_path_factory.mktemp("site") / "on", profile, surroundings)
+        yield found
+        found.end()
 
 
 @pytest.fixture
@@ -98,7 +110,9 @@ def on_script(tmp_path):
     script.write_text(SUBMIT)
     script.chmod(0o755)
     profile = {"executor": "cluster-generic", "cluster-generic-submit-cmd": str(script), "jobs": 2, "retries": 1}
-    return site(tmp_path / "on", profile | {"seconds-between-status-checks": 1}, {})
+    found = site(tmp_path / "on", profile | {"seconds-between-status-checks": 1}, {})
+    yield found
+    found.end()
 
 
 def at_work(model: str) -> psutil.Process:
