@@ -155,9 +155,13 @@ def test_a_study_on_slurm_survives_jobs_that_are_killed(on_slurm):
     assert process.returncode == 0, told
     assert "running gpt2 failed: SLURM-job" in told and "running llama failed: SLURM-job" in told
     assert "ran gpt2" in told and "ran llama" in told and "3 of 3 steps" in told
-    # The next attempt has twice the time and the memory.
-    asked = on_slurm.ask("squeue --states=all --noheader --format=%l|%m").split()
-    assert sorted(asked) == sorted(3 * ["30:00|4G"] + 2 * ["1:00:00|8G"])
+    attempts = {}
+    for line in on_slurm.ask("squeue --states=all --noheader --sort=i --format=%k|%l|%m").split():
+        rule, limit, memory = line.split("|")
+        attempts.setdefault(rule, []).append((limit, int(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]))
+    assert sorted(map(len, attempts.values())) == [1, 2, 2]
+    for (limit, memory), *again in attempts.values():
+        assert limit == "30:00" and again in ([], [("1:00:00", 2 * memory)])
     same(on_slurm.results(), undisturbed(on_slurm))
 
 
