@@ -95,6 +95,7 @@ def _engine(options: argparse.Namespace, study: Study, targets: list[str]) -> in
     notebooks, batches = books.notebooks(study), studies.batches(study)
     config = {
         "study": options.study,
+        "name": study.name,
         "settings": " ".join(map(str, [studies.path_of(options.study), *studies.own_files(study)])),
         "batches": " ".join(",".join(batch) for batch in batches),
         "needs": " ".join(_needs([asked[model] for model in batch]) for batch in batches if asked),
@@ -115,7 +116,7 @@ def _engine(options: argparse.Namespace, study: Study, targets: list[str]) -> in
 def _needs(of_models: list[Resources]) -> str:
     """GPUs, memory and minutes of a process that runs models one after the other."""
     gpus, memory, minutes = zip(*of_models, strict=True)
-    return f"{max(gpus)}:{max(memory)}:{sum(minutes)}"
+    return f"{max(gpus)},{max(memory)},{sum(minutes)}"
 
 
 def tune(options: argparse.Namespace) -> None:

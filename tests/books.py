@@ -43,17 +43,24 @@ class Copy:
                 shutil.copy(ROOT / name, root / name)
         return cls(root)
 
-    def run(self, *command: str, **settings: str) -> subprocess.CompletedProcess:
-        """Run a command of the environment on the copy's own package, without a network."""
+    def start(self, *command: str, **settings: str) -> subprocess.Popen:
+        """Start a command of the environment on the copy's own package, without a network, in a group of its own."""
         own = {"PYTHONPATH": str(self.root), "BRAINALIGN_MIRROR": str(MIRROR)} | settings
-        return subprocess.run(
+        return subprocess.Popen(
             [*isolation(), BIN / command[0], *command[1:]],
             cwd=self.root,
             env=environment() | own,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
+
+    def run(self, *command: str, **settings: str) -> subprocess.CompletedProcess:
+        """Run such a command to its end."""
+        process = self.start(*command, **settings)
+        told, _ = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, told)
 
     def build(self, study: str, **settings: str) -> subprocess.CompletedProcess:
         """Build a study's book as a user does, with some variables of the environment."""

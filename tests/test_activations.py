@@ -1,5 +1,7 @@
 """Activations against the plain loop that reads every beginning of a passage by itself."""
 
+import sys
+
 import numpy as np
 import pytest
 import tiny
@@ -140,6 +142,45 @@ def test_a_batch_that_runs_out_of_memory_is_halved(gpt2, monkeypatch):
     monkeypatch.setattr(gpt2.network.base_model, "forward", small)
     assert_close(activations(gpt2, passages).to_numpy(), expected)
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
+
+
+def test_a_batch_is_read_in_pieces_where_a_process_was_killed_for_its_memory(gpt2, monkeypatch):
+    passages = [Passage(str(n), STORY.parts[: n + 1]) for n in range(8)]
+    expected = activations(gpt2, passages).to_numpy()
+    monkeypatch.setenv("BRAINALIGN_STORE", str(store.root()) + "-other")
+    monkeypatch.setenv(batches.PIECES, "3")
+    sizes, forward = [], gpt2.network.base_model.forward
+
+    def small(input_ids, **given):
+        sizes.append(len(input_ids))
+        return forward(input_ids=input_ids, **given)
+
+    monkeypatch.setattr(gpt2.network.base_model, "forward", small)
+    assert_close(activations(gpt2, passages).to_numpy(), expected)
+    assert sizes == [3, 3, 2]
+
+
+def test_what_was_saved_counts_when_the_rest_is_read_in_pieces(gpt2, monkeypatch):
+    passages = [Passage(str(n), STORY.parts[: n + 1]) for n in range(8)]
+    expected = activations(gpt2, passages).to_numpy()
+    monkeypatch.setenv("BRAINALIGN_STORE", str(store.root()) + "-other")
+    monkeypatch.setattr(store.resumed, "__defaults__", (0.0,))
+    halves = lambda model, windows: [batches.Batch(windows[:4]), batches.Batch(windows[4:])]  # noqa: E731
+    monkeypatch.setattr(sys.modules[activations.__module__], "batched", halves)
+    sizes, forward = [], gpt2.network.base_model.forward
+
+    def failing(input_ids, **given):
+        sizes.append(len(input_ids))
+        if len(sizes) == 2:
+            raise KeyboardInterrupt
+        return forward(input_ids=input_ids, **given)
+
+    monkeypatch.setattr(gpt2.network.base_model, "forward", failing)
+    with pytest.raises(KeyboardInterrupt):
+        activations(gpt2, passages)
+    monkeypatch.setenv(batches.PIECES, "4")
+    assert_close(activations(gpt2, passages).to_numpy(), expected)
+    assert sizes == [4, 4, 1, 1, 1, 1]
 
 
 def test_a_window_that_fits_nowhere_says_what_to_do(gpt2, monkeypatch):

@@ -470,6 +470,14 @@ def test_other_numbers_of_steps():
     assert store.resumed("kind", {"empty": True}, 2, forbidden) == [{}, {}]
 
 
+def test_parts_of_work_that_was_cut_otherwise_do_not_count():
+    store.resumed("kind", {}, 4, step_result, every=0)
+    done = []
+    store.resumed("kind", {}, 3, lambda step: done.append(step) or step_result(step), every=0)
+    assert done == [0, 1, 2]
+    assert len(store.resumed("kind", {}, 3, forbidden)) == 3
+
+
 def test_parts_beside_a_whole_entry_go_when_it_is_computed_by_somebody_else(tmp_path):
     path = saved()
     whole = path.read_bytes()

@@ -44,6 +44,12 @@ class LogHandler(LogHandlerBase):
         print(f"{message} failed: {(record.rule_msg or '').partition('For further error details')[0]}")
         for log in map(Path, record.log):
             if log.is_file():
-                last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-N_LINES:]
-                print("\n".join([f"The end of {log}:", *(f"    {line}" for line in last)]))
+                print("\n".join([f"The end of {log}:", *(f"    {line}" for line in last_words(log))]))
         print(end="", flush=True)
+
+
+def last_words(log: Path) -> list[str]:
+    """Last lines that the step itself has printed, in a job whose log Snakemake begins and ends."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    own = text.partition("\nJob 0: ")[2].partition("\nError in rule")[0]
+    return (own or text).splitlines()[-N_LINES:]
