@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from brainalign import cli_store, store
+from brainalign import cli_plan, cli_store, store
 
 if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
@@ -49,6 +49,8 @@ def book(options: argparse.Namespace) -> int:
 
     start = time.monotonic()
     study = studies.load(options.study)
+    if not cli_plan.require(study):
+        return 1
     notebooks = books.notebooks(study)
     config = {
         "study": options.study,
@@ -70,11 +72,13 @@ def book(options: argparse.Namespace) -> int:
     return status
 
 
-def run(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> int:
     """Run models of a study, all if none is named; what is up to date is left alone."""
     from brainalign import study as studies
 
     study = studies.load(options.study)
+    if not cli_plan.require(study, options.models or None):
+        return 1
     # The page on the people says so, once; here it would be said for every model.
     warnings.filterwarnings("ignore", ".* is left out: every value")
     # Embeddings of a full stop, or of the token that starts a decoder: of any model, wherever texts end alike.
@@ -82,6 +86,7 @@ def run(options: argparse.Namespace) -> None:
     for model in options.models or studies.measured(study):
         with _timed(f"ran {model}"):
             studies.run(study, model)
+    return 0
 
 
 def execute(options: argparse.Namespace) -> None:
@@ -230,6 +235,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("study")
     command.add_argument("models", nargs="*", metavar="MODEL")
     command.set_defaults(run=run)
+    cli_plan.add(commands.add_parser("plan", help="say what a study takes: bytes, cards, hours, and what is missing"))
     command = commands.add_parser("claims", help="print the paper's claims and their verdicts")
     command.add_argument("study", nargs="?", default="printed", help="%(default)s, which measures nothing, if left out")
     command.set_defaults(run=claims)
