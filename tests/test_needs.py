@@ -93,16 +93,22 @@ def test_a_mirror_is_where_files_go(write, monkeypatch, tmp_path):
 
 
 def test_only_the_models_that_are_run_count(write, offline):
-    study = write("recordings: []\nreading_times: []\nmodels: [gpt2-small, llama-33b]")
-    (only,) = needs.missing(study, ["gpt2-small"])
-    assert only.endswith("openai-community/gpt2")
-    assert len(needs.missing(study, gpu=False)) == 1
+    study = write("recordings: [blank2014]\nmodels: [gpt2-small, llama-33b]")
+    data, model = needs.missing(study, ["gpt2-small"])
+    assert data.startswith("blank2014") and model.endswith("openai-community/gpt2")
+    assert [found.startswith("a GPU") for found in needs.missing(study)] == [False, False, True]
+    assert needs.missing(study, gpu=False) == needs.missing(study)[:2]
 
 
-def test_a_model_of_ones_own_is_here_and_a_name_that_is_nothing_is_told(tmp_path, write, offline):
+def test_a_model_of_ones_own_is_here_and_a_name_that_is_nothing_is_told(tmp_path, write, online):
     tiny.gpt2(tmp_path / "mine")
-    assert needs.missing(write("models: [mine]")) == []
-    assert "neither a model that the catalog knows nor a folder" in needs.missing(write("models: [mine2]"))[0]
+    assert needs.missing(write("recordings: [blank2014]\nmodels: [mine]")) == []
+    (told,) = needs.missing(write("recordings: [blank2014]\nmodels: [mine2]"))
+    assert "neither a model that the catalog knows nor a folder" in told
+
+
+def test_nothing_is_needed_of_what_is_not_measured(write, offline):
+    assert needs.missing(write("models: [gpt2-small]\nsurprisal: [kuribayashi2024]")) == []
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,7 @@ def test_a_model_of_ones_own_is_here_and_a_name_that_is_nothing_is_told(tmp_path
 def test_a_card_that_is_too_small_and_what_would_fit(write, online, monkeypatch, entry, cards, said):
     monkeypatch.setattr(needs, "_here", lambda: cards)
     monkeypatch.setattr(needs, "_memory", lambda: 8 * GIB)
-    found = needs.missing(write(f"models: [{entry}]"))
+    found = needs.missing(write(f"recordings: [blank2014]\nmodels: [{entry}]"))
     if said is None:
         assert found == []
     else:
