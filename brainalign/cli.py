@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from brainalign import catalog, cli_store, store
+from brainalign import cli_plan, cli_store, store
 
 if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
@@ -45,12 +45,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def book(options: argparse.Namespace) -> int:
     """Build a study's book with Snakemake, which is told what there is to do and need not import the library."""
+    from brainalign import profiles
     from brainalign import study as studies
     from brainalign.paper import book as books
 
     start = time.monotonic()
     study = studies.load(options.study)
-    status = _engine(options, study, [])
+    profile = profiles.load(options.profile or profiles.LOCAL)
+    if not cli_plan.require(study, gpu=not profile.remote):
+        return 1
+    status = _engine(options, profile, study, [])
     if status == 0:
         print(f"{books.html(study.name) / 'index.html'}  ({time.monotonic() - start:.1f} s)")
     return status
@@ -58,14 +62,18 @@ def book(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run models of a study, all if none is named; what is up to date is left alone. With a profile, by Snakemake."""
+    from brainalign import catalog, profiles
     from brainalign import study as studies
 
     study = studies.load(options.study)
     models = options.models or studies.measured(study)
-    if options.profile:
-        if unknown := set(models) - set(studies.measured(study)):
-            raise LookupError(catalog.unknown(f"model of study {study.name}", min(unknown), studies.measured(study)))
-        return _engine(options, study, [str(studies.result_path(study, model)) for model in models])
+    if unknown := set(models) - set(studies.measured(study)):
+        raise LookupError(catalog.unknown(f"model of study {study.name}", min(unknown), studies.measured(study)))
+    profile = options.profile and profiles.load(options.profile)
+    if not cli_plan.require(study, options.models or None, gpu=not (profile and profile.remote)):
+        return 1
+    if profile:
+        return _engine(options, profile, study, [str(studies.result_path(study, model)) for model in models])
     # The page on the people says so, once; here it would be said for every model.
     warnings.filterwarnings("ignore", ".* is left out: every value")
     # Embeddings of a full stop, or of the token that starts a decoder: of any model, wherever texts end alike.
@@ -80,14 +88,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _engine(options: argparse.Namespace, study: Study, targets: list[str]) -> int:
+def _engine(options: argparse.Namespace, profile: Profile, study: Study, targets: list[str]) -> int:
     """Have Snakemake make files of a study, or its book."""
     from brainalign import profiles, workflow
     from brainalign import study as studies
     from brainalign.paper import book as books
     from brainalign.study import plan
 
-    profile = profiles.load(options.profile or profiles.LOCAL)
     resources = profile.resources(options.partition, options.account) if profile.remote else profiles.scarce()
     if profile.slurm:
         profiles.check(resources)
@@ -286,6 +293,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("study")
     command.add_argument("models", nargs="*", metavar="MODEL")
     command.set_defaults(run=tune)
+    cli_plan.add(commands.add_parser("plan", help="say what a study takes: bytes, cards, hours, and what is missing"))
     command = commands.add_parser("claims", help="print the paper's claims and their verdicts")
     command.add_argument("study", nargs="?", default="printed", help="%(default)s, which measures nothing, if left out")
     command.set_defaults(run=claims)

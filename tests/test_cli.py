@@ -14,7 +14,7 @@ from brainalign import catalog, cli, store, workflow
 from brainalign import study as studies
 from brainalign.paper import book, claims
 
-COMMANDS = ["book", "run", "claims", "execute", "render", "data", "store"]
+COMMANDS = ["book", "run", "plan", "claims", "execute", "render", "data", "store"]
 HEAVY = {"torch", "transformers", "numpy", "safetensors", "pandas", "matplotlib", "scipy", "xarray", "sklearn"}
 
 
@@ -115,6 +115,7 @@ def tiny(tmp_path, monkeypatch):
         return [pd.DataFrame({"analysis": ["behavior"], "dataset": ["natural_stories"], "value": [0.5]})]
 
     monkeypatch.setattr(studies.measures, "of", measure)
+    monkeypatch.setattr(studies, "missing", lambda *_: [])  # its reading times are not read
     return str(path), measured
 
 
@@ -162,6 +163,7 @@ def snakemake(monkeypatch):
         return status[0]
 
     monkeypatch.setattr(workflow, "run", run)
+    monkeypatch.setattr(studies, "missing", lambda *_: [])
     return given, status
 
 
