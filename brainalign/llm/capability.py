@@ -123,7 +123,7 @@ class _Exam:
     def take(self, key: dict, bar: tqdm) -> tuple[Arrays, dict]:
         """Answers, in the order of questions, and what there is to say of how they came about."""
         task, docs = harness.task(self.config, self.splits), self.splits["test"]
-        n_new = _new_tokens(task, docs)
+        n_new = min(_new_tokens(task, docs), self.positions // 2)
         if n_new:
             task.config.generation_kwargs["max_gen_toks"] = n_new
             if self.model.encoder_decoder:  # else the harness adds the prompt's length, though the encoder reads that
