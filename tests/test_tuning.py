@@ -304,7 +304,7 @@ def test_a_model_is_tuned_once_for_each_way_to_tune_it(folders, monkeypatch):
         patch.setattr(tuning, "tune", None)  # it is not called again
         assert tuning.tuned(folders["causal"], SAMPLES, how) == found
     others = [
-        replace(how, condition="continued"), replace(how, checkpoints=(0,)), replace(how, lora=Lora(targets=("q_proj",))),
+        replace(how, condition="continued"), replace(how, checkpoints=(0,)), replace(how, lora=Lora(rank=2)),
         replace(how, recipe=replace(RECIPE, seed=1)),
     ]  # fmt: skip
     places = [tuning._folder(folders["causal"], SAMPLES, one, None, {}) for one in (how, *others)]
