@@ -16,6 +16,7 @@ from brainalign import cli_plan, cli_store, store
 if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
     from brainalign.human.recording import Recording
+    from brainalign.profiles import Profile
     from brainalign.study import Study
     from brainalign.study.plan import Resources
 

@@ -98,10 +98,11 @@ def merged(network: PreTrainedModel, weights: dict[str, torch.Tensor]) -> PreTra
     """
     copy = networks.blank(network.config)
     tuner = _inserted(copy, network.lora)
-    copy.load_state_dict({name: values.cpu() for name, values in weights.items()}, assign=True)
-    copy.tie_weights()
+    # Not tied anew: T5's head, which is its own, would be tied too. What is shared is shared here.
+    places = {values.data_ptr(): values.cpu() for values in weights.values()}
+    copy.load_state_dict({name: places[values.data_ptr()] for name, values in weights.items()}, assign=True)
     copy.generation_config = network.generation_config
-    return tuner.merge_and_unload()
+    return tuner.merge_and_unload(safe_merge=True)  # into copies of weights that the network still has
 
 
 def _inserted(network: PreTrainedModel, lora: Lora):

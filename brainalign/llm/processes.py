@@ -2,8 +2,8 @@
 
     accelerate launch --config_file workflow/accelerate/fsdp.yaml -m brainalign.cli tune STUDY MODEL
 
-With FSDP (its second version) each process holds a shard of weights, gradients and moments; else each holds all of
-them. On two processes without a GPU both were run, by gloo; on GPUs, neither was.
+With FSDP (its second version) each process holds a shard of weights, gradients and moments; else, as without GPUs,
+each holds all of them. Both ways are tested with two processes on a CPU, in float32; neither was run on GPUs.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from brainalign import store
-from brainalign.llm import adapters, processes, sources, states
+from brainalign.llm import adapters, networks, processes, sources, states
 from brainalign.llm.adapters import Lora
 from brainalign.llm.load import load
 from brainalign.llm.samples import INSTRUCTION, encode
@@ -92,7 +92,8 @@ def tune(
     """
     how = tuning or Tuning()
     encoder_decoder = bool(network.config.is_encoder_decoder)
-    examples = encode(tokenizer, samples, encoder_decoder, how.condition, how.recipe.max_length)
+    with networks.quiet():  # it would say that samples are long, which they are cut for
+        examples = encode(tokenizer, samples, encoder_decoder, how.condition, how.recipe.max_length)
     n_steps = how.recipe.n_steps(len(examples))
     late = [step for step in how.checkpoints if not 0 <= step <= n_steps]
     if late:
@@ -111,7 +112,7 @@ def tune(
 
 
 def tuned(
-    base: str | Path,
+    name_or_path: str | Path,
     samples: Sequence[dict[str, str]],
     tuning: Tuning | None = None,
     *,
@@ -128,7 +129,7 @@ def tuned(
 
     Parameters
     ----------
-    base : str or Path
+    name_or_path : str or Path
         As in `load`.
     samples, tuning
         As in `tune`.
@@ -154,10 +155,10 @@ def tuned(
         The store cannot be written to.
     """
     how, crew = tuning or Tuning(), processes.here()
-    folder = _folder(base, samples, how, name, options)
+    folder = _folder(name_or_path, samples, how, name, options)
     with crew.alone_with(folder):
         if not states.finished(folder):
-            model = load(base, device="cpu" if crew.n > 1 else device, **options)
+            model = load(name_or_path, device="cpu" if crew.n > 1 else device, **options)
             network = model.network.requires_grad_(True)
             with few_threads(model.n_parameters):
                 tune(network, model.tokenizer, samples, folder, how, every=every, title=folder.name, progress=progress)
@@ -169,11 +170,11 @@ def losses(folders: dict[int, Path]) -> np.ndarray:
     return states.losses(next(iter(folders.values())).parent)
 
 
-def _folder(base: str | Path, samples: Sequence[dict], how: Tuning, name: str | None, options: dict) -> Path:
+def _folder(name_or_path: str | Path, samples: Sequence[dict], how: Tuning, name: str | None, options: dict) -> Path:
     given = {key: value for key, value in options.items() if value is not None and key != "revision"}
     if "base" in given:
         given["base"] = sources.find(given["base"]).identity
-    source = sources.find(base, options.get("revision"))
+    source = sources.find(name_or_path, options.get("revision"))
     identity = {
         "revision": REVISION,
         "base": source.identity,

@@ -207,6 +207,7 @@ class Study(Settings):
             "brain": self.recordings and self.models,  # controls alone have nothing to be held against
             "capability": self.benchmarks and self.models,
             "tuning": self.tuning,
+            "continued": any(tuning.condition == samples.CONTINUED for tuning in self.tuning),
             "validation": self.evidence == "microworld",
         }
         return [*(section for section, filled in sections.items() if filled), *people]
