@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from brainalign import catalog, cli_store, store
+from brainalign import cli_store, store
 
 if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
@@ -58,6 +58,7 @@ def book(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run models of a study, all if none is named; what is up to date is left alone. With a profile, by Snakemake."""
+    from brainalign import catalog
     from brainalign import study as studies
 
     study = studies.load(options.study)
