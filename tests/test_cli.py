@@ -1,6 +1,7 @@
 """The command answers at once, says what it did, and fails with a message instead of a traceback."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from brainalign import catalog, cli, store, workflow
+from brainalign import catalog, cli, profiles, store, workflow
 from brainalign import study as studies
+from brainalign.llm import batches
 from brainalign.paper import book, claims
+from brainalign.study import plan
 
 COMMANDS = ["book", "run", "plan", "claims", "execute", "render", "data", "store"]
 HEAVY = {"torch", "transformers", "numpy", "safetensors", "pandas", "matplotlib", "scipy", "xarray", "sklearn"}
@@ -158,8 +161,8 @@ def snakemake(monkeypatch):
     """What the workflow was given; it ends with the status that the list holds."""
     given, status = {}, [0]
 
-    def run(config, cores, kinds):
-        given.update(config, cores=cores, kinds=kinds)
+    def run(config, cores, kinds, **where):
+        given.update(config, cores=cores, kinds=kinds, **where)
         return status[0]
 
     monkeypatch.setattr(workflow, "run", run)
@@ -181,6 +184,47 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     assert (kinds["oasm"], kinds["gpt2"], kinds["catalog.ipynb"]) == ("control, control", "series, vanilla", "notebook")
     assert kinds["model-stories260K.ipynb"] == "page"
     assert str(book.html("sample") / "index.html") in capsys.readouterr().out
+
+
+def test_a_cluster_is_told_what_each_process_takes_and_what_to_make(snakemake, monkeypatch):
+    given, _ = snakemake
+    monkeypatch.setattr(profiles, "check", lambda resources: given.update(checked=resources))
+    assert cli.main(["run", "sample", "stories260K", "--profile", "slurm", "--partition", "gpu"]) == 0
+    study = studies.load("sample")
+    asked, processes = plan.resources(study), studies.batches(study)
+    for needs, batch in zip(given["needs"].split(), processes, strict=True):
+        gpus, memory, minutes = map(int, needs.split(","))
+        assert (gpus, memory) == (max(asked[m].gpus for m in batch), max(asked[m].memory_mb for m in batch))
+        assert minutes == sum(asked[m].minutes for m in batch)
+    assert given["targets"] == [str(studies.result_path(study, "stories260K"))]
+    assert given["profile"].slurm and given["checked"] == given["resources"]
+    assert given["resources"]["slurm_partition"] == "gpu"
+
+
+def test_a_model_that_is_not_in_the_study_is_named_before_a_cluster_is_asked(snakemake, capsys):
+    assert cli.main(["run", "sample", "stories260k", "--profile", "slurm"]) == 1
+    assert "Did you mean stories260K" in capsys.readouterr().err
+
+
+def test_a_second_attempt_reads_batches_in_pieces(monkeypatch):
+    monkeypatch.setenv(batches.PIECES, "1")  # so that it is as before afterwards
+    monkeypatch.setattr(studies, "run", lambda study, model: None)
+    assert cli.main(["run", "sample", "oasm", "--attempt", "3"]) == 0
+    assert os.environ[batches.PIECES] == "16"
+
+
+def test_what_gpus_there_are_is_shared(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert profiles.scarce() == {}
+    script = tmp_path / "nvidia-smi"
+    script.write_text("#!/bin/sh\necho GPU 0\necho GPU 1\n")
+    script.chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert profiles.scarce()["gpu"] == 2 and profiles.scarce()["mem_mb"] > 100
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert profiles.scarce()["gpu"] == 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert profiles.scarce() == {}
 
 
 def test_book_of_the_printed_tables_runs_no_model(snakemake):
