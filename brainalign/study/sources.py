@@ -97,7 +97,8 @@ def checkpoints(study: Study, source: LoadedModel | Tuning) -> dict[int, Path]:
     base, tune = (source, source.tuned) if isinstance(source, LoadedModel) else (base_of(study, source.model), source)
     if (little := base.of_microworld) is not None:
         return trained_here.tuned(world(), little, tune.how(trained_here.TUNING))
-    options = base.model_dump(include={"revision", "dtype", "base"})
+    # In float32 whatever the precision in which it is read: small steps vanish in half of the digits.
+    options = base.model_dump(include={"revision", "base"})
     return llm_tuning.tuned(base.load, samples.load(tune.samples), tune.how(llm_tuning.Tuning()), **options)
 
 
