@@ -195,13 +195,19 @@ class Study(Settings):
     seed: int = Field(0, ge=0, description="seed of everything random")
 
     @property
+    def bases(self) -> set[str]:
+        """Vanilla models of which a tuned one is here, too: as the study says, or the catalog."""
+        entries = [LoadedModel(load=model) if isinstance(model, str) else model for model in self.models]
+        known, names = catalog.checkpoints().vanilla.dropna(), {entry.called for entry in entries}
+        return {entry.vanilla or known.get(entry.load) for entry in entries if entry.untrained is None} & names
+
+    @property
     def parts(self) -> list[str]:
         """What of the book this study fills: sections, and data sets by name."""
-        bases = {model.vanilla for model in self.models if isinstance(model, LoadedModel)} - {None}
         people = [*self.reading_times, *(source for source in self.recordings if isinstance(source, str))]
         sections = {
             # Tests over bases, of which there must be two, are half of what it shows.
-            "behavior": self.reading_times and (self.surprisal or len(bases) > 1),
+            "behavior": self.reading_times and (self.surprisal or len(self.bases) > 1),
             "people": people or self.recordings,
             "models": self.models,
             "brain": self.recordings and self.models,  # controls alone have nothing to be held against
