@@ -170,6 +170,11 @@ def generated(model, prompt: str, n_new: int, most: int) -> str:
     return model.tokenizer.decode(found, skip_special_tokens=True)
 
 
+def kept(text: str, n_new: int) -> str:
+    """What is kept of a text: its beginning, in bytes."""
+    return text.encode()[: capability.BYTES_PER_TOKEN * n_new].decode(errors="ignore")
+
+
 def fitting(model, start: str, examples: list[str], question: str, most: int) -> tuple[str, int]:
     """The prompt with as many examples as fit, and how many these are."""
     for shots in range(len(examples), -1, -1):
@@ -199,7 +204,7 @@ def instruct_eval_shots(model) -> list[int]:
             room = most - (0 if model.encoder_decoder else 2)
             prompt, shots = fitting(model, start, examples, raw(doc), room)
             text = generated(model, prompt, 2, most)
-            assert (row.given, row.shots) == (text[: len(row.given)], shots)
+            assert (row.given, row.shots) == (kept(text, 2), shots)
             assert row.right == text.strip().startswith(LETTERS[doc["answer"]])
     return table.shots.tolist()
 
@@ -225,7 +230,7 @@ def test_instruct_eval_of_bbh_leaves_its_examples_out(model):
     for name, rows in table.groupby("name"):
         for row in rows.itertuples():
             text, item = texts[name][row.item + 3], asked.splits(name)["test"][row.item + 3]
-            assert row.given == text[: len(row.given)] and len(row.given) >= min(len(text), 32)
+            assert row.given == kept(text, 32)
             assert row.right == text.strip().startswith(item["target"])
     assert table.right.sum() >= 6
 
@@ -243,8 +248,10 @@ def test_standard_bbh_goes_on_after_the_prompt_of_the_harness(model):
         for row, item in zip(rows.itertuples(), items, strict=True):
             prompt = config["description"] + "".join(shots) + f"Q: {item['input']}\nA:"
             text = generated(model, prompt, n_new, model.n_positions or 2048)
-            assert row.given == re.split(r"</s>|Q|\n\n", text)[0][: len(row.given)] and row.given
-            assert row.right == (re.split(r"</s>|Q|\n\n", text)[0].strip() == item["target"])
+            text = re.split(r"</s>|Q|\n\n", text)[0]
+            assert row.given == kept(text, n_new)
+            assert row.right == (text.strip() == item["target"])
+    assert (table.given.str.len() > 3).any()
 
 
 def test_standard_bbh_is_an_exact_match_but_for_white_space():

@@ -35,7 +35,7 @@ def examined(study: Study, model: LanguageModel) -> pd.DataFrame:
         ``category`` or ``task``); ``domain`` (``all``, or which category or task); ``value``, ``n`` (questions, or
         tokens), ``low``, ``high``.
     """
-    tables = [pd.DataFrame()]
+    tables = []
     for name in study.benchmarks:
         if name == "wikitext2":
             tables += [text_loss(study, model, mode) for mode in (MODES if model.encoder_decoder else [None])]
@@ -64,17 +64,15 @@ def scores(table: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
         As `examined`, without ``protocol``. Intervals are Wilson's, and of a mean over files those of `over_files`.
     """
     score = over_files if table.attrs["over"] == "files" else over_questions
-    if benchmark.name in MEASURES:
-        whole = table.assign(measure=MEASURES[benchmark.name], domain="all", level="overall")
-        category = whole.assign(domain=table.category, level="category")
-    else:
-        whole, category = table.assign(measure=table.category, domain="all", level="overall"), pd.DataFrame()
-    task = whole.assign(domain=table.task, level="task")
-    rows = []
-    for (measure, level, domain), some in pd.concat([whole, category, task]).groupby(
-        ["measure", "level", "domain"], sort=False
-    ):
-        rows.append({"benchmark": benchmark.name, "measure": measure, "level": level, "domain": domain} | score(some))
+    one = benchmark.name in MEASURES
+    table = table.assign(measure=MEASURES[benchmark.name] if one else table.category)
+    domains = {"overall": pd.Series("all", table.index), "category": table.category, "task": table.task}
+    rows = [
+        {"benchmark": benchmark.name, "measure": measure, "level": level, "domain": domain} | score(some)
+        for level, domain_of in domains.items()
+        if one or level != "category"
+        for (measure, domain), some in table.groupby([table.measure, domain_of], sort=False)
+    ]
     return pd.DataFrame(rows)
 
 
