@@ -1,5 +1,7 @@
 """Language models, their untrained twins and controls go through a whole study: brains and reading times."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from brainalign.alignment import controls
 from brainalign.alignment.behavior import behavioral_alignment
 from brainalign.alignment.brain import brain_alignment, to_stimuli
 from brainalign.human import natural_stories
+from brainalign.study import runs
 
 SENTENCES = [line for line in tiny.TEXT.splitlines() if line]
 
@@ -125,3 +128,65 @@ def test_wrong_settings_of_a_model_are_named(tmp_path, models, message):
     path.write_text(f"title: Mine\nevidence: people\nmodels: {models}\n")
     with pytest.raises(ValueError, match=message):
         studies.load(str(path))
+
+
+# Models that are tuned on the spot
+
+SAMPLES = [{"instruction": "Say a word.", "input": "", "output": f"{line.split()[0]} and more"} for line in SENTENCES]
+
+
+def tuned_study(
+    tmp_path, tuning, tune="{samples: mine.json, max_length: 64, batch_size: 4, epochs: 2, checkpoints: [0]}"
+):
+    tiny.llama(tmp_path / "little", positions=96)
+    (tmp_path / "mine.json").write_text(json.dumps(SAMPLES))
+    (tmp_path / "mine.yaml").write_text(
+        "title: Mine\nevidence: people\nresamples: 100\nreading_times: [natural_stories]\n"
+        f"models:\n  - little\n  - {{load: little, name: after, vanilla: little, tune: {tune}}}\ntuning: {tuning}\n"
+    )
+    return studies.load(str(tmp_path / "mine.yaml"))
+
+
+def test_a_model_is_tuned_on_the_spot_and_its_checkpoints_are_scored(tmp_path, monkeypatch):
+    monkeypatch.setattr(studies.sources.natural_stories, "load", little_stories)
+    how = "samples: mine.json, max_length: 90, batch_size: 4, epochs: 2, checkpoints: [0, 2]"
+    study = tuned_study(tmp_path, f"[{{model: little, condition: continued, {how}}}]", f"{{{how}}}")
+    assert studies.own_files(study) == [tmp_path / "mine.json"] and "continued" in study.parts
+    assert studies.bases(study) == {"after": "little", "little-continued-0": "little"}
+    after, base = (studies.load_model(study, name) for name in ("after", "little"))
+    assert after.name == "after" and after.identity != base.identity
+    (tuning,) = study.tuning
+    assert list(studies.checkpoints(study, tuning)) == [0, 2, 4]
+    found = studies.results(study, "tuning")
+    assert set(found.condition) == {"continued"} and set(found.tuned) == {"little"} and set(found.method) == {"full"}
+    loss = found[found.measure == "loss on natural_stories"].set_index("step").value
+    bits = llm.surprisal(base, little_stories().passages).to_numpy()
+    assert loss[0] == pytest.approx(bits[np.isfinite(bits)].mean()) and loss[4] != loss[0]
+    corrected = found[found.measure == "reading times, corrected"]
+    assert corrected.step.tolist() == [0, 2, 4] and corrected.value.notna().all()
+    path, before = studies.result_path(study, "little-continued-0"), runs._key(study, runs._member(study, "after"))
+    assert path.exists()
+    (tmp_path / "mine.json").write_text(json.dumps(SAMPLES[1:]))
+    assert runs._key(study, runs._member(study, "after")) != before
+
+
+@pytest.mark.parametrize(
+    ("tuning", "tune", "message"),
+    [
+        ("[{model: little}]", "{samples: mine.json}", "tuning: little-instruction-0: no samples to tune it with"),
+        ("[]", "{samples: alpaca}", "models: after: unknown data set of samples 'alpaca'. Did you mean alpaca_sample"),
+        ("[]", "{sample: mine.json}", "unknown setting 'sample'. Did you mean samples"),
+        ("[]", "{samples: mine.json, condition: none}", "tune.condition: input should be 'instruction'"),
+        ("[{model: microworld/llama-small, samples: mine.json}]", "{samples: mine.json}", "samples of its own"),
+    ],
+)
+def test_wrong_settings_of_a_tuning_are_named(tmp_path, tuning, tune, message):
+    with pytest.raises(ValueError, match=message):
+        tuned_study(tmp_path, tuning, tune)
+
+
+def test_what_a_study_does_not_tune_is_named(tmp_path):
+    study = tuned_study(tmp_path, "[]")
+    assert list(studies.tuned(study)) == ["after"]
+    with pytest.raises(LookupError, match=r"unknown model that study mine tunes 'little'"):
+        studies.tuned(study, ["little"])

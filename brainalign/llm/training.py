@@ -148,7 +148,7 @@ def train(
         trained, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), weight_decay=recipe.weight_decay
     )
     if gradient_checkpointing:
-        network.gradient_checkpointing_enable({"use_reentrant": False})
+        network.activation_checkpointing_enable({"use_reentrant": False})
     called, optimizer = crew.prepared(network, optimizer)
     weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     run = states.Run(folder, about, weights, optimizer, crew)

@@ -219,7 +219,7 @@ class Study(Settings):
         return [*(section for section, filled in sections.items() if filled), *people]
 
 
-OWN = {model.__name__: model for model in (SeriesFile, OwnRecording, LoadedModel, Tuning, Tune, Lora)}
+OWN = {model.__name__: model for model in (SeriesFile, OwnRecording, LoadedModel, Tuning)}
 
 
 def names() -> list[str]:
@@ -357,6 +357,7 @@ def _relevant(problem: dict) -> bool:
 def _explain(problem: dict) -> str:
     where = ".".join(str(part) for part in problem["loc"] if part not in ("str", *OWN))
     if problem["type"] == "extra_forbidden":
-        model = OWN[problem["loc"][-2]] if len(problem["loc"]) > 1 else Study
+        *_, within = ("Study", *problem["loc"][:-1])
+        model = {**OWN, "Study": Study, "tune": Tune, "lora": Lora}.get(within, Tuning)  # of which there is a list
         return catalog.unknown("setting", problem["loc"][-1], model.model_fields)
     return f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem.get('input')!r}"
