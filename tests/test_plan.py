@@ -136,14 +136,29 @@ def test_texts_are_as_the_catalog_describes_them(mirror):
         assert sum(map(sum, described.words)) == pytest.approx(sum(map(sum, real.words)))
 
 
+@pytest.mark.parametrize("shape", ["gpt2", "t5-v1_1-base", "llama-7b"])
+def test_estimated_operations_are_those_of_counted_tokens(tmp_path, mirror, shape):
+    from brainalign.human.download import fetch
+    from brainalign.llm.load import tokenizer_of
+
+    merges = fetch(catalog.dataset("gpt2_merges").file("weights/tokenization/vocab.bpe"))
+    tokenizer = tokenizer_of(tiny.gpt2(tmp_path / "model", merges=merges, positions=1024))
+    network = arithmetic.of(catalog.architectures()[shape])
+    for text in texts.of(studies.load("sample")):
+        estimated, exact = (
+            texts.flops(network, text, texts.lengths(text, network, way), "cuda") for way in (None, tokenizer)
+        )
+        assert estimated == pytest.approx(exact, rel=0.15)
+
+
 @pytest.mark.parametrize("shape", ["gpt2", "t5-v1_1-small"])
 def test_estimate_of_a_text_agrees_with_its_words(shape):
     network = arithmetic.of(catalog.architectures()[shape])
     story = Text("story", False, [[1.0] * 400])
     found = texts.lengths(story, network)
     whole = round(400 * texts.RATE) + texts.SPECIAL
-    assert found == ([whole] if shape == "gpt2" else [1 + min(510, round(n * texts.RATE)) for n in range(1, 401)])
-    assert texts.lengths(Text("story", True, [[1.0] * 400]), network) == [whole]
+    assert list(found) == ([whole] if shape == "gpt2" else [1 + min(510, round(n * texts.RATE)) for n in range(1, 401)])
+    assert texts.lengths(Text("story", True, [[1.0] * 400]), network) == (whole,)
 
 
 def test_twins_download_nothing_and_differences_two_checkpoints(write):
@@ -181,8 +196,8 @@ def test_the_paper_is_complete():
     assert found.to_dict() == CHECKPOINTS.parameters[found.index].to_dict()
 
 
-def test_cards_hold_a_model_or_say_how_many_do():
-    study = studies.load("paper")
+def test_cards_hold_a_model_or_say_how_many_do(write):
+    study = write("recordings: [blank2014]\nmodels: [{load: llama-33b, dtype: float16, device: auto}]")
     by_card = {card: plan.of(study, card).cards for card in ("H200", "A100", "V100")}
     assert by_card["H200"]["llama-33b"] == by_card["A100"]["llama-33b"] == 1
     assert by_card["V100"]["llama-33b"] == 3

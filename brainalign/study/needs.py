@@ -15,7 +15,7 @@ from brainalign.study import plan, texts
 from brainalign.study.members import members
 from brainalign.study.plan import GIB, Cost
 from brainalign.study.runs import measured
-from brainalign.study.settings import MICROWORLD, READERS, WEHBE, WEHBE_FOLDER, LoadedModel, Study
+from brainalign.study.settings import MICROWORLD, OF_MICROWORLD, READERS, WEHBE, WEHBE_FOLDER, LoadedModel, Study
 
 PATIENCE = 3  # seconds for a server to say that it is there
 ON_CPU = 24  # hours that a pass over a study's texts may take without a GPU
@@ -36,6 +36,8 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
     gpu : bool
         Whether models must fit this machine's cards; not where they run on others, as on a cluster.
     """
+    if _is_simulated(study):
+        return []
     known = members(study)
     chosen = [known[name] for name in measured(study) if models is None or name in models]
     published = {
@@ -45,6 +47,13 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
     }
     collections = {member.source for member in chosen if isinstance(member.source, str) and member.source != "control"}
     return [*_data(study, collections), *_models(published), *(_cards(study, published) if gpu else ())]
+
+
+def _is_simulated(study: Study) -> bool:
+    """Whether all of a study is made on the spot."""
+    loaded = [model.load if isinstance(model, LoadedModel) else model for model in study.models]
+    made = {*MICROWORLD, READERS}.issuperset([*study.recordings, *study.reading_times])
+    return made and not study.surprisal and all(name.startswith(OF_MICROWORLD) for name in loaded)
 
 
 def _data(study: Study, collections: Collection[str]) -> Iterator[str]:

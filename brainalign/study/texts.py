@@ -29,7 +29,7 @@ SPECIAL = 1  # token that a tokenizer puts around a text
 WITHOUT_FREQUENCIES, FREQUENCIES = ("futrell2018", "natural_stories.maze"), "natural_stories"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # itself only: what was found of it is remembered
 class Text:
     """A text that every model of a study reads.
 
@@ -81,7 +81,8 @@ def absent(data: catalog.Dataset) -> list[catalog.DataFile]:
     return [file for file in data.files.values() if download.find(file) is None]
 
 
-def lengths(text: Text, network: Network, tokenizer: PreTrainedTokenizerFast | None = None) -> list[int]:
+@cache
+def lengths(text: Text, network: Network, tokenizer: PreTrainedTokenizerFast | None = None) -> tuple[int, ...]:
     """Tokens of each window that a model reads, special tokens included.
 
     Counted, if the text and the tokenizer are here; else estimated at `RATE`.
@@ -100,10 +101,11 @@ def lengths(text: Text, network: Network, tokenizer: PreTrainedTokenizerFast | N
         shared = not network.encoder
         read, _ = windows.of_beginnings(tokenizer, text.passages, limit, shared=shared, words=text.scored)
         found = list(map(len, read))
-    return [special + length for length in found]
+    return tuple(special + length for length in found)
 
 
-def flops(network: Network, text: Text, found: Sequence[int], device: str) -> float:
+@cache
+def flops(network: Network, text: Text, found: tuple[int, ...], device: str) -> float:
     """Operations of all passes over windows of these lengths, each batch filled up to its longest."""
     place = SimpleNamespace(type=device)
     like = SimpleNamespace(width=network.width, n_parameters=network.parameters, device=place)
