@@ -93,11 +93,12 @@ def _engine(options: argparse.Namespace, study: Study, targets: list[str]) -> in
     if profile.slurm:
         profiles.check(resources)
     asked = plan.resources(study) if profile.remote or resources else {}
-    notebooks, batches = books.notebooks(study), studies.batches(study)
+    notebooks, batches, path = books.notebooks(study), studies.batches(study), studies.path_of(options.study)
     config = {
-        "study": options.study,
+        # Snakemake runs in the project's folder, from which a path need not lead there.
+        "study": options.study if options.study in studies.names() else path.resolve(),
         "name": study.name,
-        "settings": " ".join(map(str, [studies.path_of(options.study), *studies.own_files(study)])),
+        "settings": " ".join(map(str, [path, *studies.own_files(study)])),
         "batches": " ".join(",".join(batch) for batch in batches),
         "needs": " ".join(_needs([asked[model] for model in batch]) for batch in batches if asked),
         "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),

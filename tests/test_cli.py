@@ -236,7 +236,7 @@ def test_book_of_a_study_without_people_runs_no_model(snakemake, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("title: Mine\nevidence: people\nsurprisal: [kuribayashi2024]\n")
     assert cli.main(["book", str(path)]) == 0
-    assert (snakemake[0]["study"], snakemake[0]["batches"]) == (str(path), "")
+    assert (snakemake[0]["study"], snakemake[0]["batches"]) == (path.resolve(), "")
 
 
 def test_book_that_fails_has_snakemakes_status_and_names_no_page(snakemake, capsys):

@@ -129,7 +129,7 @@ def kill_at_work(ways: list) -> None:
                         ended.add(words[-3])
         return len(ended) == len(ways)
 
-    wait_for(all_ended, 200)
+    wait_for(all_ended, 400)
 
 
 def same(ours: dict[str, pd.DataFrame], theirs: dict[str, pd.DataFrame]) -> None:
