@@ -98,7 +98,7 @@ def _engine(options: argparse.Namespace, study: Study, targets: list[str]) -> in
         # Snakemake runs in the project's folder, from which a path need not lead there.
         "study": options.study if options.study in studies.names() else path.resolve(),
         "name": study.name,
-        "settings": " ".join(map(str, [path, *studies.own_files(study)])),
+        "settings": " ".join(map(str, [path.resolve(), *studies.own_files(study)])),
         "batches": " ".join(",".join(batch) for batch in batches),
         "needs": " ".join(_needs([asked[model] for model in batch]) for batch in batches if asked),
         "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),
