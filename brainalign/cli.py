@@ -7,11 +7,11 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from brainalign import cli_store, store
+from brainalign import cli_plan, cli_store, store
 
 if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
@@ -50,7 +50,7 @@ def book(options: argparse.Namespace) -> int:
 
     start = time.monotonic()
     study = studies.load(options.study)
-    status = _engine(options, study, [])
+    status = _engine(options, study)
     if status == 0:
         print(f"{books.html(study.name) / 'index.html'}  ({time.monotonic() - start:.1f} s)")
     return status
@@ -66,7 +66,9 @@ def run(options: argparse.Namespace) -> int:
     if options.profile:
         if unknown := set(models) - set(studies.measured(study)):
             raise LookupError(catalog.unknown(f"model of study {study.name}", min(unknown), studies.measured(study)))
-        return _engine(options, study, [str(studies.result_path(study, model)) for model in models])
+        return _engine(options, study, models)
+    if not cli_plan.require(study, options.models or None):
+        return 1
     # The page on the people says so, once; here it would be said for every model.
     warnings.filterwarnings("ignore", ".* is left out: every value")
     # Embeddings of a full stop, or of the token that starts a decoder: of any model, wherever texts end alike.
@@ -81,8 +83,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _engine(options: argparse.Namespace, study: Study, targets: list[str]) -> int:
-    """Have Snakemake make files of a study, or its book."""
+def _engine(options: argparse.Namespace, study: Study, models: Collection[str] | None = None) -> int:
+    """Have Snakemake run models of a study, or make its book."""
     from brainalign import profiles, workflow
     from brainalign import study as studies
     from brainalign.paper import book as books
@@ -92,6 +94,8 @@ def _engine(options: argparse.Namespace, study: Study, targets: list[str]) -> in
     resources = profile.resources(options.partition, options.account) if profile.remote else profiles.scarce()
     if profile.slurm:
         profiles.check(resources)
+    if not cli_plan.require(study, models, gpu=not profile.remote):
+        return 1
     asked = plan.resources(study) if profile.remote or resources else {}
     notebooks, batches, path = books.notebooks(study), studies.batches(study), studies.path_of(options.study)
     config = {
@@ -109,6 +113,7 @@ def _engine(options: argparse.Namespace, study: Study, targets: list[str]) -> in
     pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}
     table = studies.models(study)
     kinds = {**(table.origin + ", " + table.kind), **pages}
+    targets = [str(studies.result_path(study, model)) for model in models or ()]
     status = workflow.run(config, options.cores, kinds, profile=profile, resources=resources, targets=targets)
     if status:
         print("brainalign: the build stopped", file=sys.stderr)
@@ -269,6 +274,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--attempt", type=int, default=1, help="after the first, batches are read in pieces")
     _add_engine(command, None)
     command.set_defaults(run=run)
+    cli_plan.add(commands.add_parser("plan", help="say what a study takes: bytes, cards, hours, and what is missing"))
     command = commands.add_parser("claims", help="print the paper's claims and their verdicts")
     command.add_argument("study", nargs="?", default="printed", help="%(default)s, which measures nothing, if left out")
     command.set_defaults(run=claims)

@@ -28,7 +28,13 @@ def filled(row, columns):
 
 def test_checkpoints_are_the_papers_and_the_true_parents():
     assert CHECKPOINTS.index.is_unique
-    assert CHECKPOINTS.group.value_counts().to_dict() == {"main": 25, "gpt2": 8, "table8": 8, "extension": 5}
+    assert CHECKPOINTS.group.value_counts().to_dict() == {
+        "main": 25,
+        "gpt2": 8,
+        "table8": 8,
+        "extension": 5,
+        "laptop": 13,
+    }
     assert set(PRINTED.index) == set(CHECKPOINTS.index[CHECKPOINTS.group.isin(["main", "gpt2"])])
 
 

@@ -17,7 +17,7 @@ from brainalign.llm import batches
 from brainalign.paper import book, claims
 from brainalign.study import plan
 
-COMMANDS = ["book", "run", "claims", "execute", "render", "data", "store"]
+COMMANDS = ["book", "run", "plan", "claims", "execute", "render", "data", "store"]
 HEAVY = {"torch", "transformers", "numpy", "safetensors", "pandas", "matplotlib", "scipy", "xarray", "sklearn"}
 
 
@@ -118,6 +118,7 @@ def tiny(tmp_path, monkeypatch):
         return [pd.DataFrame({"analysis": ["behavior"], "dataset": ["natural_stories"], "value": [0.5]})]
 
     monkeypatch.setattr(studies.measures, "of", measure)
+    monkeypatch.setattr(studies, "missing", lambda *_: [])  # its reading times are not read
     return str(path), measured
 
 
@@ -165,6 +166,7 @@ def snakemake(monkeypatch):
         return status[0]
 
     monkeypatch.setattr(workflow, "run", run)
+    monkeypatch.setattr(studies, "missing", lambda *_: [])
     return given, status
 
 
@@ -207,6 +209,7 @@ def test_a_model_that_is_not_in_the_study_is_named_before_a_cluster_is_asked(sna
 def test_a_second_attempt_reads_batches_in_pieces(monkeypatch):
     monkeypatch.setenv(batches.PIECES, "1")  # so that it is as before afterwards
     monkeypatch.setattr(studies, "run", lambda study, model: None)
+    monkeypatch.setattr(cli.cli_plan, "require", lambda *given, **options: True)
     assert cli.main(["run", "sample", "oasm", "--attempt", "3"]) == 0
     assert os.environ[batches.PIECES] == "16"
 

@@ -175,7 +175,6 @@ def test_recordings_of_the_shipped_studies():
             r"mine.yaml: recordings: unknown recording '.*348'. Did you mean pereira2018.384",
         ),
         ("[natural_stories]", LookupError, "unknown recording 'natural_stories'"),
-        ("[wehbe2014]", ValueError, r"wehbe2014 has no public home. Write \{wehbe2014: FOLDER\}"),
         ("[{wehbe2014: nowhere}]", ValueError, r"wehbe2014 .*/nowhere does not exist; paths are relative"),
         ("[{table: roi.csv}]", ValueError, r"table .*/roi.csv does not exist"),
         ("[{tabel: roi.csv}]", ValueError, r"mine.yaml: unknown setting 'tabel'. Did you mean table"),

@@ -19,7 +19,9 @@ from brainalign.human.reading_times import ReadingTimes
 ORIGINS = {
     "printed": {},
     "sample": {"series": 26, "model": 4, "control": 5},
+    "laptop": {"model": 30, "control": 5},
     "microworld": {"model": 15, "tuning": 6, "control": 5},
+    "paper": {"model": 57, "control": 5},
 }
 MINIMAL = "title: Mine\nevidence: people\n"
 

@@ -11,6 +11,7 @@ from brainalign import study as studies
 from brainalign.alignment import controls
 from brainalign.alignment.behavior import behavioral_alignment
 from brainalign.alignment.brain import brain_alignment, to_stimuli
+from brainalign.human import natural_stories
 
 SENTENCES = [line for line in tiny.TEXT.splitlines() if line]
 

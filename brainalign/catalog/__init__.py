@@ -114,9 +114,9 @@ def checkpoints() -> pd.DataFrame:
         vocabulary has a few thousand more); ``layers`` counts encoder and decoder blocks; ``config`` names its
         `architecture`; ``stored`` is the precision of the published weights, where it is known; ``gated``, whether
         one has to accept terms to get them; ``group`` is ``main`` (the paper's 25), ``gpt2``, ``table8``,
-        ``extension`` (the true parents) or ``laptop`` (small newer ones). ``delta_of`` is the checkpoint to which the published
-        weights are a difference, ``delta_rows`` (``zero`` or ``mean``) what its publisher's script takes that
-        checkpoint's embeddings of new tokens to be.
+        ``extension`` (the true parents) or ``laptop`` (small newer ones). ``delta_of`` is the checkpoint to which the
+        published weights are a difference, ``delta_rows`` (``zero`` or ``mean``) what its publisher's script takes
+        that checkpoint's embeddings of new tokens to be.
     """
     table = _read("checkpoints.csv").set_index("name")
     return table.assign(gated=table.gated == "yes")
@@ -249,5 +249,10 @@ def _dataset(name: str, entry: dict) -> Dataset:
 
 
 def _read(path: str) -> pd.DataFrame:
+    return _table(path).copy()  # a caller's own
+
+
+@cache
+def _table(path: str) -> pd.DataFrame:
     # "NA" and the like are names here, never missing; only an empty cell is missing.
     return pd.read_csv(HERE / path, keep_default_na=False, na_values=[""])

@@ -72,7 +72,7 @@ def find(name: str | Path, revision: str | None = None, weights: bool = True) ->
     ValueError
         A revision of something that is not on the hub, an adapter, or as in `llama2c.convert`.
     """
-    repository = _repository(name)
+    repository = repository_of(name)
     if repository:
         folder = _from_hub(repository, revision or "main", weights)
         name, identity = str(name), {"hub": repository, "commit": folder.name}
@@ -97,7 +97,7 @@ def find(name: str | Path, revision: str | None = None, weights: bool = True) ->
 
 def here(name: str | Path, revision: str | None = None, weights: bool = True) -> bool:
     """Whether `find` needs no network for a model."""
-    if repository := _repository(name):
+    if repository := repository_of(name):
         return any(folder and not lacks(folder, weights) for _, folder in _cached(repository, revision or "main"))
     if isinstance(name, str) and (data := _exports().get(name.lower())):
         return all(download.find(file) for file in data.files.values())
@@ -126,7 +126,7 @@ def _exports() -> dict[str, catalog.Dataset]:
     return {name: data for name, data in catalog.datasets().items() if data.kind == "weights"}
 
 
-def _repository(name: str | Path) -> str | None:
+def repository_of(name: str | Path) -> str | None:
     """Hub id of a checkpoint's name, or of itself; None for what is on disk."""
     if not isinstance(name, str):
         return None

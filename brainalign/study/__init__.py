@@ -6,6 +6,7 @@ studies.results(study, "brain")            # all models
 """
 
 from brainalign.study.members import Member, bases, members, models
+from brainalign.study.needs import missing
 from brainalign.study.runs import batches, measured, result_path, results, run
 from brainalign.study.settings import (
     STUDIES,
@@ -22,6 +23,6 @@ from brainalign.study.sources import load_model, load_reading_times, load_record
 
 __all__ = [
     "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "batches", "load",
-    "load_model", "load_reading_times", "load_recordings", "measured", "members", "models", "names", "own_files",
-    "path_of", "result_path", "results", "run",
+    "load_model", "load_reading_times", "load_recordings", "measured", "members", "missing", "models", "names",
+    "own_files", "path_of", "result_path", "results", "run",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from brainalign import catalog
 from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning
 
 CONTROL = "control"
+NOTHING = {"family": "other", "kind": "vanilla", "vanilla": None, "parameters": None}  # is known of other models
 COLUMNS = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
 
 
@@ -96,9 +97,9 @@ def _models(study: Study) -> list[Member]:
     entries = [LoadedModel(load=entry) if isinstance(entry, str) else entry for entry in study.models]
     names = {entry.called for entry in entries}
     trained = {entry.load: entry.called for entry in reversed(entries) if entry.untrained is None}
-    found = []
+    known, found = catalog.checkpoints()[list(NOTHING)].T.to_dict(), []
     for entry in entries:
-        about = _known(entry.load)
+        about = {key: None if pd.isna(value) else value for key, value in known.get(entry.load, NOTHING).items()}
         # The catalog's base counts where the study has it; one that the study names must be there.
         base = entry.vanilla or (about["vanilla"] if about["vanilla"] in names else None)
         kind = "instruction-tuned" if base else about["kind"]
@@ -117,13 +118,3 @@ def _tuning(study: Study) -> list[Member]:
 def _controls(study: Study) -> list[Member]:
     about = {"family": CONTROL, "kind": CONTROL, "origin": CONTROL}
     return [Member(name, CONTROL, about) for name in study.controls]
-
-
-def _known(name: str) -> dict:
-    """What the catalog says of a model to load."""
-    table = catalog.checkpoints()
-    nothing = {"family": "other", "kind": "vanilla", "vanilla": None, "parameters": None}
-    if name not in table.index:
-        return nothing
-    known = table.loc[name, list(nothing)]
-    return known.where(known.notna(), None).to_dict()

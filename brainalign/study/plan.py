@@ -1,7 +1,6 @@
 """What a study takes before it is run: bytes to download and to keep, memory and cards, operations, hours.
 
     table = plan.of(studies.load("paper"), "A100")     # a row a model
-    print(plan.shown(table, "A100"))
     plan.resources(study)["llama-7b"].gpus             # for a scheduler
 
 Nothing is loaded but texts and tokenizers that are here. What is estimated is marked so.
@@ -12,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import pandas as pd
@@ -102,8 +101,9 @@ def of(study: Study, accelerator: str = CARD, rate: float | None = None, memory:
     Returns
     -------
     DataFrame
-        Indexed by ``model``, those that are run here: ``parameters``, ``dtype``; ``download``, ``disk`` (of weights
-        and states), ``memory`` and ``host``, bytes; ``cards``; ``flops``; ``hours`` of passes and of ``scoring``;
+        Indexed by ``model``, those that are run here: ``parameters``, ``dtype``; ``files``, bytes of
+        weights by what they are files of, and their sum ``download``; ``store``, of states, and ``disk``, of both;
+        ``memory`` and ``host``; ``cards``; ``flops``; ``hours`` of passes and of ``scoring``;
         ``tokens`` (``counted`` or ``estimated``); ``state`` (``done``, ``here``, ``to fetch``, ``trained here`` or
         ``unknown``: neither the catalog nor this machine has its settings).
 
@@ -115,17 +115,20 @@ def of(study: Study, accelerator: str = CARD, rate: float | None = None, memory:
     _check(accelerator)
     gib = memory or (0 if accelerator == "cpu" else catalog.accelerators()["cards"][accelerator]["memory"])
     device = "cpu" if accelerator == "cpu" else "cuda"
-    rows, read = {}, texts.of(study)
+    rows, known = {}, members(study)
+    read = texts.of(study) if any(map(_is_published, known.values())) else []
     for name in measured(study):
-        member = members(study)[name]
+        member = known[name]
         if not isinstance(member.source, LoadedModel):
             continue
-        state, cost = _state(study, member), cost_of(study, member.source, read, device)
+        cost = cost_of(study, member.source, read, device) if _is_published(member) else None
+        state = _state(study, member)
         rows[name] = {"state": state, "dtype": member.source.dtype}
         if cost is not None:
             speed = rate or speed_of(accelerator, member.source.dtype)
             rows[name] |= {
                 "parameters": cost.network.parameters,
+                "files": cost.download,
                 "download": sum(cost.download.values()),
                 "disk": sum(cost.download.values()) + cost.store,
                 "store": cost.store,
@@ -137,7 +140,7 @@ def of(study: Study, accelerator: str = CARD, rate: float | None = None, memory:
                 "scoring": cost.scoring / 3600,
                 "tokens": "counted" if cost.counted else "estimated",
             }
-    columns = ["parameters", "dtype", "download", "disk", "store", "memory", "host", "cards", "flops", "hours",
+    columns = ["parameters", "dtype", "files", "download", "disk", "store", "memory", "host", "cards", "flops", "hours",
                "scoring", "tokens", "state"]  # fmt: skip
     return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=columns).rename_axis("model")
 
@@ -193,11 +196,12 @@ def cost_of(
     here = tokenized and sources.here(entry.load, entry.revision, weights=False)
     tokenizer = tokenizer_of(sources.find(entry.load, entry.revision, weights=False).folder) if here else None
     dtype = stored_as(entry.load, settings) if entry.dtype == "auto" else entry.dtype
-    n_bytes, flops, store, largest, longest = BYTES[dtype], 0.0, 0, 0, 0
+    n_bytes, flops, store, largest, batch = BYTES[dtype], 0.0, 0, 0, MEMORY
     for text in read:
         found = texts.lengths(text, network, tokenizer)
         flops += texts.flops(network, text, found, device)
-        longest = max(longest, *found)
+        of_token = WIDTHS * network.width + (2 * network.vocabulary if text.scored else 0)
+        batch = max(batch, 4 * of_token * max(found))  # a window at least
         if not text.scored:
             # numpy has no bfloat16: such states are kept in float32.
             states = network.layers * text.parts * network.width * (2 if dtype == "float16" else 4)
@@ -206,12 +210,11 @@ def cost_of(
     download = _download(entry, network, settings)
     # Fresh weights are drawn in float32; a difference and its base are added where both are whole.
     loading = 4 * network.parameters if entry.untrained is not None else max(weights, sum(download.values()))
-    scored = any(text.scored for text in read)
     recordings = sum(not text.scored for text in read)
     return Cost(
         network=network,
         weights=weights,
-        batch=max(MEMORY, longest * 4 * (WIDTHS * network.width + (2 * network.vocabulary if scored else 0))),
+        batch=batch,
         host=LIBRARIES + loading + 3 * largest,
         download=download,
         store=store,
@@ -248,6 +251,11 @@ def speed_of(accelerator: str, dtype: str) -> float:
         return CPU_RATE
     known = catalog.accelerators()
     return known["share"] * known["cards"][accelerator]["half" if dtype in ("float16", "bfloat16") else "float32"]
+
+
+def halved(cost: Cost) -> Cost:
+    """What a model of float32 takes in half the precision."""
+    return replace(cost, weights=cost.weights // 2)
 
 
 def _check(accelerator: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 RATE = 1.25  # tokens of an English word, with its punctuation, where they cannot be counted: 1.2 to 1.35 in prose
 SPECIAL = 1  # token that a tokenizer puts around a text
-ALIGNED = {"futrell2018": ("natural_stories",), "natural_stories.maze": ("natural_stories",)}  # need its files too
+# Reading times that take the frequencies of words from another data set.
+WITHOUT_FREQUENCIES, FREQUENCIES = ("futrell2018", "natural_stories.maze"), "natural_stories"
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,15 @@ def of(study: Study, load: bool = True) -> list[Text]:
     return texts + [_text(study, source, False, load) for source in study.recordings]
 
 
-def absent(name: str) -> list[catalog.DataFile]:
-    """Files of a published recording, of reading times or of series that are neither in the store nor in the mirror."""
+def needed(name: str) -> list[catalog.Dataset]:
+    """Data sets that a recording, reading times or series are read from."""
     published = human.dataset(name) if name in human.names() else catalog.dataset(name)
-    needed = [published, *(catalog.dataset(other) for other in ALIGNED.get(name, ()))]
-    return [file for data in needed for file in data.files.values() if download.find(file) is None]
+    return [published, *([catalog.dataset(FREQUENCIES)] if name in WITHOUT_FREQUENCIES else [])]
+
+
+def absent(data: catalog.Dataset) -> list[catalog.DataFile]:
+    """Files of a data set that are neither in the store nor in the mirror."""
+    return [file for file in data.files.values() if download.find(file) is None]
 
 
 def lengths(text: Text, network: Network, tokenizer: PreTrainedTokenizerFast | None = None) -> list[int]:
@@ -120,10 +125,10 @@ def _estimated(text: Text, limit: int | None, shared: bool) -> list[int]:
 def _text(study: Study, source: str | OwnRecording, scored: bool, load: bool) -> Text:
     name = source if isinstance(source, str) else source.place.stem
     known = catalog.texts()
-    if source in known.index and (not load or source == WEHBE or absent(source)):
+    if source in known.index and (not load or source == WEHBE or any(map(absent, needed(source)))):
         passages, parts, words = known.loc[source, ["passages", "parts", "words"]]
         cut = [parts * k // passages for k in range(passages + 1)]
-        return Text(name, scored, [[words / parts] * (stop - start) for start, stop in zip(cut, cut[1:], strict=False)])
+        return Text(name, scored, [[words / parts] * (stop - start) for start, stop in pairwise(cut)])
     passages = _passages(source, scored)
     return Text(name, scored, [[len(part.split()) for part in passage.parts] for passage in passages], passages)
 
