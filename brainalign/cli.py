@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from brainalign import cli_plan, cli_store, store
 if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
     from brainalign.human.recording import Recording
-    from brainalign.profiles import Profile
     from brainalign.study import Study
     from brainalign.study.plan import Resources
 
@@ -46,16 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def book(options: argparse.Namespace) -> int:
     """Build a study's book with Snakemake, which is told what there is to do and need not import the library."""
-    from brainalign import profiles
     from brainalign import study as studies
     from brainalign.paper import book as books
 
     start = time.monotonic()
     study = studies.load(options.study)
-    profile = profiles.load(options.profile or profiles.LOCAL)
-    if not cli_plan.require(study, gpu=not profile.remote):
-        return 1
-    status = _engine(options, profile, study, [])
+    status = _engine(options, study)
     if status == 0:
         print(f"{books.html(study.name) / 'index.html'}  ({time.monotonic() - start:.1f} s)")
     return status
@@ -63,18 +58,17 @@ def book(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run models of a study, all if none is named; what is up to date is left alone. With a profile, by Snakemake."""
-    from brainalign import catalog, profiles
+    from brainalign import catalog
     from brainalign import study as studies
 
     study = studies.load(options.study)
     models = options.models or studies.measured(study)
-    if unknown := set(models) - set(studies.measured(study)):
-        raise LookupError(catalog.unknown(f"model of study {study.name}", min(unknown), studies.measured(study)))
-    profile = options.profile and profiles.load(options.profile)
-    if not cli_plan.require(study, options.models or None, gpu=not (profile and profile.remote)):
+    if options.profile:
+        if unknown := set(models) - set(studies.measured(study)):
+            raise LookupError(catalog.unknown(f"model of study {study.name}", min(unknown), studies.measured(study)))
+        return _engine(options, study, models)
+    if not cli_plan.require(study, options.models or None):
         return 1
-    if profile:
-        return _engine(options, profile, study, [str(studies.result_path(study, model)) for model in models])
     # The page on the people says so, once; here it would be said for every model.
     warnings.filterwarnings("ignore", ".* is left out: every value")
     # Embeddings of a full stop, or of the token that starts a decoder: of any model, wherever texts end alike.
@@ -89,8 +83,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _engine(options: argparse.Namespace, profile: Profile, study: Study, targets: list[str]) -> int:
-    """Have Snakemake make files of a study, or its book."""
+def _engine(options: argparse.Namespace, study: Study, models: Collection[str] | None = None) -> int:
+    """Have Snakemake run models of a study, or make its book."""
     from brainalign import profiles, workflow
     from brainalign import study as studies
     from brainalign.paper import book as books
@@ -99,12 +93,15 @@ def _engine(options: argparse.Namespace, profile: Profile, study: Study, targets
     resources = profile.resources(options.partition, options.account) if profile.remote else profiles.scarce()
     if profile.slurm:
         profiles.check(resources)
+    if not cli_plan.require(study, models, gpu=not profile.remote):
+        return 1
     asked = plan.resources(study) if profile.remote or resources else {}
-    notebooks, batches = books.notebooks(study), studies.batches(study)
+    notebooks, batches, path = books.notebooks(study), studies.batches(study), studies.path_of(options.study)
     config = {
-        "study": options.study,
+        # Snakemake runs in the project's folder, from which a path need not lead there.
+        "study": options.study if options.study in studies.names() else path.resolve(),
         "name": study.name,
-        "settings": " ".join(map(str, [studies.path_of(options.study), *studies.own_files(study)])),
+        "settings": " ".join(map(str, [path.resolve(), *studies.own_files(study)])),
         "batches": " ".join(",".join(batch) for batch in batches),
         "needs": " ".join(_needs([asked[model] for model in batch]) for batch in batches if asked),
         "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),
@@ -115,6 +112,7 @@ def _engine(options: argparse.Namespace, profile: Profile, study: Study, targets
     pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}
     table = studies.models(study)
     kinds = {**(table.origin + ", " + table.kind), **pages}
+    targets = [str(studies.result_path(study, model)) for model in models or ()]
     status = workflow.run(config, options.cores, kinds, profile=profile, resources=resources, targets=targets)
     if status:
         print("brainalign: the build stopped", file=sys.stderr)
@@ -125,21 +123,6 @@ def _needs(of_models: list[Resources]) -> str:
     """GPUs, memory and minutes of a process that runs models one after the other."""
     gpus, memory, minutes = zip(*of_models, strict=True)
     return f"{max(gpus)},{max(memory)},{sum(minutes)}"
-
-
-def tune(options: argparse.Namespace) -> None:
-    """Tune models of a study, all that it tunes if none is named; what is tuned is left alone."""
-    from brainalign import study as studies
-    from brainalign.llm import processes, tuning
-
-    study = studies.load(options.study)
-    for name, source in studies.tuned(study, options.models).items():
-        with _timed(f"tuned {name}"):
-            folders = studies.checkpoints(study, source)
-        if processes.here().rank == 0:
-            losses = tuning.losses(folders)
-            print(f"loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last; steps {', '.join(map(str, folders))}")
-            print(next(iter(folders.values())).parent)
 
 
 def execute(options: argparse.Namespace) -> None:
