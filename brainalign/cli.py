@@ -90,6 +90,7 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
     from brainalign.paper import book as books
     from brainalign.study import plan
 
+    profile = profiles.load(options.profile or profiles.LOCAL)
     resources = profile.resources(options.partition, options.account) if profile.remote else profiles.scarce()
     if profile.slurm:
         profiles.check(resources)
