@@ -136,9 +136,9 @@ SAMPLES = [{"instruction": "Say a word.", "input": "", "output": f"{line.split()
 
 
 def tuned_study(
-    tmp_path, tuning, tune="{samples: mine.json, max_length: 64, batch_size: 4, epochs: 2, checkpoints: [0]}"
+    tmp_path, tuning, tune="{samples: mine.json, max_length: 400, batch_size: 4, epochs: 2, checkpoints: [0]}"
 ):
-    tiny.llama(tmp_path / "little", positions=96)
+    tiny.llama(tmp_path / "little", positions=512)
     (tmp_path / "mine.json").write_text(json.dumps(SAMPLES))
     (tmp_path / "mine.yaml").write_text(
         "title: Mine\nevidence: people\nresamples: 100\nreading_times: [natural_stories]\n"
@@ -149,7 +149,7 @@ def tuned_study(
 
 def test_a_model_is_tuned_on_the_spot_and_its_checkpoints_are_scored(tmp_path, monkeypatch):
     monkeypatch.setattr(studies.sources.natural_stories, "load", little_stories)
-    how = "samples: mine.json, max_length: 90, batch_size: 4, epochs: 2, checkpoints: [0, 2]"
+    how = "samples: mine.json, max_length: 400, batch_size: 4, epochs: 2, checkpoints: [0, 2]"
     study = tuned_study(tmp_path, f"[{{model: little, condition: continued, {how}}}]", f"{{{how}}}")
     assert studies.own_files(study) == [tmp_path / "mine.json"] and "continued" in study.parts
     assert studies.bases(study) == {"after": "little", "little-continued-0": "little"}

@@ -448,6 +448,7 @@ STILL = "torch.nn.Dropout.forward = lambda self, x: x"
 SHARDED = """
 from accelerate import FullyShardedDataParallelPlugin
 from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType
 made = AcceleratorState.__init__
 
 def sharding(self, *given, **options):
@@ -455,7 +456,7 @@ def sharding(self, *given, **options):
     made(self, *given, **options)
     if first:
         self.fsdp_plugin = FullyShardedDataParallelPlugin()
-        self.distributed_type = PartialState._shared_state["distributed_type"] = "FSDP"
+        self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
 
 AcceleratorState.__init__ = sharding
 """

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from brainalign import catalog
-from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning
+from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning, base_of
 
 CONTROL = "control"
 NOTHING = {"family": "other", "kind": "vanilla", "vanilla": None, "parameters": None}  # is known of other models
@@ -73,7 +73,8 @@ def bases(study: Study) -> dict[str, str]:
     """Model that another is tuned from, or an untrained twin of, where the study runs both: it is run first."""
     known, found = {name: one for name, one in members(study).items() if one.about["origin"] != "series"}, {}
     for name, member in known.items():
-        tuned = member.source.model if isinstance(member.source, Tuning) else member.about.get("vanilla")
+        source = member.source
+        tuned = base_of(study, source.model).called if isinstance(source, Tuning) else member.about.get("vanilla")
         base = tuned or member.about.get("twin_of")
         if base in known:
             found[name] = base

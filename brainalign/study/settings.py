@@ -334,10 +334,11 @@ def _check_tuning(study: Study, path: Path) -> None:
 
 
 def base_of(study: Study, name: str) -> LoadedModel:
-    """The model that is tuned: of the study, where it has one of that name and loads it as it is."""
+    """The model that is tuned: of the study, where it has one by that name or from that place; else any."""
     models = [LoadedModel(load=model) if isinstance(model, str) else model for model in study.models]
-    found = {model.called: model for model in models if model.tuned is None}
-    return found.get(name) or LoadedModel(load=name)
+    known = [model for model in models if model.tuned is None]
+    named = [model for model in known if model.called == name] or [model for model in known if model.load == name]
+    return named[0] if named else LoadedModel(load=name)
 
 
 def own_files(study: Study) -> list[Path]:
