@@ -126,6 +126,21 @@ def _needs(of_models: list[Resources]) -> str:
     return f"{max(gpus)},{max(memory)},{sum(minutes)}"
 
 
+def tune(options: argparse.Namespace) -> None:
+    """Tune models of a study, all that it tunes if none is named; what is tuned is left alone."""
+    from brainalign import study as studies
+    from brainalign.llm import processes, tuning
+
+    study = studies.load(options.study)
+    for name, source in studies.tuned(study, options.models).items():
+        with _timed(f"tuned {name}"):
+            folders = studies.checkpoints(study, source)
+        if processes.here().rank == 0:
+            losses = tuning.losses(folders)
+            print(f"loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last; steps {', '.join(map(str, folders))}")
+            print(next(iter(folders.values())).parent)
+
+
 def execute(options: argparse.Namespace) -> None:
     """Execute one notebook into the sources of a study's book."""
     from brainalign import study as studies
