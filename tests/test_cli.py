@@ -17,7 +17,7 @@ from brainalign.llm import batches
 from brainalign.paper import book, claims
 from brainalign.study import plan
 
-COMMANDS = ["book", "run", "plan", "claims", "execute", "render", "data", "store"]
+COMMANDS = ["book", "run", "tune", "plan", "claims", "execute", "render", "data", "store"]
 HEAVY = {"torch", "transformers", "numpy", "safetensors", "pandas", "matplotlib", "scipy", "xarray", "sklearn"}
 
 
