@@ -51,7 +51,8 @@ def test_where_nothing_is_due_nothing_is_run_or_said(snakemake, capfd):
 def test_each_step_says_how_far_the_work_is(snakemake, capfd):
     snakemake(
         DUE,
-        "Using profile local\na note\nran small (70.0 s)\nexecuted claims.ipynb (6.0 s)\nran other (1.0 s)\nran large (9.0 s)",
+        "Using profile local\na note\nran small (70.0 s)\n"
+        "executed claims.ipynb (6.0 s)\nran other (1.0 s)\nran large (9.0 s)",
     )
     kinds = {"small": "model", "large": "model", "claims.ipynb": "notebook"}
     assert workflow.run({"study": "mine"}, 2, kinds) == 0
