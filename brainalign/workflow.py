@@ -161,6 +161,8 @@ def _tell(lines, expected: Expectation) -> int:
         if not bar.disable:
             threading.Thread(target=tick, daemon=True).start()
         for line in lines:
+            if line.startswith("Using profile"):  # however quiet Snakemake is to be
+                continue
             n_lines += 1
             found = DONE.match(line := line.rstrip("\n"))
             if found:

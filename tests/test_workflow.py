@@ -49,11 +49,15 @@ def test_where_nothing_is_due_nothing_is_run_or_said(snakemake, capfd):
 
 
 def test_each_step_says_how_far_the_work_is(snakemake, capfd):
-    snakemake(DUE, "a note\nran small (70.0 s)\nexecuted claims.ipynb (6.0 s)\nran other (1.0 s)\nran large (9.0 s)")
+    snakemake(
+        DUE,
+        "Using profile local\na note\nran small (70.0 s)\n"
+        "executed claims.ipynb (6.0 s)\nran other (1.0 s)\nran large (9.0 s)",
+    )
     kinds = {"small": "model", "large": "model", "claims.ipynb": "notebook"}
     assert workflow.run({"study": "mine"}, 2, kinds) == 0
     lines = capfd.readouterr().out.splitlines()
-    assert "a note" in lines and "a warning" in lines
+    assert "a note" in lines and "a warning" in lines and "Using profile local" not in lines
     # Large as small, and what is of no kind that was seen as any: 210 s of work on two cores.
     assert "ran small (70.0 s)  1 of 4 steps, about 2 min left" in lines  # 105 s
     assert "executed claims.ipynb (6.0 s)  2 of 4 steps, less than a minute left" in lines  # (70 + 38) / 2
