@@ -116,7 +116,7 @@ def save_study(copy: Copy) -> None:
     models = []
     for name, (make, seed, vanilla) in MODELS.items():
         folder = copy.root / "studies" / "models" / name
-        make(folder, seed=seed) if make is tiny.t5 else make(folder, positions=POSITIONS, seed=seed)
+        make(folder, positions=POSITIONS, seed=seed)
         models.append({"load": f"models/{name}", "vanilla": vanilla, "family": FAMILIES[make.__name__]})
     models.append({"load": "models/gpt2-small", "untrained": 0, "family": "GPT2"})
     short = {"batch_size": 16, "epochs": 0.25, "max_length": 128, "samples": "alpaca_sample", "checkpoints": [0, 4]}

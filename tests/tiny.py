@@ -110,7 +110,7 @@ def gemma(folder: Path, positions: int = 64, seed: int = 0) -> Path:
     return Path(folder)
 
 
-def t5(folder: Path, seed: int = 0) -> Path:
+def t5(folder: Path, positions: int | None = None, seed: int = 0) -> Path:
     """T5-shaped (v1.1: gated, untied head), 2 encoder and 2 decoder blocks; Unigram tokenizer, ``</s>`` at the end."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import T5Config
@@ -134,6 +134,8 @@ def t5(folder: Path, seed: int = 0) -> Path:
         "pad_token_id": 0,
         "eos_token_id": 1,
     }
+    if positions:
+        special["model_max_length"] = positions
     return _saved(folder, T5Config(**settings), tokenizer, special, seed)
 
 
