@@ -13,7 +13,7 @@ test: .venv/installed
 	@$(BIN)/pytest -n auto -m "not slow"
 
 test-slow: .venv/installed
-	@$(BIN)/pytest -m slow
+	@$(BIN)/pytest -n 2 --dist loadgroup -m slow
 
 venv: .venv/installed
 

@@ -50,3 +50,11 @@ def checked():
     from brainalign.paper import claims
 
     return claims.check_all(pd.DataFrame())
+
+
+def pytest_collection_modifyitems(items):
+    """Keep tests that share a fixture in one worker: books are built once, and so is what a module builds for itself."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            shared = {"library", "book", "workshop"} & set(item.fixturenames)
+            item.add_marker(pytest.mark.xdist_group("books" if shared else item.path.stem))
