@@ -53,7 +53,7 @@ def checked():
 
 
 def pytest_collection_modifyitems(items):
-    """Keep tests that share a fixture in one worker: books are built once, and so is what a module builds for itself."""
+    """Keep tests that share a fixture in one worker: books are built once, and what a module builds for itself."""
     for item in items:
         if item.get_closest_marker("slow"):
             shared = {"library", "book", "workshop"} & set(item.fixturenames)

@@ -129,7 +129,7 @@ def save_study(copy: Copy) -> None:
     (copy.root / "studies" / f"{STUDY}.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
-@pytest.mark.parametrize("display", catalog.displays().itertuples(), ids=lambda row: row.display)
+@pytest.mark.parametrize("display", list(catalog.displays().itertuples()), ids=lambda row: row.display)
 def test_every_display_of_the_paper_is_drawn_from_the_study(built, display):
     saved = built.copy.executed(STUDY) / display.study
     ending = ".svg" if display.display.startswith("Figure") else ".json"
