@@ -37,7 +37,7 @@ MODELS = {
 }
 FAMILIES = {"t5": "T5", "llama": "LLaMA", "gpt2": "GPT2", "gemma": "Gemma"}
 POSITIONS = 512
-RUNS = (75, 73, 76, 74)  # volumes of Wehbe2014, of which 35 of each run are dropped
+RUNS = (155, 153, 156, 154)  # volumes of Wehbe2014, of which 35 of each run are dropped
 
 
 @pytest.fixture(scope="module")

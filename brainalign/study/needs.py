@@ -15,7 +15,17 @@ from brainalign.study import plan, texts
 from brainalign.study.members import members
 from brainalign.study.plan import GIB, Cost
 from brainalign.study.runs import measured
-from brainalign.study.settings import MICROWORLD, OF_MICROWORLD, READERS, WEHBE, WEHBE_FOLDER, LoadedModel, Study
+from brainalign.study.settings import (
+    MICROWORLD,
+    OF_MICROWORLD,
+    READERS,
+    WEHBE,
+    WEHBE_FOLDER,
+    LoadedModel,
+    SeriesFile,
+    Study,
+    Tuning,
+)
 
 PATIENCE = 3  # seconds for a server to say that it is there
 ON_CPU = 24  # hours that a pass over a study's texts may take without a GPU
@@ -46,7 +56,16 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
         if isinstance(member.source, LoadedModel) and member.source.of_microworld is None
     }
     collections = {member.source for member in chosen if isinstance(member.source, str) and member.source != "control"}
+    if any(not isinstance(member.source, str | SeriesFile) for member in chosen):
+        collections |= set(study.benchmarks)
+    collections |= {name for member in chosen if (name := _samples(member.source)) in catalog.datasets()}
     return [*_data(study, collections), *_models(published), *(_cards(study, published) if gpu else ())]
+
+
+def _samples(source: object) -> str | None:
+    """What a model is tuned with here: a data set or a file."""
+    tune = source if isinstance(source, Tuning) else source.tune if isinstance(source, LoadedModel) else None
+    return tune and tune.samples
 
 
 def _is_simulated(study: Study) -> bool:

@@ -17,17 +17,20 @@ from typing import NamedTuple
 import pandas as pd
 
 from brainalign import catalog
-from brainalign.llm import arithmetic, sources
+from brainalign.llm import arithmetic, sources, tuning
 from brainalign.llm.arithmetic import BYTES, Network
 from brainalign.llm.batches import MEMORY, WIDTHS
 from brainalign.llm.load import tokenizer_of
 from brainalign.study import texts
 from brainalign.study.members import Member, members
 from brainalign.study.runs import measured, up_to_date
-from brainalign.study.settings import LoadedModel, Study
+from brainalign.study.settings import LoadedModel, Study, Tuning, base_of
 from brainalign.study.texts import Text
 
 GIB = 1 << 30
+TRAINING = 16  # bytes a parameter while it is trained: in float32 itself, its gradient, and two moments of Adam
+SAMPLES, OWN_SAMPLES = {"alpaca_sample": 999}, 52_002  # of one's own file as many as Alpaca has
+CHECKPOINTS = 8  # at most, for a scheduler: each is read like a model
 CARD = "A100"  # for which time is asked of a scheduler: what is newer is faster
 CPU_RATE = 1e11  # operations a second of two cores in float32: benchmarks/results/extraction.json has 1.3e11
 CPU_SECONDS = 600  # what a CPU does in this time needs no card
@@ -168,7 +171,31 @@ def resources(study: Study, memory: float | None = None) -> dict[str, Resources]
             seconds += sum(cost.download.values()) / READING
             minutes = max(SHORTEST, math.ceil(MARGIN * seconds / 60))
             asked[name] = Resources(0 if alone else max(1, cost.cards(gib * GIB)), cost.host >> 20, minutes)
+    for name in asked:
+        if (cost := _of_tuning(study, known[name])) is not None:
+            source = known[name].source
+            passes = asked.get(source.model, little) if isinstance(source, Tuning) else little
+            cards = math.ceil(TRAINING * cost.network.parameters / (USABLE * gib * GIB))
+            alone = cost.flops / CPU_RATE <= CPU_SECONDS
+            seconds = cost.flops / (CPU_RATE if alone else cards * speed_of(CARD, "bfloat16"))
+            host = max(asked[name].memory_mb, cost.host >> 20)
+            minutes = asked[name].minutes + CHECKPOINTS * passes.minutes + math.ceil(MARGIN * seconds / 60)
+            asked[name] = Resources(0 if alone else cards, host, minutes)
     return asked
+
+
+def _of_tuning(study: Study, member: Member) -> Cost | None:
+    """Operations of tuning a published model, forward and backward, and the host memory; None of any other."""
+    source = member.source
+    tune = source if isinstance(source, Tuning) else source.tune if isinstance(source, LoadedModel) else None
+    base = base_of(study, source.model) if isinstance(source, Tuning) else source
+    if tune is None or base.of_microworld is not None:
+        return None
+    cost = cost_of(study, base, [], tokenized=False)
+    recipe = tune.how(tuning.Tuning()).recipe
+    tokens = SAMPLES.get(tune.samples, OWN_SAMPLES) * recipe.epochs * recipe.max_length
+    host = LIBRARIES + TRAINING * cost.network.parameters if cost else 0
+    return cost and replace(cost, flops=6 * cost.network.parameters * tokens, host=host)
 
 
 def cost_of(

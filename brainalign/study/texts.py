@@ -17,7 +17,7 @@ from brainalign.llm.arithmetic import Network
 from brainalign.llm.batches import batched
 from brainalign.llm.load import UNLIMITED
 from brainalign.llm.tokens import special_tokens
-from brainalign.study.settings import WEHBE, OwnRecording, Study
+from brainalign.study.settings import MICROWORLD, WEHBE, OwnRecording, Study
 from brainalign.study.sources import load_reading_times, load_recording
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Text:
     Attributes
     ----------
     name : str
-        Of the recording or of the reading times.
+        Of the recording, of the reading times, or of what a benchmark puts to a model.
     scored : bool
         Whether surprisal is read off it, rather than states.
     words : list of list of float
@@ -67,7 +67,26 @@ def of(study: Study, load: bool = True) -> list[Text]:
         Whether to load published texts that are here. Those of your own always are.
     """
     texts = [_text(study, name, True, load) for name in study.reading_times]
-    return texts + [_text(study, source, False, load) for source in study.recordings]
+    texts += [_text(study, source, False, load) for source in study.recordings]
+    return texts + [_asked(study, name) for name in prompts(study)]
+
+
+def prompts(study: Study) -> list[str]:
+    """What benchmarks put to a model of the hub, as the catalog names it: questions with their examples, and a text.
+
+    What is generated in answer is left out: it is short beside what is read.
+    """
+    published = [name for name in study.benchmarks if name not in MICROWORLD]
+    both = [f"{name}.{protocol}" for name in published for protocol in study.benchmark_protocols]
+    return [name for name in [*published, *both] if name in catalog.texts().index]
+
+
+def _asked(study: Study, name: str) -> Text:
+    n, words = catalog.texts().loc[name, ["passages", "words"]]
+    asked = n
+    if "." in name and study.items is not None:
+        asked = min(n, study.items * len(catalog.benchmark_tasks(name.split(".")[0])))
+    return Text(name, True, [[words / n]] * asked)
 
 
 def needed(name: str) -> list[catalog.Dataset]:
