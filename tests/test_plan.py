@@ -1,6 +1,7 @@
 """A plan against networks that were built, passes whose operations were counted, and files that were written."""
 
 import json
+import math
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ import tiny
 from brainalign import catalog, llm, store
 from brainalign import study as studies
 from brainalign.human.recording import Passage
-from brainalign.llm import arithmetic
+from brainalign.llm import arithmetic, benchmarks
 from brainalign.study import plan, texts
 from brainalign.study.settings import LoadedModel
 from brainalign.study.texts import Text
@@ -128,12 +129,35 @@ def test_operations_and_bytes_are_those_of_a_run(tmp_path, write, shape):
 
 def test_texts_are_as_the_catalog_describes_them(mirror):
     """Texts of the sample study: passages, parts and words are those that the catalog describes."""
-    study = studies.load("sample")
+    study = studies.load("sample").model_copy(update={"benchmarks": []})
     for described, real in zip(texts.of(study, load=False), texts.of(study), strict=True):
         assert described.passages is None and real.passages is not None
         assert described.parts == real.parts
         assert len(described.words) == len(real.words)
         assert sum(map(sum, described.words)) == pytest.approx(sum(map(sum, real.words)))
+
+
+def test_benchmarks_are_read_too_as_many_of_their_questions_as_are_asked(mirror):
+    study = studies.load("paper")
+    asked = {text.name: text for text in texts.of(study, load=False)}
+    assert asked["mmlu.standard"].parts == catalog.dataset("mmlu").counts["questions"]
+    assert {"mmlu.instruct-eval", "bbh.standard", "bbh.instruct-eval", "wikitext2"} <= set(asked)
+    few = {text.name: text.parts for text in texts.of(study.model_copy(update={"items": 2}), load=False)}
+    assert few["mmlu.standard"] == 2 * catalog.dataset("mmlu").counts["subjects"]
+    assert few["bbh.standard"] == 2 * catalog.dataset("bbh").counts["files"]
+    documents = benchmarks.wikitext2()
+    assert (len(documents), sum(len(text.split()) for text in documents)) == (
+        asked["wikitext2"].parts,
+        pytest.approx(sum(map(sum, asked["wikitext2"].words))),
+    )
+
+
+def test_tuning_asks_for_cards_that_hold_weights_gradients_and_moments():
+    asked = plan.resources(studies.load("paper"))
+    size = catalog.checkpoints().parameters["llama-7b"]
+    card = plan.USABLE * catalog.accelerators()["cards"][plan.CARD]["memory"] * plan.GIB
+    assert asked["llama-7b-instruction-0"].gpus == math.ceil(plan.TRAINING * size / card) > asked["llama-7b"].gpus
+    assert asked["llama-7b-instruction-0"].minutes > asked["llama-7b"].minutes
 
 
 @pytest.mark.parametrize("shape", ["gpt2", "t5-v1_1-base", "llama-7b"])
@@ -144,7 +168,7 @@ def test_estimated_operations_are_those_of_counted_tokens(tmp_path, mirror, shap
     merges = fetch(catalog.dataset("gpt2_merges").file("weights/tokenization/vocab.bpe"))
     tokenizer = tokenizer_of(tiny.gpt2(tmp_path / "model", merges=merges, positions=1024))
     network = arithmetic.of(catalog.architectures()[shape])
-    for text in texts.of(studies.load("sample")):
+    for text in texts.of(studies.load("sample").model_copy(update={"benchmarks": []})):
         estimated, exact = (
             texts.flops(network, text, texts.lengths(text, network, way), "cuda") for way in (None, tokenizer)
         )

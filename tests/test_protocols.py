@@ -201,6 +201,14 @@ def test_motion_and_drift_are_taken_out_and_the_text_stays(splits):
         np.testing.assert_allclose(piece.std(axis=0), 1, atol=1e-5)
 
 
+def test_a_sliver_between_the_ends_of_a_run_and_a_tenth_counts_as_the_mean():
+    values = noise(200, 2)
+    recording = listening(values, np.repeat([1, 2], [101, 99]))  # the tenths end at 100
+    clean = volumes.responses_of(recording, "neighbors")
+    assert (clean[100] == 0).all()
+    assert (clean[:100] != 0).all() and (clean[101:] != 0).all()
+
+
 def test_runs_are_z_scored_alone_and_texts_left_as_they_are():
     values = noise(80, 2)
     recording = listening(values, np.repeat([1, 2, 3, 4], 20))

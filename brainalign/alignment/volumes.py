@@ -18,6 +18,7 @@ from brainalign.human.recording import Recording
 
 LAGS = (1, 2, 3, 4)
 COMPONENTS = 10
+SLIVER = 6  # volumes: of a piece with fewer, nothing can be told from drift
 MOTION = "motion"  # how names of regressors begin that are nothing of the text
 
 
@@ -94,7 +95,7 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
     Each run is cleaned by itself, and where neighbors are kept together each tenth of the recording too: what is
     fitted to a test set then knows nothing of the training set, nor the other way round. Sound and the rate of words
     stay in: they are of the text, and `controls` asks what they explain. Where folds are runs, z-scores are all that is
-    done, as in the paper.
+    done, as in the paper. Fewer than six volumes between the ends of a run and a tenth are set to their mean, 0.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
     values = recording.responses.to_numpy()
     if recording.tr is None:
         return values
-    pieces = recording.stimuli.run.to_numpy(str)
+    pieces = runs = recording.stimuli.run.to_numpy(str)
     if splits == "runs":
         return timeseries.zscore(values, pieces).astype(np.float32)
     if splits == "neighbors":
@@ -127,12 +128,16 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
         for piece in np.unique(pieces):
             rows = np.flatnonzero(pieces == piece)
             slow = np.hstack([timeseries.drifts(len(rows), recording.tr), motion[rows]])
-            if len(rows) < 2 * (1 + slow.shape[1]):
+            own, least = np.ix_(rows, mine), 2 * (1 + slow.shape[1])
+            if len(rows) < min(SLIVER, least) and (runs == runs[rows[0]]).sum() >= least:
+                # Where a tenth ends shortly after a run begins: too few to be cleaned, and they count as the mean.
+                clean[own] = 0
+                continue
+            if len(rows) < least:
                 raise ValueError(
                     f"{recording.name}: {len(rows)} volumes in a row are too few to take {slow.shape[1]} regressors of "
                     "motion and drift out of them. Leave out motion, or take a longer recording."
                 )
-            own = np.ix_(rows, mine)
             clean[own] = timeseries.zscore(timeseries.regress_out(values[own], slow))
     return clean
 
