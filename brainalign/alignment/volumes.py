@@ -18,7 +18,6 @@ from brainalign.human.recording import Recording
 
 LAGS = (1, 2, 3, 4)
 COMPONENTS = 10
-SLIVER = 6  # volumes: of a piece with fewer, nothing can be told from drift
 MOTION = "motion"  # how names of regressors begin that are nothing of the text
 
 
@@ -95,7 +94,7 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
     Each run is cleaned by itself, and where neighbors are kept together each tenth of the recording too: what is
     fitted to a test set then knows nothing of the training set, nor the other way round. Sound and the rate of words
     stay in: they are of the text, and `controls` asks what they explain. Where folds are runs, z-scores are all that is
-    done, as in the paper. Fewer than six volumes between the ends of a run and a tenth are set to their mean, 0.
+    done, as in the paper. Volumes between the ends of a run and a tenth that are too few for that are set to 0.
 
     Parameters
     ----------
@@ -119,8 +118,9 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
     pieces = runs = recording.stimuli.run.to_numpy(str)
     if splits == "runs":
         return timeseries.zscore(values, pieces).astype(np.float32)
+    parts = tenths(len(values)).astype(str) if splits == "neighbors" else runs
     if splits == "neighbors":
-        pieces = np.char.add(np.char.add(pieces, "."), tenths(len(values)).astype(str))
+        pieces = np.char.add(np.char.add(runs, "."), parts)
     clean = np.empty_like(values)
     for who in recording.participants:
         mine = np.flatnonzero(recording.units.participant.to_numpy() == who)
@@ -129,8 +129,9 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
             rows = np.flatnonzero(pieces == piece)
             slow = np.hstack([timeseries.drifts(len(rows), recording.tr), motion[rows]])
             own, least = np.ix_(rows, mine), 2 * (1 + slow.shape[1])
-            if len(rows) < min(SLIVER, least) and (runs == runs[rows[0]]).sum() >= least:
-                # Where a tenth ends shortly after a run begins: too few to be cleaned, and they count as the mean.
+            whole = [(ends == ends[rows[0]]).sum() for ends in (runs, parts)]
+            if len(rows) < least <= min(whole):
+                # Where a run ends shortly after a tenth begins: too few to be cleaned, and they count as the mean.
                 clean[own] = 0
                 continue
             if len(rows) < least:
