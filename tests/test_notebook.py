@@ -228,10 +228,10 @@ def test_default_study_has_what_the_notebook_needs(path):
 def test_book_leaves_out_notebooks_without_anything_to_show():
     printed, sample, microworld = (book.notebooks(studies.load(name)) for name in ("printed", "sample", "microworld"))
     names = [path.stem for path in NOTEBOOKS if path.stem != book.MODEL]
-    of_microworld = {"factors", "instruction_tuning", "validation"}
-    assert sample == [*(name for name in names if name not in of_microworld), "model-stories260K"]
+    triple = [f"model-stories260K{ending}" for ending in ("", "-tuned", "-no-instruction")]
+    assert sample == [*(name for name in names if name != "validation"), *triple]
     assert printed == [name for name in names if name not in book.NEEDS]
-    assert of_microworld <= set(microworld)
+    assert set(names) <= set(microworld)
 
 
 def test_parameters_that_are_not_the_default_ones_are_told():
