@@ -16,7 +16,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
@@ -50,7 +50,7 @@ class Benchmark:
     name: str
     tasks: pd.DataFrame
     splits: Callable[[str], Splits]
-    letters: Callable[[], str] = str
+    letters: Callable[[], str] = field(default_factory=lambda: str)
 
     @property
     def protocols(self) -> list[str]:
