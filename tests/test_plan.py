@@ -203,7 +203,7 @@ def test_every_study_has_a_plan_and_resources(name):
     assert list(asked) == studies.measured(study)
     assert all(found.memory_mb > 0 and found.minutes > 0 for found in asked.values())
     kinds = studies.models(study).origin
-    assert all(found.gpus == 0 for model, found in asked.items() if kinds[model] != "model")
+    assert all(found.gpus == 0 for model, found in asked.items() if kinds[model] not in ("model", "tuning"))
     published = table[table.state != "trained here"]
     assert (published[["parameters", "flops", "memory", "host", "store"]] > 0).all(axis=None)
     assert table.state.isin(["to fetch", "here", "done", "trained here"]).all()
@@ -258,5 +258,5 @@ def test_described_texts_have_a_loader():
     from brainalign import human
 
     described = catalog.texts()
-    assert set(described.index) == set(human.names())
+    assert set(described.index) == {*human.names(), *texts.prompts(studies.load("paper"))}
     assert (described.parts <= described.words).all() and (described.passages <= described.parts).all()

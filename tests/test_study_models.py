@@ -148,7 +148,7 @@ def tuned_study(
 
 
 def test_a_model_is_tuned_on_the_spot_and_its_checkpoints_are_scored(tmp_path, monkeypatch):
-    monkeypatch.setattr(studies.sources.natural_stories, "load", little_stories)
+    monkeypatch.setattr(natural_stories, "load", little_stories)
     how = "samples: mine.json, max_length: 400, batch_size: 4, epochs: 2, checkpoints: [0, 2]"
     study = tuned_study(tmp_path, f"[{{model: little, condition: continued, {how}}}]", f"{{{how}}}")
     assert studies.own_files(study) == [tmp_path / "mine.json"] and "continued" in study.parts
