@@ -163,7 +163,7 @@ def _varies(values: pd.Series) -> bool:
 def _by_methods(some: pd.DataFrame, one: Property, protocol: str, bootstrap: dict) -> dict:
     plain = pearson(some[one.name], some[protocol])
     found = {PLAIN: (plain.r, plain)}
-    if one.role != SIZE:
+    if one.role != SIZE and len(some) > FEWEST:  # a third property takes one model more
         given = partial_pearson(some[one.name], some[protocol], some[SIZE])
         found[GIVEN_SIZE] = (given.r, given)
     if one.overall:
