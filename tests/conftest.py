@@ -32,6 +32,19 @@ def mirror(monkeypatch):
 
 
 @pytest.fixture
+def write(tmp_path):
+    """Write settings of a study to a file, and load it."""
+    from brainalign import study as studies
+
+    def put(settings: str) -> studies.Study:
+        path = tmp_path / "mine.yaml"
+        path.write_text("title: Mine\nevidence: people\n" + settings, encoding="utf-8")
+        return studies.load(str(path))
+
+    return put
+
+
+@pytest.fixture
 def book_style():
     """The book's style of figures for a test alone, and no figure left open."""
     from matplotlib import pyplot as plt

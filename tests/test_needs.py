@@ -15,16 +15,6 @@ GIB = plan.GIB
 
 
 @pytest.fixture
-def write(tmp_path):
-    def put(settings):
-        path = tmp_path / "mine.yaml"
-        path.write_text("title: Mine\nevidence: people\n" + settings, encoding="utf-8")
-        return studies.load(str(path))
-
-    return put
-
-
-@pytest.fixture
 def offline(monkeypatch):
     monkeypatch.setattr(needs, "_reached", lambda url: False)
 

@@ -22,16 +22,6 @@ TEXT = [Text("states", False, [[1] * len(p.parts) for p in PASSAGES], PASSAGES)]
 SCORED = [Text("words", True, [[1] * len(p.parts) for p in PASSAGES], PASSAGES)]
 
 
-@pytest.fixture
-def write(tmp_path):
-    def put(settings):
-        path = tmp_path / "mine.yaml"
-        path.write_text("title: Mine\nevidence: people\n" + settings, encoding="utf-8")
-        return studies.load(str(path))
-
-    return put
-
-
 def counted(run):
     """What a function returns, and the operations of its products, as torch counts them."""
     from torch.nn.attention import SDPBackend, sdpa_kernel

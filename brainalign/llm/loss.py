@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from brainalign import catalog, store
+from brainalign import store
 from brainalign.llm.batches import Batch, batched, read_all
-from brainalign.llm.surprisal import MODES, around, bits_of
+from brainalign.llm.surprisal import MODES, around, bits_of, mode_of
 from brainalign.llm.tokens import Text, tokenize
 from brainalign.llm.windows import of_stream
 
@@ -75,11 +75,7 @@ def loss(
     MemoryError, OSError
         As in `activations`.
     """
-    if mode is not None and not model.encoder_decoder:
-        raise ValueError(f"{model.name} is a causal model and reads in one way, not by mode {mode!r}. Leave it out.")
-    mode = (mode or MODES[0]) if model.encoder_decoder else "causal"
-    if mode not in (*MODES, "causal"):
-        raise LookupError(catalog.unknown("mode of loss", mode, MODES))
+    mode = mode_of(model, mode)
     if not any(document.strip() for document in documents):
         raise ValueError("there are no documents with text, so there is nothing to read. Give one or more.")
     window, stride = _window(model, window, stride)

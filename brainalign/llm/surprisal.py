@@ -69,11 +69,7 @@ def surprisal(
     MemoryError, OSError
         As in `activations`.
     """
-    if mode is not None and not model.encoder_decoder:
-        raise ValueError(f"{model.name} is a causal model and reads in one way, not by mode {mode!r}. Leave it out.")
-    mode = (mode or MODES[0]) if model.encoder_decoder else "causal"
-    if mode not in (*MODES, "causal"):
-        raise LookupError(catalog.unknown("mode of surprisal", mode, MODES))
+    mode = mode_of(model, mode)
     reading.check(passages, long)
     key = identity(model, passages, mode=mode, long=long, revision=REVISION)
 
@@ -84,6 +80,23 @@ def surprisal(
     return xr.DataArray(
         entry.arrays["bits"], dims="part", coords=coordinates(passages), attrs=entry.record | {"units": "bits"}
     )
+
+
+def mode_of(model: LanguageModel, mode: str | None) -> str:
+    """How a model reads: the mode asked for of an encoder-decoder, or its first; ``causal`` of any other model.
+
+    Raises
+    ------
+    LookupError
+        No such mode.
+    ValueError
+        A causal model is given one.
+    """
+    if mode is not None and not model.encoder_decoder:
+        raise ValueError(f"{model.name} is a causal model and reads in one way, not by mode {mode!r}. Leave it out.")
+    if mode is not None and mode not in MODES:
+        raise LookupError(catalog.unknown("mode of surprisal", mode, MODES))
+    return (mode or MODES[0]) if model.encoder_decoder else "causal"
 
 
 def _compute(
