@@ -31,7 +31,7 @@ Job 0: rendering the book
 
 @pytest.fixture
 def snakemake(tmp_path, monkeypatch):
-    """Put a Snakemake in place that says what is due, then what it did, and ends with a status."""
+    """Put a Snakemake in place, in a project of its own, that says what is due, then what it did, and its status."""
 
     def make(due, said="", status=0, dry=0):
         script = tmp_path / "snakemake"
@@ -39,6 +39,7 @@ def snakemake(tmp_path, monkeypatch):
         script.chmod(0o755)
 
     monkeypatch.setattr(workflow, "BINARIES", tmp_path)
+    monkeypatch.setattr(store, "PROJECT", tmp_path)  # another test beside this one builds "mine" too
     return make
 
 
@@ -93,7 +94,8 @@ def test_two_builds_of_a_study_at_once_are_one_too_many(snakemake, capfd):
 
 def test_a_lock_of_a_killed_build_is_nobodys(snakemake):
     snakemake(DUE, "ran small (1.0 s)")
-    hold = "import os, signal\nfrom brainalign import workflow\n"
+    hold = "import os, pathlib, signal\nfrom brainalign import store, workflow\n"
+    hold += f"store.PROJECT = pathlib.Path({str(store.PROJECT)!r})\n"
     hold += "with workflow._alone('mine'): os.kill(os.getpid(), signal.SIGKILL)"
     assert subprocess.run([sys.executable, "-c", hold]).returncode == -signal.SIGKILL
     assert workflow.run({"study": "mine"}, 2, {}) == 0
