@@ -106,8 +106,7 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
         "batches": " ".join(",".join(batch) for batch in batches),
         "needs": " ".join(_needs([asked[model] for model in batch]) for batch in batches if asked),
         "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),
-        "notebooks": " ".join(notebooks),
-        "unmeasured": " ".join(name for name in notebooks if name in books.UNMEASURED),
+        "shown": " ".join(f"{name}={','.join(books.shown(name, study))}" for name in notebooks),
         "results": studies.result_path(study, "any").parent,
     }
     pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}

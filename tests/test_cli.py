@@ -178,7 +178,9 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     assert given["study"] == "sample"
     assert Path(given["settings"]) == studies.STUDIES / "sample.yaml"
     assert [batch.split(",") for batch in given["batches"].split()] == studies.batches(study)
-    assert given["notebooks"].split() == book.notebooks(study)
+    shown = dict(pair.split("=") for pair in given["shown"].split())
+    assert [*shown] == book.notebooks(study)
+    assert shown["claims"].split(",") == studies.measured(study) and shown["catalog"] == ""
     assert Path(given["results"]) == store.root() / "results" / "sample"
     kinds = given["kinds"]
     assert (kinds["oasm"], kinds["gpt2"], kinds["catalog.ipynb"]) == ("control, control", "series, vanilla", "notebook")
@@ -232,7 +234,7 @@ def test_book_of_the_printed_tables_runs_no_model(snakemake):
     given, _ = snakemake
     assert cli.main(["book", "printed"]) == 0
     assert (given["study"], given["batches"]) == ("printed", "")
-    assert "behavioral_alignment" not in given["notebooks"].split()
+    assert "behavioral_alignment" not in given["shown"] and "claims=" in given["shown"].split()
 
 
 def test_book_of_a_study_without_people_runs_no_model(snakemake, tmp_path):

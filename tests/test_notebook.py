@@ -18,6 +18,7 @@ from brainalign.paper import begin, book
 from brainalign.paper import notebook as notebooks
 from brainalign.paper.notebook import refuse_unknown_parameters
 from brainalign.paper.numbers import Numbers
+from brainalign.study import Study
 
 NOTEBOOKS = sorted((store.PROJECT / "notebooks").glob("*.ipynb"))
 DECLARED = 'study = "printed"  # a study\nseed = 0  # of everything'
@@ -267,3 +268,14 @@ def test_a_notebook_that_reads_results_waits_for_them(path):
     reads = "notebook.results" in source or re.search(r"studies\.(run|results)\(", source) is not None
     reads = reads or "brain_controls." in source
     assert reads == (path.stem not in book.UNMEASURED)
+
+
+def test_a_models_page_waits_for_its_own_results_and_its_kins():
+    models = [{"load": name, "name": name} for name in ("gpt2", "distilgpt2")]
+    models += [{"load": "gpt2", "untrained": 0, "name": "twin"}, {"load": "gpt2", "name": "tuned", "vanilla": "gpt2"}]
+    about = {"title": "t", "evidence": "people", "recordings": ["brennan2016"], "controls": ["length"]}
+    study = Study(name="s", models=models, **about)
+    assert book.shown("model-gpt2", study) == ["gpt2", "twin", "tuned", "length"]
+    assert book.shown("model-distilgpt2", study) == ["distilgpt2", "length"]
+    assert book.shown("claims", study) == ["gpt2", "distilgpt2", "twin", "tuned", "length"]
+    assert book.shown("catalog", study) == []

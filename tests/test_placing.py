@@ -7,6 +7,7 @@ import pytest
 from brainalign import study as studies
 from brainalign.paper import placing, printed
 from brainalign.study import LoadedModel, Study
+from brainalign.study.members import CONTROL, ITSELF, TUNED, TWIN, VANILLA
 
 pytestmark = pytest.mark.usefixtures("book_style")
 
@@ -38,16 +39,16 @@ def brain(model: str, r: dict[str, float], **about) -> list[dict]:
 
 
 def test_a_model_is_held_against_its_kin_and_controls(study):
-    assert placing.related(study, "stories260K") == {
-        "stories260K": placing.ITSELF,
-        "tuned": placing.TUNED,
-        "stories260K-untrained-0": placing.TWIN,
-        "oasm": placing.CONTROL,
+    assert studies.related(study, "stories260K") == {
+        "stories260K": ITSELF,
+        "tuned": TUNED,
+        "stories260K-untrained-0": TWIN,
+        "oasm": CONTROL,
     }
-    assert placing.related(study, "tuned") == {
-        "tuned": placing.ITSELF,
-        "stories260K": placing.VANILLA,
-        "oasm": placing.CONTROL,
+    assert studies.related(study, "tuned") == {
+        "tuned": ITSELF,
+        "stories260K": VANILLA,
+        "oasm": CONTROL,
     }
 
 
@@ -87,15 +88,15 @@ def test_places_among_printed_models_are_counts_of_those_below():
     placed = placing.beside_printed(values, tables).iloc[0]
     assert placed.above == f"{(tables.average < middle).sum()} of {tables.average.notna().sum()}"
     assert (placed.printed_low, placed.printed_high) == (tables.average.min(), tables.average.max())
-    figure = placing.strips(values, tables, {"m": placing.ITSELF})
+    figure = placing.strips(values, tables, {"m": ITSELF})
     drawn = sum(len(points.get_offsets()) for points in figure.axes[0].collections if len(points.get_offsets()))
     assert drawn == tables.average.notna().sum()
 
 
 def test_differences_are_inside_participants():
     rows = pd.DataFrame(brain("m", {"aw2024": 0.2}) + brain("o", {"aw2024": 0.05}, kind="control", origin="control"))
-    held = placing.held_against(rows, {"m": placing.ITSELF, "o": placing.CONTROL}, ["aw2024"])
-    assert list(held.role) == [placing.ITSELF, placing.CONTROL]
+    held = placing.held_against(rows, {"m": ITSELF, "o": CONTROL}, ["aw2024"])
+    assert list(held.role) == [ITSELF, CONTROL]
     np.testing.assert_allclose(held.estimate, [0.2, 0.15])
     np.testing.assert_allclose(held.high[1] - held.low[1], 0, atol=1e-12)  # participants shift both alike
     assert list(held.verdict) == ["above zero", "above"]

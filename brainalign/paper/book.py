@@ -62,6 +62,14 @@ def template(notebook: str, study: studies.Study) -> tuple[Path, dict]:
     return NOTEBOOKS / f"{MODEL if notebook in pages else notebook}.ipynb", known[notebook]
 
 
+def shown(notebook: str, study: studies.Study) -> list[str]:
+    """Models whose results a notebook of a study shows, and must wait for: all, a page's own and its kin, or none."""
+    if notebook in UNMEASURED:
+        return []
+    measured, about = studies.measured(study), template(notebook, study)[1]
+    return [name for name in measured if name in studies.related(study, about["model"])] if about else measured
+
+
 def _models_with_pages(study: studies.Study) -> list[str]:
     """Language models that are run here; an untrained twin is a control of its model, on that one's page."""
     table = studies.models(study)

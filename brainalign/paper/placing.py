@@ -4,27 +4,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from brainalign import study as studies
 from brainalign.paper import brain_tables, figures
 from brainalign.paper.figures import GRAY, NAMES, PRINTED_AXES, color
+from brainalign.study.members import ITSELF, TUNED, TWIN, VANILLA
 
 PAPER = "aw2024"  # the protocol that the printed scores come from
 CAPABILITY = {"mmlu": "MMLU", "bbh": "BBH", "wikitext2_nwp_loss": "WikiText-2 loss"}
 SCORED_BY = ("instruct-eval", "standard")  # the paper's first
 BEHAVIOR = "futrell2018"
-ITSELF, VANILLA, TUNED, TWIN, CONTROL = "the model", "its vanilla model", "tuned from it", "untrained twin", "control"
-
-
-def related(study: studies.Study, model: str) -> dict[str, str]:
-    """What a model is held against, by name: its vanilla model, those tuned from it, its untrained twins, controls."""
-    table = studies.models(study)
-    roles = {model: ITSELF}
-    if pd.notna(base := table.vanilla[model]) and table.origin[base] == "model":
-        roles[base] = VANILLA
-    run_here = table[table.origin == "model"]
-    roles |= dict.fromkeys(run_here.index[run_here.vanilla == model], TUNED)
-    roles |= dict.fromkeys(run_here.index[run_here.twin_of == model], TWIN)
-    return roles | dict.fromkeys(table.index[table.origin == "control"], CONTROL)
 
 
 def on_axes(results: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +101,7 @@ def strips(values: pd.DataFrame, printed: pd.DataFrame, roles: dict[str, str]) -
     printed : DataFrame
         The models of the printed tables.
     roles : dict
-        Of `related`: names, and what each is to the model.
+        Of `study.related`: names, and what each is to the model.
     """
     axes_shown = list(dict.fromkeys(values.axis))
     figure, panels = plt.subplots(len(axes_shown), figsize=(4.6, 0.82 * len(axes_shown) + 0.5), squeeze=False)
@@ -156,7 +143,7 @@ def held_against(results: pd.DataFrame, roles: dict[str, str], protocols: list[s
     results : DataFrame
         As from `brain_tables.over_data_sets`, of all of them.
     roles : dict
-        Of `related`.
+        Of `study.related`.
     protocols : list of str
 
     Returns

@@ -5,7 +5,7 @@ studies.run(study, "gpt2")                 # one model through all of it
 studies.results(study, "brain")            # all models
 """
 
-from brainalign.study.members import Member, bases, including, members, models, tuned
+from brainalign.study.members import Member, bases, including, members, models, related, tuned
 from brainalign.study.needs import missing
 from brainalign.study.runs import batches, measured, result_path, results, run
 from brainalign.study.settings import (
@@ -24,5 +24,5 @@ from brainalign.study.sources import checkpoints, load_model, load_reading_times
 __all__ = [
     "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "batches", "checkpoints",
     "including", "load", "load_model", "load_reading_times", "load_recordings", "measured", "members", "missing",
-    "models", "names", "own_files", "path_of", "result_path", "results", "run", "tuned",
+    "models", "names", "own_files", "path_of", "related", "result_path", "results", "run", "tuned",
 ]  # fmt: skip

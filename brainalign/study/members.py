@@ -9,6 +9,7 @@ from brainalign import catalog
 from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning, base_of
 
 CONTROL = "control"
+ITSELF, VANILLA, TUNED, TWIN = "the model", "its vanilla model", "tuned from it", "untrained twin"
 NOTHING = {"family": "other", "kind": "vanilla", "vanilla": None, "parameters": None}  # is known of other models
 COLUMNS = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
 
@@ -87,6 +88,18 @@ def including(study: Study, model: str) -> tuple[Study, str]:
         return study, model
     added = LoadedModel(load=model)
     return study.model_copy(update={"models": [*study.models, added]}), added.called
+
+
+def related(study: Study, model: str) -> dict[str, str]:
+    """What a model is held against, by name: its vanilla model, those tuned from it, its untrained twins, controls."""
+    table = models(study)
+    roles = {model: ITSELF}
+    if pd.notna(base := table.vanilla[model]) and table.origin[base] == "model":
+        roles[base] = VANILLA
+    run_here = table[table.origin == "model"]
+    roles |= dict.fromkeys(run_here.index[run_here.vanilla == model], TUNED)
+    roles |= dict.fromkeys(run_here.index[run_here.twin_of == model], TWIN)
+    return roles | dict.fromkeys(table.index[table.origin == CONTROL], CONTROL)
 
 
 def tuned(study: Study, names: Collection[str] = ()) -> dict[str, LoadedModel | Tuning]:
