@@ -64,7 +64,7 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def reading_time_scores(results: pd.DataFrame, measure: str = "r", alignment: str = "original") -> pd.DataFrame:
-    """One measure of behavioral alignment over all stories, a row a model.
+    """One measure of behavioral alignment over all stories, a row a model; of several data sets, on the first.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def reading_time_scores(results: pd.DataFrame, measure: str = "r", alignment: st
     if "alignment" not in results:  # a study of brains alone
         raise ValueError("no reading times were measured")
     read = results[(results.measure == measure) & (results.alignment == alignment) & (results.story == "all")]
-    rows = comparable(read)
+    rows = comparable(read[read.dataset == read.dataset.iloc[0]] if len(read) else read)
     columns = ["model", "family", "kind", "vanilla", "log_size", "value", "low", "high"]
     return rows.assign(log_size=np.log10(rows.parameters))[columns].reset_index(drop=True)
 

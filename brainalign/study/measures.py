@@ -66,13 +66,14 @@ def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
     """Scores of each checkpoint on brains, reading times and benchmarks, a row per step and measure.
 
     There are many: of the study's protocols, brain alignment is under the most lenient and the strictest, pooled over
-    people; of reading times, there is next-word loss, and its correlation with them; of benchmarks, what is over all.
+    people; of the first reading times, there is next-word loss, and how it goes with them; of benchmarks, what is over
+    all.
     """
     known = protocols.in_order(study.protocols)
     ends = study.model_copy(update={"protocols": list(dict.fromkeys([known[0], known[-1]]))})
     tables = []
     for step, model in load_checkpoints(study, tuning).items():
-        rows = [_brains(ends, model), *(_reading(study, model, dataset) for dataset in study.reading_times)]
+        rows = [_brains(ends, model), *(_reading(study, model, dataset) for dataset in study.reading_times[:1])]
         rows += [examined(study, model).query("level == 'overall'")] if study.benchmarks else []
         tables += [some.reindex(columns=["measure", "protocol", "value"]).assign(step=step) for some in rows]
     about = {"tuned": Path(tuning.model).name, "condition": tuning.condition, "tuning_seed": tuning.seed}
