@@ -70,7 +70,8 @@ def properties(capability: pd.DataFrame) -> list[Property]:
 
 def _scored(capability: pd.DataFrame) -> pd.DataFrame:
     """Losses of encoder-decoders on what continues a text count as those of causal models, which read no other way."""
-    return capability.assign(protocol=capability.protocol.where(capability.protocol != "continuation"))
+    protocol = capability.reindex(columns=["protocol"]).protocol  # where no benchmark has several, there is none
+    return capability.assign(protocol=protocol.where(protocol != "continuation"))
 
 
 def quoted(known: list[Property]) -> dict[str, Property]:
