@@ -39,7 +39,7 @@ def measured(scored: dict[str, list]) -> pd.DataFrame:
 @pytest.fixture
 def capability():
     one_way = measured({measure: [None] for measure in MEASURES})
-    return one_way.drop(columns="protocol")  # as of a study, which has no column without a value
+    return factors.scored(one_way.drop(columns="protocol"))  # as of a study, which has no column without a value
 
 
 @pytest.fixture

@@ -45,15 +45,24 @@ class Property(NamedTuple):
         return self.domain == ALL
 
 
+def scored(capability: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``study.results(study, "capability")``, with a ``protocol`` even where all is scored in one way.
+
+    Losses of encoder-decoders on what continues a text count as those of causal models, which read no other way.
+    """
+    protocol = capability.reindex(columns=["protocol"]).protocol
+    return capability.assign(protocol=protocol.where(protocol != "continuation"))
+
+
 def properties(capability: pd.DataFrame) -> list[Property]:
     """Properties that a study knows of its models, as their roles go; categories come after the whole.
 
     Parameters
     ----------
     capability : DataFrame
-        As from ``study.results(study, "capability")``.
+        Of `scored`.
     """
-    known = _scored(capability[capability.level != "task"]).drop_duplicates(["measure", "protocol", "domain"])
+    known = capability[capability.level != "task"].drop_duplicates(["measure", "protocol", "domain"])
     found = [Property(SIZE, "Parameters (log10)", SIZE, SIZE, None, ALL)]
     for role, measures in ANSWERS.items():
         for measure in measures:
@@ -66,12 +75,6 @@ def properties(capability: pd.DataFrame) -> list[Property]:
                 label = f"{name[0].upper()}{name[1:]} ({UNITS.get(measure, SHARE)})"
                 found.append(Property(name, label, role, measure, protocol, row.domain))
     return found
-
-
-def _scored(capability: pd.DataFrame) -> pd.DataFrame:
-    """Losses of encoder-decoders on what continues a text count as those of causal models, which read no other way."""
-    protocol = capability.reindex(columns=["protocol"]).protocol  # where no benchmark has several, there is none
-    return capability.assign(protocol=protocol.where(protocol != "continuation"))
 
 
 def quoted(known: list[Property]) -> dict[str, Property]:
@@ -87,7 +90,7 @@ def models(capability: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     capability : DataFrame
-        As from ``study.results(study, "capability")``.
+        Of `scored`.
     scores : DataFrame
         As from `brain_tables.scores`, of one data set: ``model``, ``protocol`` and ``r``.
 
@@ -98,7 +101,7 @@ def models(capability: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         `properties` by name, means over texts; and a column a protocol (Pearson r). NaN where something was not
         measured.
     """
-    trained = _scored(capability[capability.kind.isin(TRAINED)])
+    trained = capability[capability.kind.isin(TRAINED)]
     table = trained.drop_duplicates("model")[["model", "family", "kind", "vanilla", "parameters"]]
     table = table.assign(base=table.vanilla.fillna(table.model), **{SIZE: np.log10(table.pop("parameters"))})
     for one in properties(capability)[1:]:
