@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options) or 0
+        with _plain_warnings():
+            return options.run(options) or 0
     except (ValueError, LookupError, OSError, RuntimeError) as error:
         print(f"brainalign: {error}", file=sys.stderr)
         return 1
@@ -266,6 +267,16 @@ def _shape(loaded: Recording | ReadingTimes) -> str:
 
 def _count(n: int, what: str) -> str:
     return f"{n:,} {what if n == 1 else {'stimulus': 'stimuli'}.get(what, what + 's')}"
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print what a warning says, and not from which line of the code."""
+    before, warnings.formatwarning = warnings.formatwarning, lambda message, *_: f"note: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -206,6 +207,13 @@ def test_a_cluster_is_told_what_each_process_takes_and_what_to_make(snakemake, m
 def test_a_model_that_is_not_in_the_study_is_named_before_a_cluster_is_asked(snakemake, capsys):
     assert cli.main(["run", "sample", "stories260k", "--profile", "slurm"]) == 1
     assert "Did you mean stories260K" in capsys.readouterr().err
+
+
+def test_a_warning_says_what_not_where():
+    given = UserWarning("9 samples were cut"), UserWarning, "tuning.py", 96
+    with cli._plain_warnings():
+        assert warnings.formatwarning(*given) == "note: 9 samples were cut\n"
+    assert "tuning.py" in warnings.formatwarning(*given)
 
 
 def test_a_second_attempt_reads_batches_in_pieces(monkeypatch):
