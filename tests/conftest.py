@@ -44,6 +44,26 @@ def write(tmp_path):
     return put
 
 
+@pytest.fixture(scope="module", params=["gpt2", "llama"])
+def causal(request, tmp_path_factory):
+    """Tiny causal networks with random weights, each in turn."""
+    import tiny
+
+    from brainalign import llm
+
+    return llm.load(getattr(tiny, request.param)(tmp_path_factory.mktemp(request.param)))
+
+
+@pytest.fixture(scope="module")
+def t5(tmp_path_factory):
+    """A tiny encoder-decoder with random weights."""
+    import tiny
+
+    from brainalign import llm
+
+    return llm.load(tiny.t5(tmp_path_factory.mktemp("t5")))
+
+
 @pytest.fixture
 def book_style():
     """The book's style of figures for a test alone, and no figure left open."""

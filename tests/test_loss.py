@@ -14,16 +14,6 @@ from brainalign.llm.loss import bits_per_byte, loss
 DOCUMENTS = [f"\n = One =\n\n{tiny.TEXT[:300]}", f" = Naïve =\n{tiny.TEXT[300:700]}\n", tiny.TEXT[700:]]
 
 
-@pytest.fixture(scope="module", params=["gpt2", "llama"])
-def causal(request, tmp_path_factory):
-    return load(getattr(tiny, request.param)(tmp_path_factory.mktemp(request.param)))
-
-
-@pytest.fixture(scope="module")
-def t5(tmp_path_factory):
-    return load(tiny.t5(tmp_path_factory.mktemp("t5")))
-
-
 def ids_of(model, text: str) -> list[int]:
     return model.tokenizer(text, add_special_tokens=False)["input_ids"]
 

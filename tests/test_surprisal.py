@@ -19,16 +19,6 @@ POSITIONS = 64
 STORY = Passage("story", tuple((tiny.TEXT * 2).split()[:150]))
 
 
-@pytest.fixture(scope="module", params=["gpt2", "llama"])
-def causal(request, tmp_path_factory):
-    return load(getattr(tiny, request.param)(tmp_path_factory.mktemp(request.param)))
-
-
-@pytest.fixture(scope="module")
-def t5(tmp_path_factory):
-    return load(tiny.t5(tmp_path_factory.mktemp("t5")))
-
-
 def plain(model, passage: Passage, most: int | None = None) -> list[float]:
     before = ["", *(beginning(passage, part) for part in range(len(passage.parts)))]
     return [bits_after(model, text, len(seen), most) for seen, text in itertools.pairwise(before)]
