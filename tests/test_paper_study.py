@@ -36,7 +36,7 @@ MODELS = {
     "gemma-2b-it": (tiny.gemma, 1, "gemma-2b"),
 }
 FAMILIES = {"t5": "T5", "llama": "LLaMA", "gpt2": "GPT2", "gemma": "Gemma"}
-POSITIONS = 512
+POSITIONS = 128  # tokens: of T5 each word has what precedes it read anew
 RUNS = (155, 153, 156, 154)  # volumes of Wehbe2014, of which 35 of each run are dropped
 
 
