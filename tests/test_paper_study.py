@@ -16,6 +16,7 @@ from books import MIRROR, Book, Copy
 
 from brainalign import catalog, human
 from brainalign.human import blank2014, futrell2018, pereira2018
+from brainalign.llm.benchmarks import WIKITEXT
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,6 +45,7 @@ RUNS = (155, 153, 156, 154)  # volumes of Wehbe2014, of which 35 of each run are
 def built(tmp_path_factory) -> Book:
     copy = Copy.make(tmp_path_factory.mktemp("paper"))
     mirror = save_recordings(copy)
+    save_wikitext(copy, mirror)
     save_study(copy)
     environment = {"BRAINALIGN_MIRROR": str(mirror), "BRAINALIGN_WEHBE2014": str(save_wehbe(copy.root / "wehbe2014"))}
     return Book.build(copy, STUDY, **environment).checked()
@@ -69,6 +71,21 @@ def save_recordings(copy: Copy) -> Path:
     facts["wehbe2014"]["counts"] = {}
     (copy.root / "brainalign/catalog/datasets.yaml").write_text(yaml.safe_dump(facts), encoding="utf-8")
     return mirror
+
+
+def save_wikitext(copy: Copy, mirror: Path) -> None:
+    """The beginning of WikiText-2, which tiny tokenizers cut into more than a million pieces."""
+    whole = (MIRROR / catalog.dataset("wikitext2").address.removeprefix("https://") / WIKITEXT).read_bytes()
+    content = whole[: whole.rindex(b"\n", 0, 50_000) + 1]
+    target = mirror / "wikitext.example" / WIKITEXT
+    target.parent.mkdir(parents=True)
+    target.write_bytes(content)
+    listed = f"path,bytes,hash\n{WIKITEXT},{len(content)},sha256:{hashlib.sha256(content).hexdigest()}\n"
+    (copy.root / "brainalign/catalog/files/wikitext2.csv").write_text(listed, encoding="utf-8")
+    facts = copy.root / "brainalign/catalog/datasets.yaml"
+    known = yaml.safe_load(facts.read_text(encoding="utf-8"))
+    known["wikitext2"]["address"] = "https://wikitext.example/"
+    facts.write_text(yaml.safe_dump(known), encoding="utf-8")
 
 
 def pereira(file: Path) -> dict[str, int]:
@@ -119,7 +136,7 @@ def save_study(copy: Copy) -> None:
         make(folder, positions=POSITIONS, seed=seed)
         models.append({"load": f"models/{name}", "vanilla": vanilla, "family": FAMILIES[make.__name__]})
     models.append({"load": "models/gpt2-small", "untrained": 0, "family": "GPT2"})
-    short = {"batch_size": 16, "epochs": 0.25, "max_length": 128, "samples": "alpaca_sample", "checkpoints": [0, 4]}
+    short = {"batch_size": 16, "epochs": 0.25, "max_length": 128, "samples": "alpaca_sample", "checkpoints": [0]}
     tuning = [
         {"model": "models/llama-7b", "condition": condition, "seed": seed, **short}
         for condition in ("instruction", "no-instruction", "continued")
