@@ -35,11 +35,11 @@ class Site:
     environment: dict[str, str]
     started: list[subprocess.Popen] = field(default_factory=list)
 
-    def start(self, *options: str, store: str = "store") -> subprocess.Popen:
-        """Start `brainalign run` on the study."""
+    def start(self, *options: str, command: str = "run", store: str = "store") -> subprocess.Popen:
+        """Start `brainalign run`, or `book`, on the study."""
         own = {"PYTHONPATH": str(self.copy.root), "BRAINALIGN_STORE": str(self.study.parent / store)}
         process = subprocess.Popen(
-            [BIN / "brainalign", "run", self.study, *options],
+            [BIN / "brainalign", command, self.study, *options],
             cwd=self.copy.root,
             env=environment() | self.environment | own,
             stdout=subprocess.PIPE,
@@ -174,6 +174,18 @@ def test_what_nobody_disturbs_is_the_same_on_slurm_to_the_byte(on_slurm):
     calm, here = (on_slurm.study.parent / store / "results" / "mine" / "gpt2.parquet" for store in ("calm", "here"))
     assert on_slurm.start("gpt2", store="here").wait() == 0
     assert calm.read_bytes() == here.read_bytes()
+
+
+@pytest.mark.slow
+def test_notebooks_are_jobs_and_pages_are_rendered_here(on_slurm):
+    before = on_slurm.ask("squeue --states=all --noheader").splitlines()
+    process = on_slurm.start("--profile", str(on_slurm.profile), command="book")
+    told = process.communicate()[0]
+    assert process.returncode == 0, told
+    assert "rendered the book" in told
+    assert (on_slurm.copy.html("mine") / "executed" / "model-gpt2.html").is_file()
+    jobs = on_slurm.ask("squeue --states=all --noheader").splitlines()
+    assert len(jobs) - len(before) >= len(list(on_slurm.copy.executed("mine").glob("*.ipynb")))
 
 
 @pytest.mark.slow
