@@ -133,7 +133,9 @@ def save_study(copy: Copy) -> None:
     models = []
     for name, (make, seed, vanilla) in MODELS.items():
         folder = copy.root / "studies" / "models" / name
-        make(folder, positions=POSITIONS, seed=seed)
+        # Those of the choices in MMLU and BBH.
+        more = {"letters": "ABCDEFGHIJKLMNOPQR"} if make is tiny.t5 else {}
+        make(folder, positions=POSITIONS, seed=seed, **more)
         models.append({"load": f"models/{name}", "vanilla": vanilla, "family": FAMILIES[make.__name__]})
     models.append({"load": "models/gpt2-small", "untrained": 0, "family": "GPT2"})
     short = {"batch_size": 16, "epochs": 0.25, "max_length": 128, "samples": "alpaca_sample", "checkpoints": [0]}

@@ -110,13 +110,17 @@ def gemma(folder: Path, positions: int = 64, seed: int = 0) -> Path:
     return Path(folder)
 
 
-def t5(folder: Path, positions: int | None = None, seed: int = 0) -> Path:
-    """T5-shaped (v1.1: gated, untied head), 2 encoder and 2 decoder blocks; Unigram tokenizer, ``</s>`` at the end."""
+def t5(folder: Path, positions: int | None = None, seed: int = 0, letters: str = "") -> Path:
+    """T5-shaped (v1.1: gated, untied head), 2 encoder and 2 decoder blocks; Unigram tokenizer, ``</s>`` at the end.
+
+    It knows the letters of `TEXT`, and those asked for.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import T5Config
 
     special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     pieces = [*((piece, 0.0) for piece in special.values()), *_log_frequencies(300)]
+    pieces += [(letter, pieces[-1][1]) for letter in letters if letter not in dict(pieces)]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
