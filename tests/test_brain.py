@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,16 @@ def test_aw2024_is_a_plain_loop():
         row = score(table, layer=name, chosen=name == "strong")
         assert row.mad == pytest.approx(np.median(np.abs(people - np.median(people))), abs=1e-5)
         assert np.isnan([row.r2, row.alpha, row.ceiling, row.r_normalized]).all()
+
+
+def test_units_without_a_region_of_their_own_count_once():
+    values = noise(48, 6)
+    recording = reading(values, STORIES)
+    nowhere = recording.responses.assign_coords(region=("unit", ["front", "all"] * 3))
+    table = brain_alignment({"x": values}, replace(recording, responses=nowhere), "aw2024")
+    assert not table.duplicated(["participant", "region", "layer", "split"]).any()
+    assert set(table.region) == {"all", "front"}
+    assert score(table).n_units == 6
 
 
 def left_out(x, y, groups, alpha):

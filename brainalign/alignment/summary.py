@@ -40,7 +40,8 @@ def table(
     """
     units = recording.units
     layers = _with_choice(result, list(names), protocol, units.participant.to_numpy())
-    participants, regions = [POOLED, *recording.participants], [ALL, *units.region.drop_duplicates()]
+    # A unit whose region is "all" has none of its own.
+    participants, regions = [POOLED, *recording.participants], dict.fromkeys([ALL, *units.region])
     frames = []
     for who, region in itertools.product(participants, regions):
         mine = ((units.participant == who) | (who == POOLED)) & ((units.region == region) | (region == ALL))
