@@ -199,7 +199,8 @@ def _similarities(layers: Mapping[str, np.ndarray], recording: Recording, protoc
         flat = (np.ptp(x, axis=0) == 0).all() or (compare is similarity.rsa and (np.ptp(x, axis=1) == 0).any())
         return np.nan if flat else compare(x, responses, subsets).score
 
-    at_stimuli = _at_stimuli(layers, recording, protocol).values()
+    # As they are, also where the protocol would fit components of them in each training set.
+    at_stimuli = [volumes.of_parts(x, recording) for x in layers.values()]
     metrics = {"cka": similarity.linear_cka, "rsa": similarity.rsa}
     return {name: np.array([alike(compare, x) for x in at_stimuli]) for name, compare in metrics.items()}
 
