@@ -37,6 +37,7 @@ MODELS = {
     "gemma-2b-it": (tiny.gemma, 1, "gemma-2b"),
 }
 FAMILIES = {"t5": "T5", "llama": "LLaMA", "gpt2": "GPT2", "gemma": "Gemma"}
+WEHBE = "FHIJKLMN"  # the participants
 POSITIONS = 128  # tokens: of T5 each word has what precedes it read anew
 RUNS = (155, 153, 156, 154)  # volumes of Wehbe2014, of which 35 of each run are dropped
 
@@ -68,7 +69,7 @@ def save_recordings(copy: Copy) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
         facts[name]["counts"] = counts(reference / file)
-    facts["wehbe2014"]["counts"] = {}
+    facts["wehbe2014"]["counts"] = {"participants": len(WEHBE)}
     (copy.root / "brainalign/catalog/datasets.yaml").write_text(yaml.safe_dump(facts), encoding="utf-8")
     return mirror
 
@@ -115,7 +116,7 @@ def save_wehbe(folder: Path) -> Path:
     rng, runs = np.random.default_rng(0), np.repeat([1, 2, 3, 4], RUNS)
     words = (tiny.TEXT.split() * 100)[: 4 * len(runs)]
     masks = {}
-    for number, participant in enumerate("FHIJKLMN"):
+    for number, participant in enumerate(WEHBE):
         n_voxels = 4 + number % 3
         np.save(folder / f"data_subject_{participant}.npy", rng.standard_normal((len(runs) - 4 * 35, n_voxels)))
         masks[participant] = {"all": np.ones(n_voxels, bool)}
