@@ -100,3 +100,9 @@ def test_differences_are_inside_participants():
     np.testing.assert_allclose(held.estimate, [0.2, 0.15])
     np.testing.assert_allclose(held.high[1] - held.low[1], 0, atol=1e-12)  # participants shift both alike
     assert list(held.verdict) == ["above zero", "above"]
+
+
+def test_a_study_of_brains_alone_has_their_axes_alone():
+    rows = pd.DataFrame(brain("m", {"aw2024": 0.2})).assign(parameters=1e6)
+    assert set(placing.on_axes(rows).axis) >= {"log_size", "average"}
+    assert not {"futrell2018", "mmlu", "bbh"} & set(placing.on_axes(rows).axis)

@@ -37,6 +37,8 @@ def on_axes(results: pd.DataFrame) -> pd.DataFrame:
 
 def _values(own: pd.DataFrame) -> dict[str, tuple[float, str, bool]]:
     """By axis: the value of one model, on what it was measured, and whether the paper did so."""
+    # A study that measures one thing has no columns of another.
+    own = own.reindex(columns=list(dict.fromkeys([*own.columns, "protocol", "story", "level", "measure", "value"])))
     found = {"log_size": (float(np.log10(own.parameters.dropna().iloc[0])), "its weights", True)}
     brain = own[(own.analysis == "brain") & (own.protocol == PAPER)]
     if len(brain):
@@ -50,7 +52,7 @@ def _values(own: pd.DataFrame) -> dict[str, tuple[float, str, bool]]:
         known = read.dataset.isin([BEHAVIOR])
         row = (read[known] if known.any() else read).iloc[0]
         found[BEHAVIOR] = (abs(row.value), row.dataset, bool(known.any()))
-    capability = own[(own.analysis == "capability") & (own.level == "overall")] if "level" in own else own[:0]
+    capability = own[(own.analysis == "capability") & (own.level == "overall")]
     for axis, measure in CAPABILITY.items():
         scored = capability[capability.measure == measure].set_index("protocol").value
         if by := [protocol for protocol in SCORED_BY if protocol in scored.index]:
