@@ -67,7 +67,8 @@ def shown(notebook: str, study: studies.Study) -> list[str]:
     if notebook in UNMEASURED:
         return []
     measured, about = studies.measured(study), template(notebook, study)[1]
-    return [name for name in measured if name in studies.related(study, about["model"])] if about else measured
+    kin = studies.related(study, about["model"]) if about else measured
+    return [name for name in measured if name in kin]
 
 
 def _models_with_pages(study: studies.Study) -> list[str]:
