@@ -128,7 +128,7 @@ class Book:
     @cached_property
     def pages(self) -> dict[str, BeautifulSoup]:
         """Pages of the table of contents, by their path."""
-        paths = sorted([*self.html.glob("book/*.html"), *self.html.glob("executed/*.html")])
+        paths = sorted(self.html.glob("[!_]*/*.html"))
         return {path.relative_to(self.html).as_posix(): _parsed(path) for path in paths}
 
     @cached_property

@@ -85,6 +85,7 @@ def checked():
     return claims.check_all(pd.DataFrame())
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
     """Keep tests that share a fixture in one worker: books are built once, and what a module builds for itself."""
     for item in items:

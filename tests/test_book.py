@@ -211,6 +211,22 @@ def test_the_microworld_fills_every_section(library):
     assert len(pages["book/behavioral_alignment.html"].select("#series tbody tr")) == 10
 
 
+def test_every_model_has_a_page_that_places_it(library):
+    book = library("microworld")
+    models = ["llama-small", "llama-medium", "llama-large", "t5-small", "t5-large"]
+    models += [f"{model}-tuned" for model in models]
+    pages = {name: page for name, page in book.pages.items() if name.startswith("models/")}
+    assert sorted(pages) == sorted(f"models/model-{model}.html" for model in models)
+    for model in models:
+        page = pages[f"models/model-{model}.html"]
+        assert page.h1.find(string=True).strip() == model
+        results = {result["id"] for result in page.select(".result")}
+        assert results == {
+            f"{name}-{model}" for name in ("placed", "brain", "held-against", "surprisal", "norms", "similarity")
+        }
+        assert page.select_one(f"article a[href$='executed/model-{model}.html']")
+
+
 def test_a_build_says_how_far_it_is(book):
     told = re.findall(r"(\d+) of (\d+) steps, (?:about \d+ min left|less than a minute left)$", book.log, re.MULTILINE)
     assert [int(done) for done, _ in told] == list(range(1, len(told) + 1))

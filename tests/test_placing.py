@@ -102,6 +102,25 @@ def test_differences_are_inside_participants():
     assert list(held.verdict) == ["above zero", "above"]
 
 
+def test_protocols_in_words_count_controls_and_twins_and_no_counterpart():
+    def row(protocol, role, verdict):
+        return {"protocol": protocol, "role": role, "verdict": verdict}
+
+    rows = [
+        row("aw2024", ITSELF, "above zero"),
+        row("aw2024", CONTROL, "above"),
+        row("aw2024", TWIN, "above"),
+        row("aw2024", VANILLA, "below"),
+        row("contiguous", ITSELF, "above zero"),
+        row("contiguous", CONTROL, "above"),
+        row("contiguous", TWIN, "not told apart"),
+    ]
+    words = placing.protocols_above(pd.DataFrame(rows))
+    assert words == {"above-zero": "aw2024, contiguous", "above-controls": "aw2024"}
+    alone = [row("aw2024", ITSELF, "not told from zero"), row("aw2024", VANILLA, "above")]
+    assert placing.protocols_above(pd.DataFrame(alone)) == {"above-zero": "no protocol", "above-controls": "unknown"}
+
+
 def test_a_study_of_brains_alone_has_their_axes_alone():
     rows = pd.DataFrame(brain("m", {"aw2024": 0.2})).assign(parameters=1e6)
     assert set(placing.on_axes(rows).axis) >= {"log_size", "average"}

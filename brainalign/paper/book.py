@@ -134,6 +134,7 @@ def stage(study: str) -> None:
     settings = studies.load(study)
     target = source(settings.name)
     _mirror(store.PROJECT / "book", target / "book")
+    _write_models(settings, target / "models")
     _write(target / "_toc.yml", yaml.safe_dump(_contents(settings), sort_keys=False))
     config = yaml.safe_load((store.PROJECT / "_config.yml").read_text(encoding="utf-8"))
     if repository := os.environ.get("BRAINALIGN_REPOSITORY"):
@@ -189,12 +190,13 @@ def commit() -> str:
 
 
 def _comparisons(study: studies.Study) -> list[str]:
-    """Parts of the book that need several of the language models that are run here: pairs, twins, or many of both."""
+    """Parts of the book that rest on which texts and language models there are: pairs, twins, or many of both."""
     run_here = studies.models(study).query("origin == 'model'").reset_index()
     trained = run_here[run_here.kind.isin(factors.TRAINED)]
     trained = trained.assign(base=trained.vanilla.fillna(trained.model))
     tuned = trained[trained.kind == "instruction-tuned"]
     found = {
+        "reading-times": bool(study.reading_times),
         "pairs": len(tuned) > 0,
         "twins": run_here.twin_of.notna().any(),
         "correlations": {"capability", "brain"} <= set(study.parts) and factors.enough(trained),
@@ -211,9 +213,26 @@ def _contents(study: studies.Study) -> dict:
     for part in contents["parts"]:
         part["chapters"] = [chapter for chapter in part["chapters"] if chapter["file"] not in left_out]
     if models := _models_with_pages(study):
-        chapters = [{"file": f"executed/{page_name(MODEL, name)}", "title": name} for name in models]
+        chapters = [
+            {
+                "file": f"models/{page_name(MODEL, name)}",
+                "title": name,
+                "sections": [{"file": f"executed/{page_name(MODEL, name)}", "title": "Its notebook"}],
+            }
+            for name in models
+        ]
         contents["parts"].append({"caption": "Models of this study", "chapters": chapters})
     return contents
+
+
+def _write_models(study: studies.Study, target: Path) -> None:
+    """Write the page of each model from the one page that tells of a model, and remove those of others."""
+    text = (store.PROJECT / "book" / f"{MODEL}.md").read_text(encoding="utf-8")
+    pages = {f"{page_name(MODEL, name)}.md": Path(name).name for name in _models_with_pages(study)}
+    for path in [path for path in target.glob("*.md") if path.name not in pages]:
+        path.unlink()
+    for page, name in pages.items():
+        _write(target / page, text.replace("MODEL", name))
 
 
 def _mirror(source: Path, target: Path) -> None:

@@ -105,7 +105,7 @@ def begin(
         name = page_name(name, page)
     figures.use_style()
     warnings.filterwarnings("ignore", message="IProgress not found")  # no page shows a progress bar
-    pd.set_option("display.precision", 3, "display.max_rows", 100, "display.width", 120)
+    pd.set_option("display.float_format", "{:.3g}".format, "display.max_rows", 100, "display.width", 120)
     return Notebook(
         name=name,
         study=loaded,

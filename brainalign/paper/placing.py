@@ -6,12 +6,14 @@ import pandas as pd
 
 from brainalign.paper import brain_tables, figures
 from brainalign.paper.figures import GRAY, NAMES, PRINTED_AXES, color
-from brainalign.study.members import ITSELF, TUNED, TWIN, VANILLA
+from brainalign.study.members import CONTROL, ITSELF, TUNED, TWIN, VANILLA
 
 PAPER = "aw2024"  # the protocol that the printed scores come from
 CAPABILITY = {"mmlu": "MMLU", "bbh": "BBH", "wikitext2_nwp_loss": "WikiText-2 loss"}
 SCORED_BY = ("instruct-eval", "standard")  # the paper's first
 BEHAVIOR = "futrell2018"
+ABOVE = "above"
+NONE = "no protocol"
 
 
 def on_axes(results: pd.DataFrame) -> pd.DataFrame:
@@ -163,9 +165,31 @@ def held_against(results: pd.DataFrame, roles: dict[str, str], protocols: list[s
                 continue
             itself = role == ITSELF
             found = brain_tables.over_participants(table[model] if itself else table[model] - table[name])
-            zero = (
-                ("above zero", "below zero", "not told from zero") if itself else ("above", "below", "not told apart")
-            )
+            zero = ("above zero", "below zero", "not told from zero") if itself else (ABOVE, "below", "not told apart")
             about = {"protocol": protocol, "against": "" if itself else name, "role": role}
             rows.append(about | found | {"verdict": brain_tables.verdict(found, *zero)})
     return pd.DataFrame(rows)
+
+
+def protocols_above(held: pd.DataFrame) -> dict[str, str]:
+    """In words, the protocols under which a model lies above zero, and above all its controls and untrained twins.
+
+    Parameters
+    ----------
+    held : DataFrame
+        Of `held_against`.
+
+    Returns
+    -------
+    dict
+        Keys ``above-zero`` and ``above-controls``; the second is ``unknown`` where none of these was run.
+    """
+    controls = held[held.role.isin([CONTROL, TWIN])]
+    zero = held[held.role == ITSELF].set_index("protocol").verdict == f"{ABOVE} zero"
+    over_controls = (controls.verdict == ABOVE).groupby(controls.protocol, sort=False).all()
+    return {
+        "above-zero": ", ".join(zero.index[zero]) or NONE,
+        "above-controls": (", ".join(over_controls.index[over_controls]) or NONE)
+        if len(controls)
+        else brain_tables.UNKNOWN,
+    }

@@ -2,7 +2,8 @@
 
 Directives:
 
-- ``{result-figure} NOTEBOOK/NAME`` and ``{result-table} NOTEBOOK/NAME`` place what a notebook saved.
+- ``{result-figure} NOTEBOOK/NAME`` and ``{result-table} NOTEBOOK/NAME`` place what a notebook saved. Pages link to it
+  by NAME, or by the option ``:name:``, which pages of one kind need: a name may stand only once in a book.
 - ``{when} PART`` and ``{unless} PART`` keep their content if the study built fills that part of the book, or not.
 - ``{build}`` says what was built, when and from which commit.
 """
@@ -11,8 +12,10 @@ import html
 import json
 import re
 from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from myst_nb.ext.glue.utils import PendingGlueReference
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -30,6 +33,7 @@ class Asset(SphinxDirective):
 
     required_arguments = 1
     has_content = False
+    option_spec: ClassVar = {"name": directives.unchanged_required}
 
     def read(self, ending: str) -> str:
         """Text of one of the asset's files."""
@@ -79,8 +83,8 @@ class Asset(SphinxDirective):
 
     @property
     def name_of_asset(self) -> str:
-        """Name without the notebook's."""
-        return self.arguments[0].split("/")[-1]
+        """The name that it was given; else its own, without the notebook's."""
+        return self.options.get("name", self.arguments[0].split("/")[-1])
 
 
 class ResultFigure(Asset):
