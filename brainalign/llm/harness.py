@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import cache
 from typing import TYPE_CHECKING
 
 from brainalign.llm import networks
@@ -56,6 +57,7 @@ def task(config: dict, splits: Splits) -> ConfigurableTask:
     from datasets import Dataset
     from lm_eval.api.task import ConfigurableTask
 
+    _compile_templates_once()
     config = deepcopy(config)
     by_start = config.pop("process_results", None) == STARTS_WITH_TARGET
     held = {split: Dataset.from_list(docs) for split, docs in splits.items()}
@@ -64,6 +66,14 @@ def task(config: dict, splits: Splits) -> ConfigurableTask:
     if by_start:
         built.config.process_results = lambda doc, found: {"acc": found[0].strip().startswith(built.doc_to_target(doc))}
     return built
+
+
+@cache
+def _compile_templates_once() -> None:
+    """Keep the templates of tasks: the harness compiles them anew for each question, which is most of the time."""
+    from lm_eval import utils
+
+    utils.env.from_string = cache(utils.env.from_string)
 
 
 def prompts(task: ConfigurableTask, docs: Sequence[dict], shots: int) -> list[str]:
