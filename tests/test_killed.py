@@ -47,6 +47,7 @@ llm.activations(model, [Passage(str(n), tuple(words[: 1 + n % len(words)])) for 
 # A whole study, made small, that says where it is: extraction, scoring, a benchmark, and tuning, which saves often.
 STUDY = """
 import sys
+from dataclasses import replace
 from functools import partial
 from brainalign import llm, store
 from brainalign import study as studies
@@ -68,7 +69,8 @@ def saving(*given, train=tuning.train, **options):
 store.resumed.__defaults__ = (0.0,)
 llm.batches.OPERATIONS["cpu"] = 1e8
 tuning.train = saving
-models.N_WORDS, models.N_RECITATIONS, models.N_SAMPLES, models.CHECKPOINTS = 20_000, 200, 300, (0, 5, 10)
+models.N_WORDS, models.N_RECITATIONS, models.N_SAMPLES = 20_000, 200, 300
+models.TUNING = replace(models.TUNING, checkpoints=(0, 5, 10))
 models.SHAPES["llama-small"] = models.Shape("llama", 32, 2, 40, 1e-2)
 sources.People = partial(sources.People, n_participants=3, n_units=30, n_passages=40)
 some = sources.questions(sources.world())[::8]
@@ -157,7 +159,7 @@ def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     study = folder / "mine.yaml"
     study.write_text(
-        "title: Mine\nevidence: microworld\nrecordings: [microworld]\nquestions: [microworld]\n"
+        "title: Mine\nevidence: microworld\nrecordings: [microworld]\nbenchmarks: [microworld]\n"
         "protocols: [contiguous]\nmodels: [microworld/llama-small]\ntuning: [{model: llama-small}]\n"
     )
     process, took, since = begin(STUDY, folder / "store", str(study)), {}, 0.0
