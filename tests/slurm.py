@@ -30,6 +30,7 @@ SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_interval=2
 ReturnToService=2
 KillWait=2
+MinJobAge=86400
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
