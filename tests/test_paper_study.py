@@ -38,7 +38,7 @@ MODELS = {
 }
 FAMILIES = {"t5": "T5", "llama": "LLaMA", "gpt2": "GPT2", "gemma": "Gemma"}
 WEHBE = "FHIJKLMN"  # the participants
-POSITIONS = 128  # tokens: of T5 each word has what precedes it read anew
+POSITIONS = 64  # tokens: of T5 each word has what precedes it read anew
 RUNS = (155, 153, 156, 154)  # volumes of Wehbe2014, of which 35 of each run are dropped
 
 
@@ -139,13 +139,13 @@ def save_study(copy: Copy) -> None:
         make(folder, positions=POSITIONS, seed=seed, **more)
         models.append({"load": f"models/{name}", "vanilla": vanilla, "family": FAMILIES[make.__name__]})
     models.append({"load": "models/gpt2-small", "untrained": 0, "family": "GPT2"})
-    short = {"batch_size": 16, "epochs": 0.25, "max_length": 128, "samples": "alpaca_sample", "checkpoints": [0]}
+    short = {"batch_size": 16, "epochs": 0.25, "max_length": POSITIONS, "samples": "alpaca_sample", "checkpoints": [0]}
     tuning = [
         {"model": "models/llama-7b", "condition": condition, "seed": seed, **short}
         for condition in ("instruction", "no-instruction", "continued")
         for seed in (0, 1)
     ]
-    settings |= {"models": models, "tuning": tuning, "items": 2, "resamples": 200}
+    settings |= {"models": models, "tuning": tuning, "items": 1, "resamples": 200}
     (copy.root / "studies" / f"{STUDY}.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 

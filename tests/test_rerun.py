@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from books import BIN, MIRROR, ROOT, environment, isolation
+import slurm
+from books import BIN, MIRROR, ROOT, environment
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,7 +23,7 @@ s1,Once upon a time,p1,1,tale,0.1,0.4
 s2,there was a girl.,p1,2,tale,0.3,-0.2
 s3,She had a ball.,p1,3,tale,-0.5,0.2
 """
-CLUSTER = "slurm"  # a command with it waits for a scheduler: tests/test_cluster.py has one
+CLUSTER = "slurm"  # a command with it asks a scheduler, also where there is nothing left to do
 
 
 def commands() -> list[str]:
@@ -48,12 +49,23 @@ def shell(library):
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     }
 
-    def run(command: str) -> subprocess.CompletedProcess:
-        words = [*isolation(), shutil.which("bash"), "-c", command.replace("/path/to/the/mirror", str(MIRROR))]
+    # With the loopback of a machine, which a namespace without a network lacks: a notebook's kernel is behind it.
+    def run(command: str, surroundings: dict[str, str]) -> subprocess.CompletedProcess:
+        words = [shutil.which("bash"), "-c", command.replace("/path/to/the/mirror", str(MIRROR))]
         together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.run(words, cwd=copy.root, env=environment() | own, **together)
+        return subprocess.run(words, cwd=copy.root, env=environment() | own | surroundings, **together)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """What commands need around them for a SLURM that answers."""
+    if why := slurm.missing():
+        pytest.skip(f"no SLURM here: {why}")
+    with slurm.cluster(tmp_path_factory.mktemp("slurm")) as surroundings:
+        path = f"{BIN}{os.pathsep}{surroundings['PATH']}"
+        yield surroundings | {"PATH": path}
 
 
 def test_the_page_has_commands():
@@ -62,8 +74,6 @@ def test_the_page_has_commands():
 
 
 @pytest.mark.parametrize("command", commands())
-def test_a_command_of_the_page_runs(command, shell):
-    if CLUSTER in command and not shutil.which("sbatch"):
-        pytest.skip("no SLURM here")
-    done = shell(command)
+def test_a_command_of_the_page_runs(command, shell, request):
+    done = shell(command, request.getfixturevalue("scheduler") if CLUSTER in command else {})
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}"
