@@ -38,7 +38,7 @@ MODELS = {
 }
 FAMILIES = {"t5": "T5", "llama": "LLaMA", "gpt2": "GPT2", "gemma": "Gemma"}
 WEHBE = "FHIJKLMN"  # the participants
-POSITIONS = 64  # tokens: of T5 each word has what precedes it read anew
+POSITIONS, OF_T5 = 128, 64  # tokens: of T5 each word has what precedes it read anew
 RUNS = (155, 153, 156, 154)  # volumes of Wehbe2014, of which 35 of each run are dropped
 
 
@@ -135,8 +135,8 @@ def save_study(copy: Copy) -> None:
     for name, (make, seed, vanilla) in MODELS.items():
         folder = copy.root / "studies" / "models" / name
         # Those of the choices in MMLU and BBH.
-        more = {"letters": "ABCDEFGHIJKLMNOPQR"} if make is tiny.t5 else {}
-        make(folder, positions=POSITIONS, seed=seed, **more)
+        more = {"letters": "ABCDEFGHIJKLMNOPQR", "positions": OF_T5} if make is tiny.t5 else {"positions": POSITIONS}
+        make(folder, seed=seed, **more)
         models.append({"load": f"models/{name}", "vanilla": vanilla, "family": FAMILIES[make.__name__]})
     models.append({"load": "models/gpt2-small", "untrained": 0, "family": "GPT2"})
     short = {"batch_size": 16, "epochs": 0.25, "max_length": POSITIONS, "samples": "alpaca_sample", "checkpoints": [0]}
