@@ -79,7 +79,7 @@ def cluster(folder: Path) -> Iterator[dict[str, str]]:
             if command is munge:
                 wait_for(lambda: (folder / "munge.socket").exists(), 10)
         ready = ["sinfo", "--noheader", "--states=idle", "--format=%N"]
-        wait_for(lambda: host in subprocess.run(ready, env=environment, capture_output=True, text=True).stdout, 30)
+        wait_for(lambda: host in subprocess.run(ready, env=environment, capture_output=True, text=True).stdout, 90)
         yield {"SLURM_CONF": str(config), "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     finally:
         subprocess.run(["scancel", "--me"], env=environment, capture_output=True)

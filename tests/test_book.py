@@ -15,7 +15,7 @@ pytest_plugins = ["books"]
 
 MEGABYTE = 1_000_000
 # A series, a model, its twin, one that is tuned on the spot, and a control, of the sample.
-OF_EACH_KIND = ("gpt2", "stories260K", "stories260K-untrained-0", "stories260K-continued-0", "length+position")
+OF_EACH_KIND = ("gpt2", "stories260K-untrained-0", "stories260K-continued-0", "length+position")
 LETTERS = "ABCDEFGHIJKLM"
 PAGE = "book/rerun.md"
 QUOTE = "{glue:}`/executed/catalog.ipynb::planted`"
