@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 pytest_plugins = ["books"]
 
 MEGABYTE = 1_000_000
-# A series, a model, its twin, one that is tuned on the spot, and a control, of the sample.
+# A series, an untrained twin, a model along its tuning, and a control, of the sample.
 OF_EACH_KIND = ("gpt2", "stories260K-untrained-0", "stories260K-continued-0", "length+position")
 LETTERS = "ABCDEFGHIJKLM"
 PAGE = "book/rerun.md"

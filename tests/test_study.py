@@ -109,12 +109,12 @@ def test_printed_and_sample_are_shipped():
     ("settings", "parts"),
     [
         ("", []),
-        ("reading_times: [natural_stories]", ["people", "natural_stories"]),
+        ("reading_times: [natural_stories]", ["reading-times", "people", "natural_stories"]),
         ("recordings: [brennan2016]", ["people", "brennan2016"]),
         ("surprisal: [kuribayashi2024]", []),
         (
             "reading_times: [natural_stories]\nsurprisal: [kuribayashi2024]",
-            ["behavior", "people", "natural_stories"],
+            ["reading-times", "behavior", "people", "natural_stories"],
         ),
     ],
 )

@@ -46,7 +46,7 @@ def test_models_twins_and_controls_are_told_apart(study):
     assert list(table.index) == ["little", "little-untrained-1", "other", "oasm", "length+position"]
     assert table.kind.tolist() == ["vanilla", "untrained", "instruction-tuned", "control", "control"]
     assert table.twin_of["little-untrained-1"] == table.vanilla["other"] == "little"
-    assert study.parts == ["people", "models", "brain", "natural_stories"]
+    assert study.parts == ["reading-times", "people", "models", "brain", "natural_stories"]
 
 
 def test_a_model_is_scored_on_brains_and_reading_times(study):

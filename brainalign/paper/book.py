@@ -190,13 +190,12 @@ def commit() -> str:
 
 
 def _comparisons(study: studies.Study) -> list[str]:
-    """Parts of the book that rest on which texts and language models there are: pairs, twins, or many of both."""
+    """Parts of the book that need several of the language models that are run here: pairs, twins, or many of both."""
     run_here = studies.models(study).query("origin == 'model'").reset_index()
     trained = run_here[run_here.kind.isin(factors.TRAINED)]
     trained = trained.assign(base=trained.vanilla.fillna(trained.model))
     tuned = trained[trained.kind == "instruction-tuned"]
     found = {
-        "reading-times": bool(study.reading_times),
         "pairs": len(tuned) > 0,
         "twins": run_here.twin_of.notna().any(),
         "correlations": {"capability", "brain"} <= set(study.parts) and factors.enough(trained),

@@ -12,7 +12,7 @@ PAPER = "aw2024"  # the protocol that the printed scores come from
 CAPABILITY = {"mmlu": "MMLU", "bbh": "BBH", "wikitext2_nwp_loss": "WikiText-2 loss"}
 SCORED_BY = ("instruct-eval", "standard")  # the paper's first
 BEHAVIOR = "futrell2018"
-ABOVE = "above"
+ABOVE, ABOVE_ZERO = "above", "above zero"
 NONE = "no protocol"
 
 
@@ -165,7 +165,7 @@ def held_against(results: pd.DataFrame, roles: dict[str, str], protocols: list[s
                 continue
             itself = role == ITSELF
             found = brain_tables.over_participants(table[model] if itself else table[model] - table[name])
-            zero = ("above zero", "below zero", "not told from zero") if itself else (ABOVE, "below", "not told apart")
+            zero = (ABOVE_ZERO, "below zero", "not told from zero") if itself else (ABOVE, "below", "not told apart")
             about = {"protocol": protocol, "against": "" if itself else name, "role": role}
             rows.append(about | found | {"verdict": brain_tables.verdict(found, *zero)})
     return pd.DataFrame(rows)
@@ -185,7 +185,7 @@ def protocols_above(held: pd.DataFrame) -> dict[str, str]:
         Keys ``above-zero`` and ``above-controls``; the second is ``unknown`` where none of these was run.
     """
     controls = held[held.role.isin([CONTROL, TWIN])]
-    zero = held[held.role == ITSELF].set_index("protocol").verdict == f"{ABOVE} zero"
+    zero = held[held.role == ITSELF].set_index("protocol").verdict == ABOVE_ZERO
     over_controls = (controls.verdict == ABOVE).groupby(controls.protocol, sort=False).all()
     return {
         "above-zero": ", ".join(zero.index[zero]) or NONE,

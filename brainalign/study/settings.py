@@ -206,6 +206,7 @@ class Study(Settings):
         """What of the book this study fills: sections, and data sets by name."""
         people = [*self.reading_times, *(source for source in self.recordings if isinstance(source, str))]
         sections = {
+            "reading-times": self.reading_times,
             # Tests over bases, of which there must be two, are half of what it shows.
             "behavior": self.reading_times and (self.surprisal or len(self.bases) > 1),
             "people": people or self.recordings,
