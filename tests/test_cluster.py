@@ -73,7 +73,7 @@ def site(folder: Path, profile: dict, surroundings: dict[str, str]) -> Site:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     words = tiny.TEXT.split()
-    rows = [(words[(7 * n + place) % len(words)], f"p{n}", place) for n in range(40) for place in range(1, 21)]
+    rows = [(words[(7 * n + place) % len(words)], f"p{n}", place) for n in range(100) for place in range(1, 21)]
     table = pd.DataFrame(rows, columns=["text", "passage", "position"])
     units = pd.DataFrame(rng.normal(size=(len(table), 60)), columns=[f"v{unit}" for unit in range(60)])
     pd.concat([table, units], axis=1).to_csv(folder / "roi.csv", index=False)
@@ -129,7 +129,7 @@ def kill_at_work(ways: list) -> None:
                         ended.add(words[-3])
         return len(ended) == len(ways)
 
-    wait_for(all_ended, 400)
+    wait_for(all_ended, 400, every=0.02)  # a model reads for a fraction of a second
 
 
 def same(ours: dict[str, pd.DataFrame], theirs: dict[str, pd.DataFrame]) -> None:

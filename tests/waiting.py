@@ -3,9 +3,9 @@
 import time
 
 
-def wait_for(condition, seconds: float) -> None:
-    """Wait until something is true; fail after some seconds."""
+def wait_for(condition, seconds: float, every: float = 0.1) -> None:
+    """Wait until something is true, which is asked every so often; fail after some seconds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s in vain"
-        time.sleep(0.1)
+        time.sleep(every)
