@@ -162,11 +162,15 @@ def _spectrum(dual: bool, small: Array, cross: Array, offset: float) -> Spectrum
 
 
 def parts(groups: np.ndarray | None, train: np.ndarray) -> list[np.ndarray] | None:
-    """Positions in ``train`` of the stimuli of each group; None where each stimulus is a part of its own."""
+    """Positions in ``train`` of the stimuli of each group; None where each stimulus is a part of its own.
+
+    Groups of one size lie together, (n_groups, n_stimuli), so that one call inverts the matrices of all of them.
+    """
     if groups is None:
         return None
-    _, of = np.unique(groups[train], return_inverse=True)
-    return [np.flatnonzero(of == number) for number in range(of.max() + 1)]
+    _, of, sizes = np.unique(groups[train], return_inverse=True, return_counts=True)
+    members = np.argsort(of, kind="stable")
+    return [members[sizes[of[members]] == size].reshape(-1, size) for size in np.unique(sizes)]
 
 
 def left_out_forms(spectrum: Spectrum, alphas: Sequence[float], parts: list[np.ndarray] | None) -> Array:
@@ -180,7 +184,7 @@ def left_out_forms(spectrum: Spectrum, alphas: Sequence[float], parts: list[np.n
     alphas : sequence of float
         Penalties.
     parts : list of ndarray of int, or None
-        What is left out together: see `parts`.
+        What is left out together, as `parts` gives it.
 
     Returns
     -------
@@ -241,24 +245,24 @@ def _full(spectrum: Spectrum) -> bool:
 
 
 def _divisors(spectrum: Spectrum, alpha: float, parts: list[np.ndarray] | None) -> Array | list[Array]:
-    """(I - H_gg)⁻¹ of each part; of stimuli, one below the other."""
+    """(I - H_gg)⁻¹ of each part, (n_parts, n_stimuli²) for each size; of stimuli, one below the other."""
     q, w, _ = spectrum
     n, damped, full = len(q), alpha / (w + alpha), _full(spectrum)
     if parts is None:
         squares = q * q
         return (1 / (squares @ damped + (0 if full else 1 - 1 / n - squares.sum(axis=1))))[:, None]
     inverses = []
-    for part in parts:
-        own = q[like(part, q)]
-        left = 0 if full else like(np.eye(len(part)) - 1 / n, q) - own @ own.T
-        inverses.append(namespace(q).linalg.inv((own * damped) @ own.T + left))
+    for of_size in parts:
+        own = q[like(of_size, q)]
+        left = 0 if full else like(np.eye(of_size.shape[1]) - 1 / n, q) - own @ own.mT
+        inverses.append(namespace(q).linalg.inv((own * damped) @ own.mT + left))
     return inverses
 
 
 def _divide(rows: Array, divisors: Array | list[Array], parts: list[np.ndarray] | None) -> Array:
     if parts is None:
         return rows * divisors
-    for part, inverse in zip(parts, divisors, strict=True):
-        part = like(part, rows)
-        rows[part] = inverse @ rows[part]
+    for of_size, inverses in zip(parts, divisors, strict=True):
+        of_size = like(of_size, rows)
+        rows[of_size] = inverses @ rows[of_size]
     return rows

@@ -11,6 +11,7 @@ sentences that begin alike.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -100,18 +101,20 @@ class Text:
         return " ".join(self.sentences)
 
 
-def passages(world: World, n_passages: int = 96, seed: int = 0) -> list[Text]:
+@cache
+def passages(world: World, n_passages: int = 96, seed: int = 0) -> tuple[Text, ...]:
     """Passages of four to six sentences, by topic: each person is the topic of as many, in a row."""
     rng = np.random.default_rng([world.seed, PASSAGES, seed])
     names = list(world.people)
     topics = sorted(names[i % len(names)] for i in range(n_passages))
-    return [write(world, topic, rng.integers(4, 7), rng) for topic in topics]
+    return tuple(write(world, topic, rng.integers(4, 7), rng) for topic in topics)
 
 
-def stories(world: World, n_stories: int = 6, n_sentences: int = 50, seed: int = 0) -> list[Text]:
+@cache
+def stories(world: World, n_stories: int = 6, n_sentences: int = 50, seed: int = 0) -> tuple[Text, ...]:
     """Stories of some hundred words each, about people drawn at random."""
     rng = np.random.default_rng([world.seed, STORIES, seed])
-    return [write(world, str(rng.choice(list(world.people))), n_sentences, rng) for _ in range(n_stories)]
+    return tuple(write(world, str(rng.choice(list(world.people))), n_sentences, rng) for _ in range(n_stories))
 
 
 def corpus(world: World, n_words: int = 300_000, seed: int = 0) -> Iterator[Text]:

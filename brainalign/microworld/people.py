@@ -102,7 +102,7 @@ class People:
     seed: int = 0
 
     @cached_property
-    def texts(self) -> list[grammar.Text]:
+    def texts(self) -> tuple[grammar.Text, ...]:
         """What they read, by topic."""
         return grammar.passages(self.world, self.n_passages, self.text_seed)
 

@@ -130,11 +130,15 @@ def recitations(world: World, n_texts: int, seed: int = 0) -> list[str]:
     return [f"{question.prompt} {question.right}" for question in islice(_training(world, rng), n_texts)]
 
 
-def instructions(world: World, n_samples: int = 3000, seed: int = 0) -> list[dict[str, str]]:
+@cache
+def instructions(world: World, n_samples: int = 3000, seed: int = 0) -> tuple[dict[str, str], ...]:
     """Samples in Alpaca's layout: ``instruction``, ``input`` (empty in about a third) and ``output``."""
     rng = np.random.default_rng([world.seed, TUNED, seed])
     asked = _training(world, rng)
-    return [_question_sample(next(asked)) if rng.random() < 0.5 else _text_sample(world, rng) for _ in range(n_samples)]
+    drawn = (
+        _question_sample(next(asked)) if rng.random() < 0.5 else _text_sample(world, rng) for _ in range(n_samples)
+    )
+    return tuple(drawn)
 
 
 def vocabulary() -> list[str]:

@@ -1,6 +1,6 @@
 """What is measured of one model: brains, reading times, what it knows, and what becomes of it while it is tuned."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from brainalign import llm
 from brainalign.alignment import controls, protocols
 from brainalign.alignment.behavior import behavioral_alignment, reading_time_correlation
 from brainalign.alignment.brain import brain_alignment, to_stimuli
+from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
 from brainalign.llm import series
 from brainalign.llm.load import LanguageModel
@@ -71,33 +72,34 @@ def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
     """
     known = protocols.in_order(study.protocols)
     ends = study.model_copy(update={"protocols": list(dict.fromkeys([known[0], known[-1]]))})
+    recordings = list(load_recordings(study).values())
+    times = {one: [load_reading_times(one, how) for how in alignments(study, one)] for one in study.reading_times[:1]}
     tables = []
-    for step, model in load_checkpoints(study, tuning).items():
-        rows = [_brains(ends, model), *(_reading(study, model, dataset) for dataset in study.reading_times[:1])]
+    for step, model in load_checkpoints(study, tuning):
+        rows = [_brains(ends, model, recordings), *(_reading(model, *read) for read in times.items())]
         rows += [examined(study, model).query("level == 'overall'")] if study.benchmarks else []
         tables += [some.reindex(columns=["measure", "protocol", "value"]).assign(step=step) for some in rows]
     about = {"tuned": Path(tuning.model).name, "condition": tuning.condition, "tuning_seed": tuning.seed}
     return pd.concat(tables, ignore_index=True).assign(**about, method=tuning.method, analysis="tuning")
 
 
-def _brains(study: Study, model: LanguageModel) -> pd.DataFrame:
+def _brains(study: Study, model: LanguageModel, recordings: Sequence[Recording]) -> pd.DataFrame:
     """Score on each recording under each protocol, with no intervals."""
-    found = [brain(study, _layers(model, one), one, of_parts=True) for one in load_recordings(study).values()]
-    if not found:
+    if not recordings:
         return pd.DataFrame()
+    found = [brain(study, _layers(model, recording), recording, of_parts=True) for recording in recordings]
     scored = pd.concat(found, ignore_index=True)
     pooled = (scored[["participant", "region", "split"]] == ["pooled", "all", "all"]).all(axis=1)
     return scored[scored.chosen & pooled].rename(columns={"dataset": "measure", "r": "value"})
 
 
-def _reading(study: Study, model: LanguageModel, dataset: str) -> pd.DataFrame:
-    """Next-word loss on a text, and how its surprisal goes with the times that people took."""
-    bits = llm.surprisal(model, load_reading_times(dataset).passages, text=dataset).to_numpy()
+def _reading(model: LanguageModel, dataset: str, aligned: Sequence[ReadingTimes]) -> pd.DataFrame:
+    """Next-word loss on a text, and how its surprisal goes with the times that people took, however aligned."""
+    bits = llm.surprisal(model, aligned[0].passages, text=dataset).to_numpy()
     rows = [{"measure": f"loss on {dataset}", "value": bits[np.isfinite(bits)].mean()}]
-    for alignment in alignments(study, dataset):
-        times = load_reading_times(dataset, alignment)
+    for times in aligned:
         r = reading_time_correlation(bits, times.table().reading_time.to_numpy(), ~times.first_in_sentence).r
-        rows.append({"measure": f"reading times, {alignment}", "value": r})
+        rows.append({"measure": f"reading times, {times.alignment}", "value": r})
     return pd.DataFrame(rows)
 
 

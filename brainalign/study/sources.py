@@ -1,5 +1,6 @@
 """Where what a study names comes from: published data, files of one's own, or the microworld."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -102,10 +103,10 @@ def checkpoints(study: Study, source: LoadedModel | Tuning) -> dict[int, Path]:
     return llm_tuning.tuned(base.load, samples.load(tune.samples), tune.how(llm_tuning.Tuning()), **options)
 
 
-def load_checkpoints(study: Study, tuning: Tuning) -> dict[int, LanguageModel]:
-    """Load a model along its tuning, as `checkpoints`."""
+def load_checkpoints(study: Study, tuning: Tuning) -> Iterator[tuple[int, LanguageModel]]:
+    """Load a model along its tuning, as `checkpoints`, one after the other: memory holds few."""
     dtype = base_of(study, tuning.model).dtype
-    return {step: llm.load(folder, dtype=dtype) for step, folder in checkpoints(study, tuning).items()}
+    return ((step, llm.load(folder, dtype=dtype)) for step, folder in checkpoints(study, tuning).items())
 
 
 def load_benchmark(name: str) -> Benchmark:
