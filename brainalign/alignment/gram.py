@@ -195,9 +195,9 @@ def left_out_forms(spectrum: Spectrum, alphas: Sequence[float], parts: list[np.n
     xp, n = namespace(q), len(q)
     unseen = 0 if _full(spectrum) else like(np.eye(n) - 1 / n, q) - q @ q.T
     forms = []
-    for alpha in alphas:
+    for alpha, of_parts in zip(alphas, _divisors(spectrum, alphas, parts), strict=True):
         removed = (q * (alpha / (w + alpha))) @ q.T + unseen
-        errors = _divide(removed, _divisors(spectrum, alpha, parts), parts)
+        errors = _divide(removed, of_parts, parts)
         forms.append(errors.T @ errors)
     return xp.stack(forms)
 
@@ -222,9 +222,8 @@ def left_out_errors(
     w, dtype, full = spectrum.w, precision(responses), _full(spectrum)
     q = like(spectrum.q, responses, dtype)
     damped, divisors = [], []
-    for alpha in alphas:
+    for alpha, of_parts in zip(alphas, _divisors(spectrum, alphas, parts), strict=True):
         damped.append(q * like(alpha / (w + alpha), q, dtype))
-        of_parts = _divisors(spectrum, alpha, parts)
         divisors.append([like(of_part, q, dtype) for of_part in of_parts] if parts else like(of_parts, q, dtype))
 
     def of_block(y: Array) -> Array:
@@ -244,19 +243,24 @@ def _full(spectrum: Spectrum) -> bool:
     return spectrum.q.shape[1] >= len(spectrum.q) - 1
 
 
-def _divisors(spectrum: Spectrum, alpha: float, parts: list[np.ndarray] | None) -> Array | list[Array]:
-    """(I - H_gg)⁻¹ of each part, (n_parts, n_stimuli²) for each size; of stimuli, one below the other."""
+def _divisors(
+    spectrum: Spectrum, alphas: Sequence[float], parts: list[np.ndarray] | None
+) -> list[Array] | list[list[Array]]:
+    """(I - H_gg)⁻¹ for each penalty: of each part, (n_parts, n_stimuli²) by size; of stimuli, one below the other."""
     q, w, _ = spectrum
-    n, damped, full = len(q), alpha / (w + alpha), _full(spectrum)
+    n, full = len(q), _full(spectrum)
+    damping = [alpha / (w + alpha) for alpha in alphas]
     if parts is None:
         squares = q * q
-        return (1 / (squares @ damped + (0 if full else 1 - 1 / n - squares.sum(axis=1))))[:, None]
-    inverses = []
-    for of_size in parts:
-        own = q[like(of_size, q)]
-        left = 0 if full else like(np.eye(of_size.shape[1]) - 1 / n, q) - own @ own.mT
-        inverses.append(namespace(q).linalg.inv((own * damped) @ own.mT + left))
-    return inverses
+        unseen = 0 if full else 1 - 1 / n - squares.sum(axis=1)
+        return [(1 / (squares @ damped + unseen))[:, None] for damped in damping]
+    own = [q[like(of_size, q)] for of_size in parts]
+    unseen = [0 if full else like(np.eye(rows.shape[1]) - 1 / n, q) - rows @ rows.mT for rows in own]
+    inverse = namespace(q).linalg.inv
+    return [
+        [inverse((rows * damped) @ rows.mT + left) for rows, left in zip(own, unseen, strict=True)]
+        for damped in damping
+    ]
 
 
 def _divide(rows: Array, divisors: Array | list[Array], parts: list[np.ndarray] | None) -> Array:
