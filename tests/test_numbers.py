@@ -8,7 +8,7 @@ import pytest
 from IPython.core.formatters import format_display_data
 
 from brainalign.paper import numbers
-from brainalign.paper.numbers import LiveNumber, Numbers, formatted, number, p_value
+from brainalign.paper.numbers import LiveNumber, Numbers, correlation, formatted, number, p_value
 
 SPACE = "\u00a0"
 
@@ -112,6 +112,14 @@ def test_interval_without_an_end_raises_and_names_the_key(shown, glued, low, hig
 )
 def test_p_value(p, text):
     assert p_value(p) == text.replace(" ", SPACE)
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [((0.954,), "r = 0.95"), ((-0.001,), "r = 0.00"), ((0.38, -0.117, 0.73), "r = 0.38 [−0.12, 0.73]")],
+)
+def test_correlation(found, text):
+    assert correlation(*found) == text
 
 
 @pytest.mark.parametrize("p", [math.nan, -0.1, 1.5])

@@ -161,7 +161,8 @@ def scatter(models: pd.DataFrame, panels: list[tuple[str, str, str]], labels: bo
     labels : bool
         Whether to name the points.
     """
-    figure, axes = plt.subplots(len(panels), figsize=(4.2, 3.1 * len(panels)), squeeze=False)
+    height = 4.2 if labels else 3.1  # names need room
+    figure, axes = plt.subplots(len(panels), figsize=(4.2, height * len(panels)), squeeze=False)
     for ax, (x, y, title) in zip(axes[:, 0], panels, strict=True):
         rows = models.dropna(subset=[x, y])
         scores = rows.set_index("model")
@@ -260,7 +261,7 @@ def label_points(ax: plt.Axes, x, y, names, families) -> None:
     ]
     adjust_text(
         texts, x=list(x), y=list(y), ax=ax, expand=(1.05, 1.2), max_move=15, ensure_inside_axes=True,
-        iter_lim=400,  # by default it stops after a second, and draws another figure on another machine
+        iter_lim=150,  # by default it stops after a second, and draws another figure on another machine
         arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.4},
     )  # fmt: skip
 

@@ -173,6 +173,12 @@ def number(value: float, form: str) -> str:
     return text.replace("-", "−")
 
 
+def correlation(r: float, low: float | None = None, high: float | None = None) -> str:
+    """A correlation, with its interval if it has one: ``r = 0.38 [−0.12, 0.73]``."""
+    found = f"r = {number(r, '.2f')}"
+    return found if low is None else f"{found} [{number(low, '.2f')}, {number(high, '.2f')}]"
+
+
 def p_value(p: float) -> str:
     """A p value with its sign of equality: three digits, and a bound below .001; anything else is an error."""
     if not 0 <= p <= 1:
