@@ -15,6 +15,7 @@ from brainalign import study as studies
 from brainalign.alignment.behavior import behavioral_alignment
 from brainalign.human import natural_stories
 from brainalign.human.reading_times import ReadingTimes
+from brainalign.study.settings import WEHBE_FOLDER
 
 ORIGINS = {
     "printed": {},
@@ -111,6 +112,7 @@ def test_printed_and_sample_are_shipped():
         ("", []),
         ("reading_times: [natural_stories]", ["reading-times", "people", "natural_stories"]),
         ("recordings: [brennan2016]", ["people", "brennan2016"]),
+        ("recordings: [{wehbe2014: .}]", ["people", "wehbe2014"]),
         ("surprisal: [kuribayashi2024]", []),
         (
             "reading_times: [natural_stories]\nsurprisal: [kuribayashi2024]",
@@ -122,6 +124,14 @@ def test_parts_need_people_and_models(write, settings, parts):
     study = studies.load(str(write(MINIMAL + settings)))
     assert study.parts == parts
     assert study.name == "mine"
+
+
+def test_a_study_of_the_papers_models_on_its_recordings_replicates_it(monkeypatch, tmp_path):
+    monkeypatch.setenv(WEHBE_FOLDER, str(tmp_path))
+    paper = studies.load("paper")
+    assert paper.replicates and {"replication", "wehbe2014"} <= set(paper.parts)
+    assert not paper.model_copy(update={"models": paper.models[1:]}).replicates
+    assert not paper.model_copy(update={"recordings": paper.recordings[1:]}).replicates
 
 
 @pytest.mark.parametrize(

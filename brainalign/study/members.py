@@ -133,11 +133,11 @@ def _series(study: Study) -> list[Member]:
 
 
 def _models(study: Study) -> list[Member]:
-    entries = [LoadedModel(load=entry) if isinstance(entry, str) else entry for entry in study.models]
-    names = {entry.called for entry in entries}
-    trained = {entry.load: entry.called for entry in reversed(entries) if entry.untrained is None and not entry.tune}
+    names = {entry.called for entry in study.entries}
+    loaded = [entry for entry in reversed(study.entries) if entry.untrained is None and not entry.tune]
+    trained = {entry.load: entry.called for entry in loaded}
     known, found = catalog.checkpoints()[list(NOTHING)].T.to_dict(), []
-    for entry in entries:
+    for entry in study.entries:
         about = {key: None if pd.isna(value) else value for key, value in known.get(entry.load, NOTHING).items()}
         # The catalog's base counts where the study has it; one that the study names must be there.
         base = entry.vanilla or (trained.get(entry.load) if entry.tune else None)

@@ -19,6 +19,7 @@ MICROWORLD = ("microworld", "microworld.null")  # simulated people; of the secon
 READERS = "microworld.readers"  # simulated reading times
 WEHBE = "wehbe2014"  # has no public home: a folder of yours, also by this environment variable
 WEHBE_FOLDER = "BRAINALIGN_WEHBE2014"
+RECORDINGS = {"pereira2018.243", "pereira2018.384", "blank2014", WEHBE}  # the paper's
 OF_MICROWORLD, TUNED = "microworld/", "-tuned"  # models that are trained on the spot, and tuned
 ENDINGS = {
     "instruction": TUNED,
@@ -195,29 +196,46 @@ class Study(Settings):
     seed: int = Field(0, ge=0, description="seed of everything random")
 
     @property
+    def entries(self) -> list[LoadedModel]:
+        """Language models, all with what there is to say about them."""
+        return [LoadedModel(load=model) if isinstance(model, str) else model for model in self.models]
+
+    @property
     def bases(self) -> set[str]:
         """Vanilla models of which a tuned one is here, too: as the study says, or the catalog."""
-        entries = [LoadedModel(load=model) if isinstance(model, str) else model for model in self.models]
-        known, names = catalog.checkpoints().vanilla.dropna(), {entry.called for entry in entries}
-        return {entry.vanilla or known.get(entry.load) for entry in entries if entry.untrained is None} & names
+        known, names = catalog.checkpoints().vanilla.dropna(), {entry.called for entry in self.entries}
+        return {entry.vanilla or known.get(entry.load) for entry in self.entries if entry.untrained is None} & names
+
+    @property
+    def people(self) -> list[str]:
+        """Published data sets of what people did, by name."""
+        named = [source if isinstance(source, str) else source.kind for source in self.recordings]
+        return [*self.reading_times, *(name for name in named if name in {*human.names(), *MICROWORLD})]
+
+    @property
+    def replicates(self) -> bool:
+        """Whether all of the paper's models are scored on all of its recordings."""
+        checkpoints = catalog.checkpoints()
+        models = {entry.load for entry in self.entries if entry.untrained is None}
+        return set(self.people) >= RECORDINGS and set(checkpoints.index[checkpoints.group == "main"]) <= models
 
     @property
     def parts(self) -> list[str]:
         """What of the book this study fills: sections, and data sets by name."""
-        people = [*self.reading_times, *(source for source in self.recordings if isinstance(source, str))]
         sections = {
             "reading-times": self.reading_times,
             # Tests over bases, of which there must be two, are half of what it shows.
             "behavior": self.reading_times and (self.surprisal or len(self.bases) > 1),
-            "people": people or self.recordings,
+            "people": self.people or self.recordings,
             "models": self.models,
             "brain": self.recordings and self.models,  # controls alone have nothing to be held against
+            "replication": self.replicates,
             "capability": self.benchmarks and self.models,
             "tuning": self.tuning,
             "continued": any(tuning.condition == samples.CONTINUED for tuning in self.tuning),
             "validation": self.evidence == "microworld",
         }
-        return [*(section for section, filled in sections.items() if filled), *people]
+        return [*(section for section, filled in sections.items() if filled), *self.people]
 
 
 OWN = {model.__name__: model for model in (SeriesFile, OwnRecording, LoadedModel, Tuning)}
@@ -317,7 +335,7 @@ def _from(folder: Path, given: object, places: tuple[str, ...] = ("samples",)) -
 
 def _check_tuning(study: Study, path: Path) -> None:
     """See that what is tuned has samples, which the models of the microworld bring with them."""
-    entries = {model.called: model for model in study.models if isinstance(model, LoadedModel)}
+    entries = {model.called: model for model in study.entries}
     tuned = [(f"models: {name}", model, model.tune) for name, model in entries.items() if model.tune]
     tuned += [(f"tuning: {entry.called}", base_of(study, entry.model), entry) for entry in study.tuning]
     for place, base, tune in tuned:
@@ -336,15 +354,14 @@ def _check_tuning(study: Study, path: Path) -> None:
 
 def base_of(study: Study, name: str) -> LoadedModel:
     """The model that is tuned: of the study, where it has one by that name or from that place; else any."""
-    models = [LoadedModel(load=model) if isinstance(model, str) else model for model in study.models]
-    known = [model for model in models if model.tuned is None]
+    known = [model for model in study.entries if model.tuned is None]
     named = [model for model in known if model.called == name] or [model for model in known if model.load == name]
     return named[0] if named else LoadedModel(load=name)
 
 
 def own_files(study: Study) -> list[Path]:
     """Files of one's own that a study's results depend on."""
-    tuned = [*study.tuning, *(model.tune for model in study.models if isinstance(model, LoadedModel) and model.tune)]
+    tuned = [*study.tuning, *(model.tune for model in study.entries if model.tune)]
     given = [tune.samples for tune in tuned if tune.samples and tune.samples not in samples.names()]
     series = [source.file for source in study.surprisal if isinstance(source, SeriesFile)]
     return [Path(place) for place in dict.fromkeys([*series, *given])]
