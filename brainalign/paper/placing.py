@@ -6,6 +6,7 @@ import pandas as pd
 
 from brainalign.paper import brain_tables, figures
 from brainalign.paper.figures import GRAY, NAMES, PRINTED_AXES, color
+from brainalign.paper.printed import BRAIN_DATASETS
 from brainalign.study.members import CONTROL, ITSELF, TUNED, TWIN, VANILLA
 
 PAPER = "aw2024"  # the protocol that the printed scores come from
@@ -47,7 +48,7 @@ def _values(own: pd.DataFrame) -> dict[str, tuple[float, str, bool]]:
         scores = brain_tables.scores(brain_tables.over_data_sets(brain)).set_index("dataset").r
         names = brain_tables.counted(scores.index.drop(brain_tables.AVERAGE, errors="ignore"))
         found |= {name: (scores[name], name, True) for name in names if name in NAMES}
-        same = set(names) == {"pereira2018", "blank2014", "wehbe2014"}
+        same = set(names) == set(BRAIN_DATASETS)
         found["average"] = (scores[names].mean(), ", ".join(names), same)
     read = own[(own.analysis == "behavior") & (own.protocol == PAPER) & (own.story == "all")]
     if len(read):

@@ -19,7 +19,7 @@ MICROWORLD = ("microworld", "microworld.null")  # simulated people; of the secon
 READERS = "microworld.readers"  # simulated reading times
 WEHBE = "wehbe2014"  # has no public home: a folder of yours, also by this environment variable
 WEHBE_FOLDER = "BRAINALIGN_WEHBE2014"
-RECORDINGS = {"pereira2018.243", "pereira2018.384", "blank2014", WEHBE}  # the paper's
+PAPER_RECORDINGS = {"pereira2018.243", "pereira2018.384", "blank2014", WEHBE}
 OF_MICROWORLD, TUNED = "microworld/", "-tuned"  # models that are trained on the spot, and tuned
 ENDINGS = {
     "instruction": TUNED,
@@ -217,7 +217,7 @@ class Study(Settings):
         """Whether all of the paper's models are scored on all of its recordings."""
         checkpoints = catalog.checkpoints()
         models = {entry.load for entry in self.entries if entry.untrained is None}
-        return set(self.people) >= RECORDINGS and set(checkpoints.index[checkpoints.group == "main"]) <= models
+        return set(self.people) >= PAPER_RECORDINGS and set(checkpoints.index[checkpoints.group == "main"]) <= models
 
     @property
     def parts(self) -> list[str]:
