@@ -2,6 +2,8 @@
 
 import json
 import math
+from dataclasses import replace
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -100,6 +102,12 @@ def test_an_architecture_without_arithmetic_is_named():
 # --- operations and bytes ---------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def planned():
+    """Plan of any study, made once."""
+    return cache(lambda name: plan.of(studies.load(name)))
+
+
 @pytest.mark.parametrize("shape", [tiny.gpt2, tiny.llama, tiny.t5])
 def test_operations_and_bytes_are_those_of_a_run(tmp_path, write, shape):
     study, model = write(""), llm.load(shape(tmp_path / "model"), device="cpu")
@@ -150,6 +158,12 @@ def test_tuning_asks_for_cards_that_hold_weights_gradients_and_moments():
     assert asked["llama-7b-instruction-0"].minutes > asked["llama-7b"].minutes
 
 
+def beginning(text: Text, n: int = 300) -> Text:
+    """The first parts of each passage: an encoder reads every one anew."""
+    passages = [Passage(passage.id, passage.parts[:n]) for passage in text.passages]
+    return replace(text, words=[words[:n] for words in text.words], passages=passages)
+
+
 @pytest.mark.parametrize("shape", ["gpt2", "t5-v1_1-base", "llama-7b"])
 def test_estimated_operations_are_those_of_counted_tokens(tmp_path, mirror, shape):
     from brainalign.human.download import fetch
@@ -158,7 +172,7 @@ def test_estimated_operations_are_those_of_counted_tokens(tmp_path, mirror, shap
     merges = fetch(catalog.dataset("gpt2_merges").file("weights/tokenization/vocab.bpe"))
     tokenizer = tokenizer_of(tiny.gpt2(tmp_path / "model", merges=merges, positions=1024))
     network = arithmetic.of(catalog.architectures()[shape])
-    for text in texts.of(studies.load("sample").model_copy(update={"benchmarks": []})):
+    for text in map(beginning, texts.of(studies.load("sample").model_copy(update={"benchmarks": []}))):
         estimated, exact = (
             texts.flops(network, text, texts.lengths(text, network, way), "cuda") for way in (None, tokenizer)
         )
@@ -187,9 +201,9 @@ def test_twins_download_nothing_and_differences_two_checkpoints(write):
 
 
 @pytest.mark.parametrize("name", studies.names())
-def test_every_study_has_a_plan_and_resources(name):
+def test_every_study_has_a_plan_and_resources(name, planned):
     study = studies.load(name)
-    table, asked = plan.of(study), plan.resources(study)
+    table, asked = planned(name), plan.resources(study)
     assert list(asked) == studies.measured(study)
     assert all(found.memory_mb > 0 and found.minutes > 0 for found in asked.values())
     kinds = studies.models(study).origin
@@ -199,14 +213,14 @@ def test_every_study_has_a_plan_and_resources(name):
     assert table.state.isin(["to fetch", "here", "done", "trained here"]).all()
 
 
-def test_the_paper_is_complete():
+def test_the_paper_is_complete(planned):
     study = studies.load("paper")
     names = set(studies.models(study).index)
     assert names >= set(CHECKPOINTS.index[CHECKPOINTS.group != "laptop"])
     table = studies.models(study)
     tuned = CHECKPOINTS[(CHECKPOINTS.kind == "instruction-tuned") & CHECKPOINTS.index.isin(names)]
     assert table.vanilla[tuned.index].to_dict() == tuned.vanilla.to_dict()
-    found = plan.of(study).parameters[CHECKPOINTS.index.intersection(list(names))]
+    found = planned("paper").parameters[CHECKPOINTS.index.intersection(list(names))]
     assert found.to_dict() == CHECKPOINTS.parameters[found.index].to_dict()
 
 

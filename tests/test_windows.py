@@ -87,6 +87,20 @@ def test_the_check_of_the_last_parts_finds_what_whole_beginnings_find(byte_level
     assert up_to_each(found) == beginnings(byte_level, parts)
 
 
+@settings(max_examples=40, deadline=None)
+@given(parts=st.lists(st.text(alphabet="abé .,!日\n", max_size=7), min_size=1, max_size=60))
+def test_a_window_of_its_own_holds_the_beginning_of_each_part(byte_level, parts):
+    """As an encoder needs it, which reads what follows too; cut on the left where it is too long."""
+    if not any(part.strip() for part in parts):
+        return
+    expected = beginnings(byte_level, parts)
+    for limit in (None, 40):
+        found, n_anew = of_beginnings(byte_level, [Passage("p", tuple(parts))], limit, shared=False)
+        assert [window.parts for window in found] == [[part] for part in range(len(parts))] and n_anew == 0
+        assert [window.tokens for window in found] == [ids[-limit:] if limit else ids for ids in expected]
+        assert all(window.spans[0][1] == len(window.tokens) for window in found)
+
+
 @pytest.fixture(scope="module")
 def byte_level(tmp_path_factory):
     from transformers import AutoTokenizer

@@ -103,9 +103,11 @@ def of_beginnings(
         if shared and context is None:
             found, alone = _one_pass(tokenizer, passage, limit, long, words)
             n_anew += len(alone)
+            found += [_beginning(tokenizer, passage, part, limit, context, words) for part in alone]
+        elif context is None:
+            found = _each_alone(tokenizer, passage, limit, words)
         else:
-            found, alone = [], range(count)
-        found += [_beginning(tokenizer, passage, part, limit, context, words) for part in alone]
+            found = [_beginning(tokenizer, passage, part, limit, context, words) for part in range(count)]
         windows += _counted_from(first, found)
         first += count
     return windows, n_anew
@@ -201,6 +203,21 @@ def _one_pass(tokenizer, passage: Passage, limit: int | None, long: str, words: 
             parts, spans = zip(*kept, strict=True)
             windows.append(replace(window, parts=list(parts), spans=list(spans)))
     return windows, sorted(anew)
+
+
+def _each_alone(tokenizer, passage: Passage, limit: int | None, words: bool) -> list[Window]:
+    """A window for each part, from the passage's tokens where they hold: a story anew for each word takes minutes."""
+    text = join(passage.parts)
+    tokens = tokenize(tokenizer, text)
+    anew, parts = _unstable(tokenizer, text, tokens), range(len(passage.parts))
+    if words:
+        _require_words(passage, tokens, {*parts} - anew)
+    return [
+        _beginning(tokenizer, passage, part, limit, None, words)
+        if part in anew
+        else _ending_at(passage, tokens.ids, part, _span(tokens.stops, part), limit)
+        for part in parts
+    ]
 
 
 def _unstable(tokenizer, text: Text, tokens: Tokens) -> set[int]:
