@@ -103,17 +103,17 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
         # Snakemake runs in the project's folder, from which a path need not lead there.
         "study": options.study if options.study in studies.names() else path.resolve(),
         "name": study.name,
-        "settings": " ".join(map(str, [path.resolve(), *studies.own_files(study)])),
+        "settings": " ".join(str(store.from_project(file)) for file in [path.resolve(), *studies.own_files(study)]),
         "batches": " ".join(",".join(batch) for batch in batches),
         "needs": " ".join(_needs([asked[model] for model in batch]) for batch in batches if asked),
         "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),
         "shown": " ".join(f"{name}={','.join(books.shown(name, study))}" for name in notebooks),
-        "results": studies.result_path(study, "any").parent,
+        "results": store.from_project(studies.result_path(study, "any").parent),
     }
     pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}
     table = studies.models(study)
     kinds = {**(table.origin + ", " + table.kind), **pages}
-    targets = [str(studies.result_path(study, model)) for model in models or ()]
+    targets = [str(store.from_project(studies.result_path(study, model))) for model in models or ()]
     status = workflow.run(config, options.cores, kinds, profile=profile, resources=resources, targets=targets)
     if status:
         print("brainalign: the build stopped", file=sys.stderr)
@@ -149,8 +149,7 @@ def execute(options: argparse.Namespace) -> None:
     study = studies.load(options.study)
     template, parameters = books.template(options.notebook, study)
     executed = books.source(study.name) / "executed"
-    # Relative to the project, so that the executed notebook is the same wherever the project lies.
-    parameters |= {"study": options.study, "output": executed.relative_to(store.PROJECT).as_posix()}
+    parameters |= {"study": options.study, "output": store.from_project(executed).as_posix()}
     with _timed(f"executed {options.notebook}.ipynb"):
         books.execute(template, executed / f"{options.notebook}.ipynb", parameters)
 

@@ -2,6 +2,7 @@
 
 A dry run says which steps are due. Each step ends with a line of its own ("ran gpt2 (3.1 s)"), by which they are
 counted; how long the others of its kind took is what is expected of a step. Where steps run is a matter of the profile.
+What is printed is kept beside the study's build, as `build/STUDY.log`.
 """
 
 import fcntl
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean
+from typing import TextIO
 
 from brainalign import profiles, store
 from brainalign.profiles import Profile
@@ -88,18 +90,24 @@ def run(
     expected = Expectation(steps, None if profile.remote else cores, kinds)
     with (
         _alone(config["study"]) as lock,
+        log_of(config["study"]).open("w", encoding="utf-8") as log,
         subprocess.Popen([*command, *settings], pass_fds=[lock], **together, **place) as process,
     ):
-        n_lines = _tell(process.stdout, expected)
+        n_lines = _tell(process.stdout, expected, log)
     if process.returncode and not n_lines:  # a quiet Snakemake does not say so
         print(f"nothing was run; why, the last file of {store.PROJECT / '.snakemake' / 'log'} says")
     return process.returncode
 
 
+def log_of(study: object) -> Path:
+    """File with what the last run that had something to do has printed, each step with how long it took."""
+    return store.PROJECT / "build" / f"{Path(str(study)).stem}.log"
+
+
 @contextmanager
 def _alone(study: object) -> Iterator[int]:
     """Be the only one who builds a study, for as long as this process lives or one that it hands the lock on to."""
-    path = store.PROJECT / "build" / f".{Path(str(study)).stem}.lock"
+    path = log_of(study).with_name(f".{log_of(study).stem}.lock")
     path.parent.mkdir(exist_ok=True)
     with path.open("w") as file:
         try:
@@ -142,8 +150,8 @@ class Expectation:
         return f"{len(self.took)} of {len(self.steps)} steps, {left}"
 
 
-def _tell(lines, expected: Expectation) -> int:
-    """Print what steps print: on a terminal above a line that says how far it is, else with that at its end.
+def _tell(lines, expected: Expectation, log: TextIO) -> int:
+    """Print what steps print: on a terminal above a line that says how far it is; elsewhere and in the log with it.
 
     Returns how many lines that was.
     """
@@ -169,7 +177,9 @@ def _tell(lines, expected: Expectation) -> int:
                 for step in (together := found[1].split(", ")):  # of a job elsewhere
                     expected.done(step, float(found[2]) / len(together))
                 bar.update(len(expected.took) - bar.n)
-            tqdm.write(f"{line}  {expected}" if found and bar.disable and expected.steps else line)
+            with_progress = f"{line}  {expected}" if found and expected.steps else line
+            print(with_progress, file=log, flush=True)
+            tqdm.write(with_progress if bar.disable else line)
             sys.stdout.flush()
         ended.set()
     return n_lines

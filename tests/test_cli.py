@@ -177,7 +177,7 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     study = studies.load("sample")
     assert given["cores"] == 3
     assert given["study"] == "sample"
-    assert Path(given["settings"]) == studies.STUDIES / "sample.yaml"
+    assert given["settings"] == "studies/sample.yaml"
     assert [batch.split(",") for batch in given["batches"].split()] == studies.batches(study)
     shown = dict(pair.split("=") for pair in given["shown"].split())
     assert [*shown] == book.notebooks(study)

@@ -25,6 +25,11 @@ def root() -> Path:
     return Path(os.environ.get("BRAINALIGN_STORE") or PROJECT / ".store").resolve()
 
 
+def from_project(path: Path) -> Path:
+    """Path from the project's folder on, of what lies there: what is built must not depend on where that is."""
+    return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
+
+
 def digest(*parts) -> str:
     """Key of a result: SHA-256 of the JSON of all that could change it.
 
