@@ -133,6 +133,8 @@ def stage(study: str) -> None:
     """
     settings = studies.load(study)
     target = source(settings.name)
+    for unfinished in (target / "executed").glob(".*.ipynb"):  # left by a process that was killed: no page of the book
+        unfinished.unlink()
     _mirror(store.PROJECT / "book", target / "book")
     _write_models(settings, target / "models")
     _write(target / "_toc.yml", yaml.safe_dump(_contents(settings), sort_keys=False))
