@@ -1,7 +1,9 @@
 """Activations against the plain loop that reads every beginning of a passage by itself."""
 
 import sys
+from functools import partial
 
+import close
 import numpy as np
 import pytest
 import tiny
@@ -53,11 +55,7 @@ def bare(model, monkeypatch):
     return model
 
 
-def assert_close(ours: np.ndarray, plain: np.ndarray) -> None:
-    """Equal to 1e-4 of each layer's scale."""
-    scale = np.abs(plain).max(axis=(1, 2), keepdims=True)
-    assert (scale > 0).all()
-    assert np.abs(ours - plain).max() <= 1e-4 * scale.max() and (np.abs(ours - plain) <= 1e-4 * scale).all()
+assert_close = partial(close.assert_close, share=1e-4, axis=(1, 2))  # of each layer's scale
 
 
 # Against the plain loop
@@ -86,7 +84,7 @@ def test_strided_windows_change_only_what_does_not_fit(gpt2):
     lengths = [len(gpt2.tokenizer(beginning(STORY, part))["input_ids"]) for part in range(len(STORY.parts))]
     fits = np.array(lengths) <= POSITIONS
     assert 0 < fits.sum() < len(fits)
-    np.testing.assert_allclose(strided[:, fits], exact[:, fits], atol=1e-4)
+    assert_close(strided[:, fits], exact[:, fits])
     assert np.abs(strided[:, ~fits] - exact[:, ~fits]).max() > 0.1
 
 
@@ -237,7 +235,7 @@ def test_what_a_killed_run_has_done_is_not_done_again(gpt2, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         activations(gpt2, passages)
     monkeypatch.setattr(gpt2.network.base_model, "forward", lambda **given: calls.append(1) or forward(**given))
-    np.testing.assert_allclose(activations(gpt2, passages).to_numpy(), whole, atol=1e-4)
+    assert_close(activations(gpt2, passages).to_numpy(), whole)
     assert len(calls) == 6
     resumed = path.read_bytes()
     path.unlink()

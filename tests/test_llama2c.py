@@ -7,6 +7,7 @@ import struct
 import numpy as np
 import pytest
 import torch
+from close import assert_close
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -173,7 +174,7 @@ def test_a_made_up_model_gives_the_logits_of_run_c(tmp_path, shared, sizes):
     tokens = np.random.default_rng(0).integers(0, N_PIECES, 20).tolist()
     expected = run_c(path, tokens)
     assert expected.std() > 0.3
-    np.testing.assert_allclose(logits(model, tokens), expected, atol=1e-4)
+    assert_close(logits(model, tokens), expected)
     assert (model.name, model.n_positions, model.n_layers) == ("model", 32, (SIZES | sizes)["n_layers"])
     assert model.n_vocabulary == N_PIECES
     head, embedding = model.network.get_output_embeddings(), model.network.get_input_embeddings()
@@ -183,7 +184,7 @@ def test_a_made_up_model_gives_the_logits_of_run_c(tmp_path, shared, sizes):
 def test_the_real_model_gives_the_logits_of_run_c(real):
     model = load("stories260k")
     tokens = model.tokenizer(TEXTS[0])["input_ids"]
-    np.testing.assert_allclose(logits(model, tokens), run_c(real[0], tokens), atol=1e-4)
+    assert_close(logits(model, tokens), run_c(real[0], tokens))
 
 
 def test_the_real_model_knows_its_stories(mirror):

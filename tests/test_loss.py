@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import tiny
 import torch
+from close import assert_close
 
 from brainalign.llm import benchmarks
 from brainalign.llm import loss as losses
@@ -45,9 +46,9 @@ def test_a_causal_model_is_read_in_strides(causal, window, stride):
     ids, room = ids_of(causal, "".join(DOCUMENTS)), (window or 64) - 1
     expected = strided(causal, ids, room, stride or room // 2)
     assert found.tokens.sum() == len(ids) == len(expected)
-    assert found.nats.sum() / found.tokens.sum() == pytest.approx(np.mean(expected), abs=1e-4)
+    assert found.nats.sum() / found.tokens.sum() == pytest.approx(np.mean(expected), rel=1e-5)
     assert found.bytes.tolist() == [len(document.encode()) for document in DOCUMENTS]
-    assert bits_per_byte(found) == pytest.approx(sum(expected) / np.log(2) / len("".join(DOCUMENTS).encode()), abs=1e-4)
+    assert bits_per_byte(found) == pytest.approx(sum(expected) / np.log(2) / len("".join(DOCUMENTS).encode()), rel=1e-5)
     assert (found.attrs["window"], found.attrs["stride"]) == (window or 64, stride or room // 2)
 
 
@@ -59,15 +60,15 @@ def test_documents_share_the_loss_at_their_borders(causal):
     of = np.searchsorted(borders, [b for _, b in own])
     found = loss(causal, DOCUMENTS, progress=False)
     if len(own) == len(nats):  # else <s> or a byte has no characters
-        np.testing.assert_allclose(found.nats, np.bincount(of, nats), atol=1e-3)
-    assert found.nats.sum() == pytest.approx(sum(nats), abs=1e-3)
+        assert_close(found.nats, np.bincount(of, nats))
+    assert found.nats.sum() == pytest.approx(sum(nats), rel=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["copy", "continuation"])
 def test_an_encoder_reads_the_same_or_what_comes_before(t5, mode):
     found = loss(t5, DOCUMENTS, mode=mode, window=50, stride=20, progress=False)
     expected = strided(t5, ids_of(t5, "".join(DOCUMENTS)), 48, 20, mode)
-    assert found.nats.sum() / found.tokens.sum() == pytest.approx(np.mean(expected), abs=1e-4)
+    assert found.nats.sum() / found.tokens.sum() == pytest.approx(np.mean(expected), rel=1e-5)
     assert found.attrs["mode"] == mode
 
 
@@ -115,7 +116,7 @@ def test_bits_per_byte_do_not_depend_on_the_tokenizer(tmp_path):
     documents = ["".join(np.random.default_rng(seed).choice([*letters[1:]], 60)) for seed in range(3)]
     found = {name: loss(model, documents, progress=False) for name, model in (("byte", byte), ("pair", pair))}
     assert [found[name].tokens.sum() for name in ("byte", "pair")] == [180, 90]
-    assert [bits_per_byte(found[name]) for name in ("byte", "pair")] == pytest.approx([4, 4], abs=1e-6)
+    assert [bits_per_byte(found[name]) for name in ("byte", "pair")] == pytest.approx([4, 4], rel=1e-6)
 
 
 def test_bad_settings_are_named(causal, t5):

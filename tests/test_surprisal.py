@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from close import assert_close
 from plain import beginning, bits_after
 
 from brainalign.human.recording import Passage
@@ -32,27 +33,27 @@ def test_every_word_is_that_of_the_plain_loop(causal, passages):
     passages = [Passage(p.id, p.parts[:20]) for p in passages]
     ours = surprisal(causal, passages)
     expected = [bits for passage in passages for bits in plain(causal, passage)]
-    np.testing.assert_allclose(ours.to_numpy(), expected, atol=1e-4)
+    assert_close(ours.to_numpy(), expected)
     assert list(ours.text) == [part for passage in passages for part in passage.parts]
     assert ours.attrs["units"] == "bits"
 
 
 def test_a_story_longer_than_the_positions_is_that_of_the_plain_loop(causal):
     ours = surprisal(causal, [STORY], long="exact")
-    np.testing.assert_allclose(ours.to_numpy(), plain(causal, STORY, POSITIONS), atol=1e-4)
+    assert_close(ours.to_numpy(), plain(causal, STORY, POSITIONS))
 
 
 def test_strided_windows_keep_the_words_that_fit(causal):
     exact, strided = (surprisal(causal, [STORY], long=long).to_numpy() for long in ("exact", "strided"))
     fits = np.array([len(causal.tokenizer(beginning(STORY, part))["input_ids"]) for part in range(150)]) < POSITIONS
-    np.testing.assert_allclose(strided[fits], exact[fits], atol=1e-4)
+    assert_close(strided[fits], exact[fits])
     assert np.isfinite(strided).all() and np.corrcoef(strided, exact)[0, 1] > 0.9
 
 
 def test_words_add_up_to_the_text(causal):
     passage = Passage("p", STORY.parts[:25])
     total = bits_after(causal, " ".join(passage.parts), 0)
-    assert surprisal(causal, [passage]).sum() == pytest.approx(total, abs=1e-3)
+    assert surprisal(causal, [passage]).sum() == pytest.approx(total, rel=1e-5)
 
 
 def test_an_empty_word_surprises_nobody(causal):
@@ -94,7 +95,7 @@ def test_copy_reads_the_same_text_in_both(t5):
     lengths = [len(t5.tokenizer(word, add_special_tokens=False)["input_ids"]) for word in words]
     tokens = bits_of(t5, " ".join(words), " ".join(words))
     expected = [some.sum() for some in np.split(tokens, np.cumsum(lengths)[:-1])]
-    np.testing.assert_allclose(ours, expected, atol=1e-4)
+    assert_close(ours, expected)
     assert surprisal(t5, [Passage("p", words)]).identical(ours)
 
 
@@ -102,7 +103,7 @@ def test_continuation_reads_what_comes_before(t5):
     words = STORY.parts[:30]
     ours = surprisal(t5, [Passage("p", words)], mode="continuation")
     expected = [bits_of(t5, " ".join(words[:n]), words[n]).sum() for n in range(30)]
-    np.testing.assert_allclose(ours, expected, atol=1e-4)
+    assert_close(ours, expected)
     assert ours.attrs["identity"]["mode"] == "continuation"
 
 
