@@ -314,10 +314,10 @@ def test_dealt_scores_are_a_plain_loop():
 def test_deals_change_little_of_a_ceiling():
     every, dealt = [], []
     for seed in range(3):
-        responses, names = people(14, 3, n_stimuli=150, seed=seed)
-        args = responses, names, shuffled(150, 3)
-        every.append(ceiling.extrapolated(*args, n_combinations=30, n_bootstraps=20).ceiling)
-        dealt.append(ceiling.extrapolated(*args, n_bootstraps=20, n_deals=3).ceiling)
+        responses, names = people(10, 3, n_stimuli=90, seed=seed)
+        args = responses, names, shuffled(90, 3)
+        every.append(ceiling.extrapolated(*args, n_combinations=30, n_bootstraps=10).ceiling)
+        dealt.append(ceiling.extrapolated(*args, n_bootstraps=10, n_deals=3).ceiling)
     np.testing.assert_allclose(np.mean(dealt), np.mean(every), rtol=0.15)
 
 

@@ -11,6 +11,8 @@ from brainalign import study as studies
 from brainalign.llm.capability import answers
 from brainalign.study import sources
 
+pytestmark = pytest.mark.usefixtures("one_store")
+
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
@@ -75,6 +77,7 @@ def test_reading_times_of_the_microworld_have_one_alignment(study):
 def test_a_tuning_is_scored_at_every_checkpoint(study):
     settings, asked, _ = study
     table = studies.results(settings, "tuning")
+    assert list(studies.checkpoints(settings, settings.tuning[0])) == [0, 5, 20]
     assert ("llama-small", "no-instruction", 3) in asked
     assert set(table.model) == {"llama-small-no-instruction-3"}
     reading = {"loss on microworld.readers", "reading times, original"}
