@@ -10,10 +10,10 @@ book: .venv/installed
 	@$(BIN)/brainalign book $(STUDY)
 
 test: .venv/installed
-	@$(BIN)/pytest -n auto -m "not slow"
+	@$(BIN)/pytest -n auto --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 test-slow: .venv/installed
-	@$(BIN)/pytest -n 2 --dist loadgroup -m slow
+	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m slow --durations=25
 
 venv: .venv/installed
 

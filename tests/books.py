@@ -1,7 +1,7 @@
-"""Books built in clean copies of the working tree, without a network: a plugin of the slow tests.
+"""Books as tests look at them: those that the checkout has built, and a miniature that a test may break.
 
-`make test-slow` runs them. A test takes `book` (each study in turn), `library` (a function of the study's name) or
-`workshop` (another copy, to break things in).
+A plugin of the slow tests. They take `book` (each study in turn), `library` (a function of the study's name) or
+`workshop` (the miniature). The books of the checkout are built as a user builds them, where they are not yet.
 """
 
 import os
@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
+MINIATURE = ROOT / "tests" / "miniature"
 BIN = Path(sys.executable).parent
 STUDIES = ("printed", "sample", "microworld")
 NOWHERE = "http://127.0.0.1:9"
@@ -27,24 +30,42 @@ PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY",
 
 
 @dataclass(frozen=True)
-class Copy:
-    """A clean copy of the working tree: what git tracks, and what it would."""
+class Project:
+    """A folder with the project: the checkout, a copy of it, or the miniature."""
 
     root: Path
 
     @classmethod
-    def make(cls, root: Path) -> "Copy":
-        """Copy the working tree to an empty folder."""
+    def copy(cls, root: Path) -> "Project":
+        """Copy what git tracks, and what it would, to an empty folder."""
         command = ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         for name in filter(None, listed.split("\0")):
             if (ROOT / name).is_file():
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, root / name)
+                shutil.copy2(ROOT / name, root / name)
         return cls(root)
 
+    @classmethod
+    def copy_built(cls, root: Path) -> "Project":
+        """Copy the checkout with the books that it has built, and all that they were built from."""
+        made = cls.copy(root)
+        for name in ("build", ".store", ".snakemake"):
+            shutil.copytree(ROOT / name, root / name, symlinks=True)
+        return made
+
+    @classmethod
+    def miniature(cls, root: Path) -> "Project":
+        """Copy the project with few and small pages, notebooks and studies: all else is as it is."""
+        made = cls.copy(root)
+        for name in ("book", "notebooks", "studies"):
+            for path in (root / name).glob("*.*"):
+                path.unlink()
+        shutil.copytree(MINIATURE, root, dirs_exist_ok=True)
+        return made
+
     def start(self, *command: str, **settings: str) -> subprocess.Popen:
-        """Start a command of the environment on the copy's own package, without a network, in a group of its own."""
+        """Start a command of the environment on the project's own package, without a network, in a group of its own."""
         own = {"PYTHONPATH": str(self.root), "BRAINALIGN_MIRROR": str(MIRROR)} | settings
         return subprocess.Popen(
             [*isolation(), BIN / command[0], *command[1:]],
@@ -59,12 +80,14 @@ class Copy:
     def run(self, *command: str, **settings: str) -> subprocess.CompletedProcess:
         """Run such a command to its end."""
         process = self.start(*command, **settings)
-        told, _ = process.communicate()
-        return subprocess.CompletedProcess(command, process.returncode, told)
+        printed, _ = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, printed)
 
     def build(self, study: str, **settings: str) -> subprocess.CompletedProcess:
-        """Build a study's book as a user does, with some variables of the environment."""
-        return self.run("brainalign", "book", study, **settings)
+        """Build a study's book as a user does, with some variables of the environment; tests beside wait."""
+        (self.root / "build").mkdir(exist_ok=True)
+        with FileLock(self.root / "build" / ".tests.lock"):
+            return self.run("brainalign", "book", study, **settings)
 
     def html(self, study: str) -> Path:
         """Folder of a study's pages."""
@@ -101,29 +124,34 @@ class Copy:
 
 @dataclass(frozen=True)
 class Book:
-    """A book, and what its build said."""
+    """A study's book in a project, and what its build printed."""
 
     study: str
-    copy: Copy
+    project: Project
     status: int
-    log: str
+    printed: str
 
     @classmethod
-    def build(cls, copy: Copy, study: str, **settings: str) -> "Book":
+    def build(cls, project: Project, study: str, **settings: str) -> "Book":
         """Build a book, well or not."""
-        done = copy.build(study, **settings)
-        return cls(study, copy, done.returncode, done.stdout)
+        done = project.build(study, **settings)
+        return cls(study, project, done.returncode, done.stdout)
 
     def checked(self) -> "Book":
-        """Return the book; one that does not build fails the test, with its log."""
+        """Return the book; one that does not build fails the test, with what was printed."""
         if self.status:
-            pytest.fail(f"the book of study {self.study} does not build (exit {self.status}):\n{self.log}")
+            pytest.fail(f"the book of study {self.study} does not build (exit {self.status}):\n{self.printed}")
         return self
 
     @property
     def html(self) -> Path:
         """Folder of the pages."""
-        return self.copy.html(self.study)
+        return self.project.html(self.study)
+
+    @property
+    def log(self) -> str:
+        """What the last build that had something to do has printed of its steps."""
+        return (self.project.root / "build" / f"{self.study}.log").read_text(encoding="utf-8")
 
     @cached_property
     def pages(self) -> dict[str, BeautifulSoup]:
@@ -144,6 +172,14 @@ def environment() -> dict[str, str]:
     return kept | PROXIES | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
+def planted(project: Project, source: str):
+    """Add a cell to the end of the notebook on the catalog for a while."""
+    name = "notebooks/catalog.ipynb"
+    notebook = nbformat.read(project.root / name, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(source, id="planted"))
+    return project.changed(name, nbformat.writes(notebook))
+
+
 @cache
 def isolation() -> tuple[str, ...]:
     """Words before a command that take its network away; none where the system allows no namespace."""
@@ -155,11 +191,9 @@ def isolation() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    """Build any study at most once, all in one copy."""
-    copy = Copy.make(tmp_path_factory.mktemp("clone"))
-
-    build = cache(partial(Book.build, copy))
+def library():
+    """Give the book of any study, as the checkout has built it or builds it now."""
+    build = cache(partial(Book.build, Project(ROOT)))
 
     def give(study: str) -> Book:
         if study == "sample" and not MIRROR.is_dir():
@@ -177,9 +211,9 @@ def book(request, library):
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory):
-    """Build the printed study in a copy of its own, whose files a test may change for a while."""
-    return Book.build(Copy.make(tmp_path_factory.mktemp("workshop")), "printed").checked()
+    """Build the miniature, whose files a test may change for a while."""
+    return Book.build(Project.miniature(tmp_path_factory.mktemp("miniature")), "miniature").checked()
 
 
 def _parsed(path: Path) -> BeautifulSoup:
-    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "lxml")

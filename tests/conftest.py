@@ -8,8 +8,30 @@ import pytest
 
 # Before anything imports pyplot: no test opens a window.
 os.environ["MPLBACKEND"] = "Agg"
+# Before anything imports numpy or torch: workers beside each other have a thread each, not all of them all cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+pytest_plugins = ["books"]
+LONGEST = (
+    "test_paper_study",
+    "test_rerun",
+    "test_browser",
+    "test_cluster",
+    "test_tuning",
+    "test_killed",
+    "test_stories260k",
+    "test_study_microworld",
+    "test_capability",
+    "test_plan",
+    "test_claims",
+)
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser):
+    """Take an option of the tests in a browser."""
+    parser.addoption("--screenshots", metavar="FOLDER", help="take pictures of the pages that a browser visits")
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +40,18 @@ def own_store(request, tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "store"))
     if "mirror" not in request.fixturenames:
         monkeypatch.delenv("BRAINALIGN_MIRROR", raising=False)
+
+
+@pytest.fixture(scope="module")
+def module_store(tmp_path_factory):
+    """A folder for `one_store`."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def one_store(own_store, module_store, monkeypatch):
+    """One store for all tests of a module: what takes long is computed by the first that asks."""
+    monkeypatch.setenv("BRAINALIGN_STORE", str(module_store))
 
 
 @pytest.fixture
@@ -87,8 +121,18 @@ def checked():
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items):
-    """Keep tests that share a fixture in one worker: books are built once, and what a module builds for itself."""
+    """Keep tests that share what takes long to make in one worker, and begin with what takes longest."""
     for item in items:
-        if item.get_closest_marker("slow"):
-            shared = {"library", "book", "workshop"} & set(item.fixturenames)
-            item.add_marker(pytest.mark.xdist_group("books" if shared else item.path.stem))
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+def _group(item) -> str | None:
+    """What a test shares with others: a book that was built, claims that were checked, or what its module makes."""
+    if "book" in getattr(item, "callspec", item).__dict__.get("params", {}):
+        return f"book of {item.callspec.params['book']}"
+    if "checked" in item.fixturenames:
+        return "claims"
+    return item.path.stem if item.get_closest_marker("slow") or "one_store" in item.fixturenames else None

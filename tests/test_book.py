@@ -1,6 +1,5 @@
-"""The book as a clean clone builds it, without a network: complete, consistent, incremental, reproducible, strict."""
+"""The books that the checkout has built: complete and consistent; and a miniature: incremental and strict."""
 
-import json
 import re
 from collections import Counter
 from itertools import pairwise
@@ -9,15 +8,16 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pandas as pd
 import pytest
+from books import Book, Project, planted
 
 pytestmark = pytest.mark.slow
-pytest_plugins = ["books"]
 
 MEGABYTE = 1_000_000
 # A series, an untrained twin and a control, of the sample; a tuning is run again and again by test_killed.
 OF_EACH_KIND = ("gpt2", "stories260K-untrained-0", "length+position")
 LETTERS = "ABCDEFGHIJKLM"
-PAGE = "book/rerun.md"
+STUDY = "miniature"
+PAGE = "book/glossary.md"
 QUOTE = "{glue:}`/executed/catalog.ipynb::planted`"
 
 
@@ -62,30 +62,40 @@ def broken(book, found):
 
 def test_the_network_is_out_of_reach(workshop):
     ask = "import urllib.request; urllib.request.urlopen('https://raw.githubusercontent.com', timeout=5)"
-    done = workshop.copy.run("python", "-c", ask)
+    done = workshop.project.run("python", "-c", ask)
     assert done.returncode != 0
     assert "URLError" in done.stdout
 
 
-def test_the_copy_runs_its_own_package(workshop):
-    done = workshop.copy.run("python", "-c", "import brainalign; print(brainalign.__file__)")
-    assert done.stdout.startswith(str(workshop.copy.root))
+def test_the_miniature_runs_its_own_package(workshop):
+    done = workshop.project.run("python", "-c", "import brainalign; print(brainalign.__file__)")
+    assert done.stdout.startswith(str(workshop.project.root))
 
 
-def test_the_build_warns_of_nothing_and_says_where_the_book_is(book):
-    assert "warning" not in book.log.lower()
-    path, seconds = book.log.strip().splitlines()[-1].split("  ")
-    assert path == str(book.html / "index.html")
+def test_a_build_says_where_the_book_is(workshop):
+    path, seconds = workshop.printed.strip().splitlines()[-1].split("  ")
+    assert path == str(workshop.html / "index.html")
     assert re.fullmatch(r"\(\d+\.\d s\)", seconds)
-    assert "book/index.html" in (book.html / "index.html").read_text()
+    assert "book/index.html" in (workshop.html / "index.html").read_text()
+
+
+def test_a_build_warns_of_nothing(book):
+    assert "rendered the book" in book.log
+    assert "warning" not in book.log.lower()
+
+
+def test_a_build_says_how_far_it_is(book):
+    steps = re.findall(r"(\d+) of (\d+) steps, (?:about \d+ min left|less than a minute left)$", book.log, re.MULTILINE)
+    assert [int(done) for done, _ in steps] == list(range(1, len(steps) + 1))
+    assert {int(total) for _, total in steps} == {len(steps)}
 
 
 def test_a_second_build_does_nothing(book):
-    before = {path: path.stat().st_mtime_ns for path in book.copy.root.joinpath("build", book.study).rglob("*")}
-    done = book.copy.build(book.study)
+    before = {path: path.stat().st_mtime_ns for path in book.project.root.joinpath("build", book.study).rglob("*")}
+    done = book.project.build(book.study)
     assert done.returncode == 0
     assert len(done.stdout.strip().splitlines()) == 1
-    after = {path: path.stat().st_mtime_ns for path in book.copy.root.joinpath("build", book.study).rglob("*")}
+    after = {path: path.stat().st_mtime_ns for path in book.project.root.joinpath("build", book.study).rglob("*")}
     assert after == before
 
 
@@ -130,7 +140,7 @@ def test_every_live_number_has_text(book):
 
 def test_every_quoted_number_is_live(book):
     for name, page in book.pages.items():
-        source = book.copy.root.joinpath(f"{name_of(name)}.md")
+        source = book.project.root.joinpath(f"{name_of(name)}.md")
         text = source.read_text(encoding="utf-8") if source.exists() else ""
         if not re.search(r"\{(when|unless)\}", text):
             assert len(page.select("a.live")) >= text.count("{glue:}"), name
@@ -227,12 +237,6 @@ def test_every_model_has_a_page_that_places_it(library):
         assert page.select_one(f"article a[href$='executed/model-{model}.html']")
 
 
-def test_a_build_says_how_far_it_is(book):
-    told = re.findall(r"(\d+) of (\d+) steps, (?:about \d+ min left|less than a minute left)$", book.log, re.MULTILINE)
-    assert [int(done) for done, _ in told] == list(range(1, len(told) + 1))
-    assert {int(total) for _, total in told} == {len(told)}
-
-
 def test_printed_says_that_behavior_was_not_run_and_how_to(library):
     page = library("printed").pages["book/behavioral_alignment.html"]
     assert page.select("#series") == []
@@ -243,19 +247,20 @@ def test_printed_says_that_behavior_was_not_run_and_how_to(library):
 # --- the same again ---------------------------------------------------------------------------------------
 
 
-def test_two_builds_give_the_same_results_and_numbers(library, workshop):
-    first = library("printed")
-    results = workshop.copy.results("printed")
+def test_two_builds_give_the_same_results_and_numbers(library, tmp_path):
+    """Also in a clean copy, elsewhere, and without a network."""
+    first, again = library("printed"), Book.build(Project.copy(tmp_path), "printed").checked()
+    results = again.project.results("printed")
     assert len(results) > 50
-    assert {name for name, data in first.copy.results("printed").items() if results.get(name) != data} == set()
-    assert workshop.numbers == first.numbers
+    assert {name for name, data in first.project.results("printed").items() if results.get(name) != data} == set()
+    assert again.numbers == first.numbers
 
 
-def test_two_runs_give_the_same_measurements(library, workshop):
-    first, copy = library("sample"), workshop.copy
+def test_two_runs_give_the_same_measurements(library, tmp_path):
+    first, copy = library("sample"), Project.copy(tmp_path)
     done = copy.run("brainalign", "run", "sample", *OF_EACH_KIND)
     assert done.returncode == 0, done.stdout
-    before, again = first.copy.results("sample"), copy.results("sample")
+    before, again = first.project.results("sample"), copy.results("sample")
     assert sum(name.endswith(".parquet") for name in again) == len(OF_EACH_KIND)
     assert {name for name, data in again.items() if before.get(name) != data} == set()
 
@@ -264,72 +269,65 @@ def test_two_runs_give_the_same_measurements(library, workshop):
 
 
 def test_a_change_of_prose_executes_nothing(workshop):
-    copy, sentence = workshop.copy, "A sentence that nobody has written before."
-    before = copy.times("printed")
-    with copy.appended(PAGE, sentence):
-        done = copy.build("printed")
+    project, sentence = workshop.project, "A sentence that nobody has written before."
+    before = project.times(STUDY)
+    with project.appended(PAGE, sentence):
+        done = project.build(STUDY)
     assert done.returncode == 0, done.stdout
     assert "executed" not in done.stdout
-    assert copy.times("printed") == before
-    assert sentence in (copy.html("printed") / "book/rerun.html").read_text(encoding="utf-8")
+    assert project.times(STUDY) == before
+    assert sentence in (project.html(STUDY) / "book/glossary.html").read_text(encoding="utf-8")
 
 
 def test_a_notebook_executed_again_updates_the_pages_that_quote_it(workshop):
-    copy = workshop.copy
-    page = copy.html("printed") / "book/rerun.html"
-    with copy.appended(PAGE, f"It says {QUOTE}."):
+    project = workshop.project
+    page = project.html(STUDY) / "book/glossary.html"
+    with project.appended(PAGE, f"It says {QUOTE}."):
         for number in (41, 42):
-            before = copy.times("printed")
-            with planted(copy, f'notebook.numbers.show("planted", {number}, "d")'):
-                done = copy.build("printed")
+            before = project.times(STUDY)
+            with planted(project, f'notebook.numbers.show("planted", {number}, "d")'):
+                done = project.build(STUDY)
             assert done.returncode == 0, done.stdout
-            assert {name for name, time in copy.times("printed").items() if time != before[name]} == {"catalog.ipynb"}
+            changed = {name for name, time in project.times(STUDY).items() if time != before[name]}
+            assert changed == {"catalog.ipynb"}
             assert f">{number}</a>" in page.read_text(encoding="utf-8")
-
-
-def planted(copy, source):
-    """Add a cell to the end of the notebook on the catalog for a while."""
-    name = "notebooks/catalog.ipynb"
-    notebook = nbformat.read(copy.root / name, as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(source, id="planted"))
-    return copy.changed(name, json.dumps(notebook, indent=1))
 
 
 # --- what must fail ---------------------------------------------------------------------------------------
 
 
 def test_a_missing_number_fails_the_build(workshop):
-    copy = workshop.copy
-    with copy.appended(PAGE, "It is {glue:}`/executed/published.ipynb::no.such.key`."):
-        done = copy.build("printed")
+    project = workshop.project
+    with project.appended(PAGE, "It is {glue:}`/executed/scores.ipynb::no.such.key`."):
+        done = project.build(STUDY)
     assert done.returncode != 0
     assert "no.such.key" in done.stdout
     assert PAGE in done.stdout
     # What failed is not left to look like a book.
-    assert not (copy.html("printed") / "index.html").exists()
+    assert not (project.html(STUDY) / "index.html").exists()
 
 
 def test_a_notebook_that_raises_fails_the_build_and_leaves_nothing(workshop):
-    copy, name = workshop.copy, "catalog.ipynb"
-    with planted(copy, 'raise ValueError("this was planted")'):
-        cells = len(nbformat.read(copy.root / "notebooks" / name, as_version=4).cells)
-        done = copy.build("printed")
+    project, name = workshop.project, "catalog.ipynb"
+    with planted(project, 'raise ValueError("this was planted")'):
+        cells = len(nbformat.read(project.root / "notebooks" / name, as_version=4).cells)
+        done = project.build(STUDY)
     assert done.returncode != 0
     assert "ValueError: this was planted" in done.stdout
     # papermill adds a cell with the parameters.
     assert f"{name}, cell {cells + 1}" in done.stdout
-    assert not (copy.executed("printed") / name).exists()
-    left = {path.name for path in copy.executed("printed").rglob(".*")}
+    assert not (project.executed(STUDY) / name).exists()
+    left = {path.name for path in project.executed(STUDY).rglob(".*")}
     assert left <= {".snakemake_timestamp"}
 
 
 def test_a_mended_book_builds_again(workshop):
-    assert workshop.build(workshop.copy, "printed").checked().numbers == workshop.numbers
+    assert Book.build(workshop.project, STUDY).checked().numbers == workshop.numbers
 
 
 def test_an_unknown_study_gets_a_suggestion(workshop):
-    done = workshop.copy.build("smaple")
+    done = workshop.project.build("minature")
     assert done.returncode == 1
-    assert "'smaple'" in done.stdout
-    assert "Did you mean sample?" in done.stdout
+    assert "'minature'" in done.stdout
+    assert "Did you mean miniature?" in done.stdout
     assert "Traceback" not in done.stdout

@@ -1,4 +1,8 @@
-"""Every page as a reader sees it: on a laptop and a phone, light and dark, from disk and without a network."""
+"""Pages as a reader sees them: on a laptop and a phone, light and dark, from disk and without a network.
+
+All of the default book; of the others those that have what no page before them has. `--screenshots FOLDER` takes
+pictures of them.
+"""
 
 import os
 import re
@@ -7,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from books import Book
+from bs4 import BeautifulSoup
+from playwright.sync_api import Page, sync_playwright
 
 pytestmark = pytest.mark.slow
-pytest_plugins = ["books"]
 
-SCREENSHOTS = Path(__file__).resolve().parents[1] / "build" / "screenshots"
+BOOKS = ("microworld", "sample", "printed")  # the default one first
 SIZES = {"laptop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
 LOCAL = ("file:", "data:", "blob:")
 READABLE = 4.5  # WCAG AA: contrast of text with its background
@@ -62,13 +67,13 @@ WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWi
 
 @dataclass
 class Visit:
-    """What one page did in a window of one size."""
+    """What one page did."""
 
     page: str
     requests: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    too_wide: int = 0  # pixels
-    faint: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # by theme and kind of text
+    too_wide: dict[str, int] = field(default_factory=dict)  # pixels, by size of the window
+    faint: dict[tuple[str, str, str], list[str]] = field(default_factory=dict)  # by size, theme and kind of text
     formulas: tuple[int, int] = (0, 0)  # asked for, drawn
     text: str = ""
 
@@ -87,40 +92,60 @@ def browser():
         browser.close()
 
 
-@pytest.fixture(scope="session", params=SIZES)
-def visits(request, browser, book):
-    """Visit every page once, in both themes, and take its picture."""
-    context = browser.new_context(viewport=SIZES[request.param], color_scheme="light")
-    page, visits = context.new_page(), []
+@pytest.fixture(scope="session")
+def visits(request, browser, library):
+    """Visit each page once, in windows of both sizes and in both themes."""
+    context = browser.new_context(viewport=SIZES["laptop"], color_scheme="light")
+    page, visits, pictures = context.new_page(), [], request.config.getoption("--screenshots")
     page.on("request", lambda asked: asked.url.startswith(LOCAL) or visits[-1].requests.append(asked.url))
     page.on("pageerror", lambda error: visits[-1].errors.append(str(error)))
     page.on("console", lambda message: message.type == "error" and visits[-1].errors.append(message.text))
-    for path in sorted(book.html.rglob("*.html")):
-        # The first index.html only sends its reader on.
-        if "_static" not in path.parts and path != book.html / "index.html":
-            visits.append(Visit(path.relative_to(book.html).as_posix()))
-            visit(page, path, visits[-1])
-            name = visits[-1].page.removesuffix(".html").replace("/", "-")
-            picture = SCREENSHOTS / book.study / f"{name}-{request.param}.jpeg"
-            page.screenshot(path=picture, full_page=True, type="jpeg", quality=80)
+    for name, path in distinct([library(study) for study in BOOKS]).items():
+        visits.append(Visit(name))
+        visit(page, path, visits[-1], pictures and Path(pictures, name.removesuffix(".html").replace("/", "-")))
     context.close()
     return visits
 
 
-def visit(page, path, seen):
-    """Open one page, look at it in both themes, and leave it light."""
+def distinct(books: list[Book]) -> dict[str, Path]:
+    """Pages of the first book, and of each other one those with elements that no page before has."""
+    pages, seen = {}, set()
+    for book in books:
+        for path in sorted(book.html.rglob("*.html")):
+            # The first index.html only sends its reader on.
+            if "_static" not in path.parts and path != book.html / "index.html":
+                new = elements(path) - seen
+                if new or book is books[0]:
+                    pages[f"{book.study}/{path.relative_to(book.html).as_posix()}"] = path
+                    seen |= new
+    return pages
+
+
+def elements(path: Path) -> set[tuple[str, ...]]:
+    """Elements of a page: each by its name and classes, and by those of what it stands in."""
+    page = BeautifulSoup(path.read_text(encoding="utf-8"), "lxml")
+    names = {id(element): f"{element.name}.{'.'.join(sorted(element.get('class', [])))}" for element in page.find_all()}
+    return {(names.get(id(element.parent), ""), names[id(element)]) for element in page.find_all()}
+
+
+def visit(page: Page, path: Path, seen: Visit, picture: Path | None) -> None:
+    """Open one page, look at it in both sizes and themes, and leave it large and light."""
     page.goto(path.as_uri())
     page.wait_for_function(RENDERED)
-    seen.too_wide = page.evaluate(WIDE)
     seen.formulas = tuple(page.locator(selector).count() for selector in (".math", "mjx-container"))
     seen.text = page.inner_text("body")
-    for theme in ("dark", "light"):
-        page.emulate_media(color_scheme=theme)
-        page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
-        # Colors fade from one theme to the other.
-        page.wait_for_function("document.getAnimations().every((animation) => animation.playState === 'finished')")
-        for kind, selector in TEXTS.items():
-            seen.faint[theme, kind] = page.evaluate(FAINT, [selector, READABLE])
+    for size in ("phone", "laptop"):
+        page.set_viewport_size(SIZES[size])
+        seen.too_wide[size] = page.evaluate(WIDE)
+        for theme in ("dark", "light"):
+            page.emulate_media(color_scheme=theme)
+            page.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
+            # Colors fade from one theme to the other.
+            page.wait_for_function("document.getAnimations().every((animation) => animation.playState === 'finished')")
+            for kind, selector in TEXTS.items():
+                seen.faint[size, theme, kind] = page.evaluate(FAINT, [selector, READABLE])
+            if picture:
+                page.screenshot(path=f"{picture}-{size}-{theme}.png", full_page=True)
 
 
 @pytest.fixture
@@ -145,8 +170,13 @@ def at(page, library):
 # --- every page -------------------------------------------------------------------------------------------
 
 
+def test_every_page_of_the_default_book_is_visited_and_some_of_the_others(visits, library):
+    pages = {study: [visit for visit in visits if visit.page.startswith(f"{study}/")] for study in BOOKS}
+    assert {visit.page for visit in pages[BOOKS[0]]} >= {f"{BOOKS[0]}/{name}" for name in library(BOOKS[0]).pages}
+    assert all(pages.values())
+
+
 def test_pages_ask_for_nothing_from_a_network(visits):
-    assert len(visits) > 30
     assert {visit.page: visit.requests for visit in visits if visit.requests} == {}
 
 
@@ -154,14 +184,16 @@ def test_pages_have_no_errors(visits):
     assert {visit.page: visit.errors for visit in visits if visit.errors} == {}
 
 
-def test_pages_fit_the_window(visits):
-    assert {visit.page: visit.too_wide for visit in visits if visit.too_wide > 0} == {}
+@pytest.mark.parametrize("size", SIZES)
+def test_pages_fit_the_window(visits, size):
+    assert {visit.page: visit.too_wide[size] for visit in visits if visit.too_wide[size] > 0} == {}
 
 
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_stands_out_from_its_background(visits, theme, kind):
-    assert {visit.page: found for visit in visits if (found := visit.faint[theme, kind])} == {}
+@pytest.mark.parametrize("size", SIZES)
+def test_text_stands_out_from_its_background(visits, size, theme, kind):
+    assert {visit.page: faint for visit in visits if (faint := visit.faint[size, theme, kind])} == {}
 
 
 def test_formulas_are_drawn(visits):

@@ -2,8 +2,7 @@
 
 import os
 import subprocess
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,10 @@ import pytest
 import slurm
 import tiny
 import yaml
-from books import BIN, Copy, environment
-from waiting import wait_for
+from books import BIN, Project, environment
+from moments import STOP, number_from
 
+pytestmark = pytest.mark.slow
 PROFILES = Path(__file__).resolve().parents[1] / "workflow" / "profiles"
 SUBMIT = """\
 #!/bin/sh
@@ -23,24 +23,42 @@ nohup sh "$1" >"$1.log" 2>&1 &
 echo $!
 """
 MODELS = ("gpt2", "llama")
+# Put behind the module that reads: it stops where a pipe has the name of the model.
+READING = """
+
+def _stopping(read):
+    from pathlib import Path
+
+    def states(model, *given):
+        if (pipe := Path(PIPES, model.name)).exists():
+            stop_at(pipe)
+        return read(model, *given)
+
+    return states
+
+
+_states = _stopping(_states)
+"""
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where jobs are handed in: a copy of the project, a profile, and what its commands need around them."""
+    """Where jobs are handed in: a miniature project, a study, a profile, and what commands need around them."""
 
-    copy: Copy
+    project: Project
     study: Path
-    profile: Path
-    environment: dict[str, str]
+    store: str = "store"  # a folder beside the study
+    profile: Path | None = None
+    environment: dict[str, str] = field(default_factory=dict)
     started: list[subprocess.Popen] = field(default_factory=list)
 
-    def start(self, *options: str, command: str = "run", store: str = "store") -> subprocess.Popen:
-        """Start `brainalign run`, or `book`, on the study."""
-        own = {"PYTHONPATH": str(self.copy.root), "BRAINALIGN_STORE": str(self.study.parent / store)}
+    def start(self, *options: str | Path, command: str = "run", study: str | None = None) -> subprocess.Popen:
+        """Start `brainalign run`, or `book`, on the study or another one, through the profile if there is one."""
+        own = {"PYTHONPATH": str(self.project.root), "BRAINALIGN_STORE": str(self.study.parent / self.store)}
+        profile = ["--profile", self.profile] if self.profile else []
         process = subprocess.Popen(
-            [BIN / "brainalign", command, self.study, *options],
-            cwd=self.copy.root,
+            [BIN / "brainalign", command, study or self.study, *options, *profile],
+            cwd=self.project.root,
             env=environment() | self.environment | own,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -62,22 +80,23 @@ class Site:
         assert answer.returncode == 0, answer.stderr
         return answer.stdout
 
-    def results(self, store: str = "store") -> dict[str, pd.DataFrame]:
+    @property
+    def results(self) -> dict[str, Path]:
         """Tables of all models."""
-        paths = sorted((self.study.parent / store / "results").glob("*/*.parquet"))
-        return {path.stem: pd.read_parquet(path) for path in paths}
+        return {path.stem: path for path in (self.study.parent / self.store / "results").glob("*/*.parquet")}
 
 
-def site(folder: Path, profile: dict, surroundings: dict[str, str]) -> Site:
-    """Lay out a copy of the project, a study of two tiny models, and a profile."""
-    folder.mkdir(parents=True, exist_ok=True)
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Lay out a miniature project, and a study of two tiny models."""
+    folder = tmp_path_factory.mktemp("site")
     rng = np.random.default_rng(0)
     words = tiny.TEXT.split()
-    rows = [(words[(7 * n + place) % len(words)], f"p{n}", place) for n in range(100) for place in range(1, 21)]
+    rows = [(words[(7 * n + place) % len(words)], f"p{n}", place) for n in range(20) for place in range(1, 9)]
     table = pd.DataFrame(rows, columns=["text", "passage", "position"])
-    units = pd.DataFrame(rng.normal(size=(len(table), 60)), columns=[f"v{unit}" for unit in range(60)])
+    units = pd.DataFrame(rng.normal(size=(len(table), 12)), columns=[f"v{unit}" for unit in range(12)])
     pd.concat([table, units], axis=1).to_csv(folder / "roi.csv", index=False)
-    people = [f"v{unit},{'xyz'[unit // 20]},IFG" for unit in range(60)]
+    people = [f"v{unit},{'xyz'[unit // 4]},IFG" for unit in range(12)]
     (folder / "people.csv").write_text("unit,participant,region\n" + "\n".join(people))
     tiny.gpt2(folder / "gpt2"), tiny.llama(folder / "llama")
     study = folder / "mine.yaml"
@@ -85,78 +104,83 @@ def site(folder: Path, profile: dict, surroundings: dict[str, str]) -> Site:
         "title: Mine\nevidence: people\nrecordings: [{table: roi.csv, participants: people.csv}]\n"
         f"models: [{', '.join(MODELS)}]\ncontrols: [length]\n"
     )
-    (folder / "profile").mkdir()
-    (folder / "profile" / "config.yaml").write_text(yaml.safe_dump(profile))
-    return Site(Copy.make(folder / "copy"), study, folder / "profile", surroundings)
+    project = Project.miniature(folder / "project")
+    with (project.root / "brainalign/llm/activations.py").open("a", encoding="utf-8") as module:
+        module.write(f"\n{STOP}\nPIPES = {str(folder / 'pipes')!r}\n{READING}")
+    (folder / "pipes").mkdir()
+    laid = Site(project, study)
+    yield laid
+    laid.end()
 
 
 @pytest.fixture(scope="module")
-def on_slurm(tmp_path_factory):
+def undisturbed(site):
+    """Run the study here and in peace."""
+    here = replace(site, store="undisturbed")
+    process = here.start()
+    assert process.wait() == 0, process.stdout.read()
+    return here.results
+
+
+@pytest.fixture(scope="module")
+def on_slurm(site, tmp_path_factory):
     """Start a SLURM; its profile is the project's, but for what a cluster without accounting cannot do."""
     if why := slurm.missing():
         pytest.skip(f"no SLURM here: {why}")
     profile = yaml.safe_load((PROFILES / "slurm" / "config.yaml").read_text())
     profile |= {"latency-wait": 5, "slurm-init-seconds-before-status-checks": 2, "slurm-status-command": "squeue"}
     with slurm.cluster(tmp_path_factory.mktemp("slurm")) as surroundings:
-        found = site(tmp_path_factory.mktemp("site") / "on", profile, surroundings)
-        yield found
-        found.end()
+        yield replace(site, store="slurm", profile=saved(tmp_path_factory, profile), environment=surroundings)
 
 
 @pytest.fixture
-def on_script(tmp_path):
+def on_script(site, tmp_path_factory):
     """A profile for any other scheduler: a script that hands a job in."""
-    script = tmp_path / "submit"
+    script = tmp_path_factory.mktemp("script") / "submit"
     script.write_text(SUBMIT)
     script.chmod(0o755)
     profile = {"executor": "cluster-generic", "cluster-generic-submit-cmd": str(script), "jobs": 2, "retries": 1}
-    found = site(tmp_path / "on", profile | {"seconds-between-status-checks": 1}, {})
-    yield found
-    found.end()
+    profile |= {"seconds-between-status-checks": 1}
+    return replace(site, store="script", profile=saved(tmp_path_factory, profile))
 
 
-def kill_at_work(ways: list) -> None:
-    """End the first attempts at so many models while they read, each in a way of its own, as soon as it has begun."""
-    ended = set()
-
-    def all_ended() -> bool:
-        for process in psutil.process_iter(["cmdline"]):
-            words = process.info["cmdline"] or []
-            if words[1:2] == [str(BIN / "brainalign")] and words[-2:] == ["--attempt", "1"] and words[-3] not in ended:
-                with suppress(psutil.NoSuchProcess):
-                    if any("/store/activations/" in file.path for file in process.open_files()):
-                        ways[len(ended)](process)
-                        ended.add(words[-3])
-        return len(ended) == len(ways)
-
-    wait_for(all_ended, 400, every=0.02)  # a model reads for a fraction of a second
+def saved(tmp_path_factory, profile: dict) -> Path:
+    """Folder of a profile."""
+    folder = tmp_path_factory.mktemp("profile")
+    (folder / "config.yaml").write_text(yaml.safe_dump(profile))
+    return folder
 
 
-def same(ours: dict[str, pd.DataFrame], theirs: dict[str, pd.DataFrame]) -> None:
+def killed_at_work(site: Site, ways: dict, *options: str) -> str:
+    """Run the study, and end first attempts at models while they read, each in its way; gives what it prints."""
+    pipes = [site.study.parent / "pipes" / model for model in ways]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    process = site.start(*options)
+    for pipe, end in zip(pipes, ways.values(), strict=True):
+        number = number_from(pipe)
+        pipe.unlink()
+        end(psutil.Process(number))
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed
+    return printed
+
+
+def same(ours: dict[str, Path], theirs: dict[str, Path]) -> None:
     """Hold results against those of an undisturbed run; pieces of a batch are rounded otherwise than the whole."""
     assert set(ours) == set(theirs) == {*MODELS, "length"}
-    for name, table in ours.items():
-        pd.testing.assert_frame_equal(table, theirs[name], rtol=1e-4, atol=1e-5)
+    for name, path in ours.items():
+        pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(theirs[name]), rtol=1e-4, atol=1e-5)
 
 
-def undisturbed(site: Site) -> dict[str, pd.DataFrame]:
-    process = site.start(store="undisturbed")
-    assert process.wait() == 0, process.stdout.read()
-    return site.results("undisturbed")
-
-
-@pytest.mark.slow
-def test_a_study_on_slurm_survives_jobs_that_are_killed(on_slurm):
-    process = on_slurm.start("--profile", str(on_slurm.profile), "--partition", slurm.PARTITION)
-
+def test_a_study_on_slurm_survives_jobs_that_are_killed(on_slurm, undisturbed):
     def cancel(process: psutil.Process) -> None:
         on_slurm.ask(f"scancel {process.environ()['SLURM_JOB_ID']}")
 
-    kill_at_work([cancel, psutil.Process.kill])
-    told = process.communicate()[0]
-    assert process.returncode == 0, told
-    assert "running gpt2 failed: SLURM-job" in told and "running llama failed: SLURM-job" in told
-    assert "ran gpt2" in told and "ran llama" in told and "3 of 3 steps" in told
+    ways = {"gpt2": cancel, "llama": psutil.Process.kill}
+    printed = killed_at_work(on_slurm, ways, "--partition", slurm.PARTITION)
+    assert "running gpt2 failed: SLURM-job" in printed and "running llama failed: SLURM-job" in printed
+    assert "ran gpt2" in printed and "ran llama" in printed and "3 of 3 steps" in printed
     attempts = {}
     for line in on_slurm.ask("squeue --states=all --noheader --sort=i --format=%k|%l|%m").split():
         rule, limit, memory = line.split("|")
@@ -164,45 +188,38 @@ def test_a_study_on_slurm_survives_jobs_that_are_killed(on_slurm):
     assert sorted(map(len, attempts.values())) == [1, 2, 2]
     for (limit, memory), *again in attempts.values():
         assert limit == "30:00" and again in ([], [("1:00:00", 2 * memory)])
-    same(on_slurm.results(), undisturbed(on_slurm))
+    same(on_slurm.results, undisturbed)
 
 
-@pytest.mark.slow
-def test_what_nobody_disturbs_is_the_same_on_slurm_to_the_byte(on_slurm):
-    process = on_slurm.start("gpt2", "--profile", str(on_slurm.profile), store="calm")
+def test_what_nobody_disturbs_is_the_same_on_slurm_to_the_byte(on_slurm, undisturbed):
+    calm = replace(on_slurm, store="calm")
+    process = calm.start("gpt2")
     assert process.wait() == 0, process.stdout.read()
-    calm, here = (on_slurm.study.parent / store / "results" / "mine" / "gpt2.parquet" for store in ("calm", "here"))
-    assert on_slurm.start("gpt2", store="here").wait() == 0
-    assert calm.read_bytes() == here.read_bytes()
+    assert calm.results["gpt2"].read_bytes() == undisturbed["gpt2"].read_bytes()
 
 
-@pytest.mark.slow
 def test_notebooks_are_jobs_and_pages_are_rendered_here(on_slurm):
     before = on_slurm.ask("squeue --states=all --noheader").splitlines()
-    process = on_slurm.start("--profile", str(on_slurm.profile), command="book")
-    told = process.communicate()[0]
-    assert process.returncode == 0, told
-    assert "rendered the book" in told
-    assert (on_slurm.copy.html("mine") / "executed" / "model-gpt2.html").is_file()
+    process = on_slurm.start(command="book", study="miniature")
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed
+    assert "rendered the book" in printed
+    assert (on_slurm.project.html("miniature") / "executed" / "scores.html").is_file()
     jobs = on_slurm.ask("squeue --states=all --noheader").splitlines()
-    assert len(jobs) - len(before) >= len(list(on_slurm.copy.executed("mine").glob("*.ipynb")))
+    # Two notebooks, and one for both controls.
+    assert len(jobs) - len(before) == 3
 
 
-@pytest.mark.slow
 def test_a_partition_that_does_not_exist_is_named_before_anything_is_handed_in(on_slurm):
     before = on_slurm.ask("squeue --states=all --noheader")
-    process = on_slurm.start("--profile", str(on_slurm.profile), "--partition", "litle", store="never")
-    told = process.communicate()[0]
+    process = replace(on_slurm, store="never").start("--partition", "litle")
+    printed, _ = process.communicate()
     assert process.returncode == 1
-    assert "unknown partition of SLURM 'litle'. Did you mean little?" in told
+    assert "unknown partition of SLURM 'litle'. Did you mean little?" in printed
     assert on_slurm.ask("squeue --states=all --noheader") == before
 
 
-@pytest.mark.slow
-def test_a_study_through_any_other_scheduler_survives_a_job_that_is_killed(on_script):
-    process = on_script.start("--profile", str(on_script.profile))
-    kill_at_work([psutil.Process.kill])
-    told = process.communicate()[0]
-    assert process.returncode == 0, told
-    assert told.count(" failed: ") == 1 and "3 of 3 steps" in told
-    same(on_script.results(), undisturbed(on_script))
+def test_a_study_through_any_other_scheduler_survives_a_job_that_is_killed(on_script, undisturbed):
+    printed = killed_at_work(on_script, {"gpt2": psutil.Process.kill})
+    assert printed.count(" failed: ") == 1 and "3 of 3 steps" in printed
+    same(on_script.results, undisturbed)

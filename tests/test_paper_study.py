@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny
 import yaml
-from books import MIRROR, Book, Copy
+from books import MIRROR, Book, Project
 
 from brainalign import catalog, human
 from brainalign.human import blank2014, futrell2018, pereira2018
@@ -44,23 +44,26 @@ RUNS = (155, 153, 156, 154)  # volumes of Wehbe2014, of which 35 of each run are
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Book:
-    copy = Copy.make(tmp_path_factory.mktemp("paper"))
-    mirror = save_recordings(copy)
-    save_wikitext(copy, mirror)
-    save_study(copy)
-    environment = {"BRAINALIGN_MIRROR": str(mirror), "BRAINALIGN_WEHBE2014": str(save_wehbe(copy.root / "wehbe2014"))}
-    return Book.build(copy, STUDY, **environment).checked()
+    project = Project.copy(tmp_path_factory.mktemp("paper"))
+    mirror = save_recordings(project)
+    save_wikitext(project, mirror)
+    save_study(project)
+    environment = {
+        "BRAINALIGN_MIRROR": str(mirror),
+        "BRAINALIGN_WEHBE2014": str(save_wehbe(project.root / "wehbe2014")),
+    }
+    return Book.build(project, STUDY, **environment).checked()
 
 
-def save_recordings(copy: Copy) -> Path:
+def save_recordings(project: Project) -> Path:
     """A mirror with the made-up files in the place of the published ones, which the copy's catalog knows."""
-    mirror, reference = copy.root / "mirror", Path(os.environ["BRAINALIGN_REFERENCE"]) / "brainscore"
-    facts = yaml.safe_load((copy.root / "brainalign/catalog/datasets.yaml").read_text(encoding="utf-8"))
+    mirror, reference = project.root / "mirror", Path(os.environ["BRAINALIGN_REFERENCE"]) / "brainscore"
+    facts = yaml.safe_load((project.root / "brainalign/catalog/datasets.yaml").read_text(encoding="utf-8"))
     for place in MIRROR.iterdir():
         mirror.mkdir(exist_ok=True)
         (mirror / place.name).symlink_to(place)
     for name, counts in (("pereira2018", pereira), ("blank2014", blank), ("futrell2018", futrell)):
-        listed = copy.root / "brainalign/catalog/files" / f"{name}.csv"
+        listed = project.root / "brainalign/catalog/files" / f"{name}.csv"
         head, row = listed.read_text(encoding="utf-8").splitlines()
         file = row.split(",")[0]
         content = (reference / file).read_bytes()
@@ -70,11 +73,11 @@ def save_recordings(copy: Copy) -> Path:
         target.write_bytes(content)
         facts[name]["counts"] = counts(reference / file)
     facts["wehbe2014"]["counts"] = {"participants": len(WEHBE)}
-    (copy.root / "brainalign/catalog/datasets.yaml").write_text(yaml.safe_dump(facts), encoding="utf-8")
+    (project.root / "brainalign/catalog/datasets.yaml").write_text(yaml.safe_dump(facts), encoding="utf-8")
     return mirror
 
 
-def save_wikitext(copy: Copy, mirror: Path) -> None:
+def save_wikitext(project: Project, mirror: Path) -> None:
     """The beginning of WikiText-2, which tiny tokenizers cut into more than a million pieces."""
     whole = (MIRROR / catalog.dataset("wikitext2").address.removeprefix("https://") / WIKITEXT).read_bytes()
     content = whole[: whole.rindex(b"\n", 0, 50_000) + 1]
@@ -82,8 +85,8 @@ def save_wikitext(copy: Copy, mirror: Path) -> None:
     target.parent.mkdir(parents=True)
     target.write_bytes(content)
     listed = f"path,bytes,hash\n{WIKITEXT},{len(content)},sha256:{hashlib.sha256(content).hexdigest()}\n"
-    (copy.root / "brainalign/catalog/files/wikitext2.csv").write_text(listed, encoding="utf-8")
-    facts = copy.root / "brainalign/catalog/datasets.yaml"
+    (project.root / "brainalign/catalog/files/wikitext2.csv").write_text(listed, encoding="utf-8")
+    facts = project.root / "brainalign/catalog/datasets.yaml"
     known = yaml.safe_load(facts.read_text(encoding="utf-8"))
     known["wikitext2"]["address"] = "https://wikitext.example/"
     facts.write_text(yaml.safe_dump(known), encoding="utf-8")
@@ -128,12 +131,12 @@ def save_wehbe(folder: Path) -> Path:
     return folder
 
 
-def save_study(copy: Copy) -> None:
+def save_study(project: Project) -> None:
     """The study as it ships, with tiny models for its own, fewer questions, and few steps of tuning."""
-    settings = yaml.safe_load((copy.root / "studies" / "paper.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((project.root / "studies" / "paper.yaml").read_text(encoding="utf-8"))
     models = []
     for name, (make, seed, vanilla) in MODELS.items():
-        folder = copy.root / "studies" / "models" / name
+        folder = project.root / "studies" / "models" / name
         # Those of the choices in MMLU and BBH.
         more = {"letters": "ABCDEFGHIJKLMNOPQR", "positions": OF_T5} if make is tiny.t5 else {"positions": POSITIONS}
         make(folder, seed=seed, **more)
@@ -141,17 +144,16 @@ def save_study(copy: Copy) -> None:
     models.append({"load": "models/gpt2-small", "untrained": 0, "family": "GPT2"})
     short = {"batch_size": 16, "epochs": 0.25, "max_length": POSITIONS, "samples": "alpaca_sample", "checkpoints": [0]}
     tuning = [
-        {"model": "models/llama-7b", "condition": condition, "seed": seed, **short}
+        {"model": "models/llama-7b", "condition": condition, "seed": 0, **short}
         for condition in ("instruction", "no-instruction", "continued")
-        for seed in (0, 1)
     ]
     settings |= {"models": models, "tuning": tuning, "items": 1, "resamples": 200}
-    (copy.root / "studies" / f"{STUDY}.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    (project.root / "studies" / f"{STUDY}.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
 @pytest.mark.parametrize("display", list(catalog.displays().itertuples()), ids=lambda row: row.display)
 def test_every_display_of_the_paper_is_drawn_from_the_study(built, display):
-    saved = built.copy.executed(STUDY) / display.study
+    saved = built.project.executed(STUDY) / display.study
     ending = ".svg" if display.display.startswith("Figure") else ".json"
     assert saved.with_name(saved.name + ending).is_file()
     placed = [name for name, page in built.pages.items() if page.find(id=saved.name)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import slurm
-from books import BIN, MIRROR, ROOT, environment
+from books import BIN, MIRROR, ROOT, STUDIES, Project, environment
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,18 +33,17 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def shell(library):
-    """A shell in a copy of the project whose studies are built, with an environment that counts as installed."""
-    for study in ("printed", "sample", "microworld"):
-        copy = library(study).copy
-    link = copy.root / ".venv"
-    if not link.exists():
-        link.mkdir()
-        (link / "bin").symlink_to(BIN)
-        (link / "installed").touch()
-    (copy.root / "my-recording.csv").write_text(TABLE, encoding="utf-8")
+def shell(library, tmp_path_factory):
+    """A shell in a copy of the checkout and its books, with an environment that counts as installed."""
+    for study in STUDIES:
+        library(study)
+    project = Project.copy_built(tmp_path_factory.mktemp("rerun"))
+    (project.root / ".venv").mkdir()
+    (project.root / ".venv" / "bin").symlink_to(BIN)
+    (project.root / ".venv" / "installed").touch()
+    (project.root / "my-recording.csv").write_text(TABLE, encoding="utf-8")
     own = {
-        "PYTHONPATH": str(copy.root),
+        "PYTHONPATH": str(project.root),
         "BRAINALIGN_MIRROR": str(MIRROR),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
     }
@@ -53,7 +52,7 @@ def shell(library):
     def run(command: str, surroundings: dict[str, str]) -> subprocess.CompletedProcess:
         words = [shutil.which("bash"), "-c", command.replace("/path/to/the/mirror", str(MIRROR))]
         together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.run(words, cwd=copy.root, env=environment() | own | surroundings, **together)
+        return subprocess.run(words, cwd=project.root, env=environment() | own | surroundings, **together)
 
     return run
 
