@@ -50,8 +50,9 @@ class Project:
     def copy_built(cls, root: Path) -> "Project":
         """Copy the checkout with the books that it has built, and all that they were built from."""
         made = cls.copy(root)
-        for name in ("build", ".store", ".snakemake"):
-            shutil.copytree(ROOT / name, root / name, symlinks=True)
+        with cls(ROOT).locked():
+            for name in ("build", ".store", ".snakemake"):
+                shutil.copytree(ROOT / name, root / name, symlinks=True)
         return made
 
     @classmethod
@@ -85,9 +86,15 @@ class Project:
 
     def build(self, study: str, **settings: str) -> subprocess.CompletedProcess:
         """Build a study's book as a user does, with some variables of the environment; tests beside wait."""
+        with self.locked():
+            return self.run("brainalign", "book", study, **settings)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only test that builds here, or copies what is built."""
         (self.root / "build").mkdir(exist_ok=True)
         with FileLock(self.root / "build" / ".tests.lock"):
-            return self.run("brainalign", "book", study, **settings)
+            yield
 
     def html(self, study: str) -> Path:
         """Folder of a study's pages."""

@@ -13,19 +13,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["books"]
-LONGEST = (
-    "test_paper_study",
-    "test_rerun",
-    "test_browser",
-    "test_cluster",
-    "test_tuning",
-    "test_killed",
-    "test_stories260k",
-    "test_study_microworld",
-    "test_capability",
-    "test_plan",
-    "test_claims",
-)
+# Modules that take longest, in order: others fill what they leave.
+LONGEST = [
+    *("test_paper_study", "test_rerun", "test_browser", "test_cluster", "test_tuning", "test_killed"),  # slow ones
+    *("test_stories260k", "test_validation", "test_ceiling", "test_capability", "test_gram", "test_claims"),
+]
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -123,16 +115,14 @@ def checked():
 def pytest_collection_modifyitems(items):
     """Keep tests that share what takes long to make in one worker, and begin with what takes longest."""
     for item in items:
-        if group := _group(item):
-            item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
     order = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
-def _group(item) -> str | None:
+def _group(item) -> str:
     """What a test shares with others: a book that was built, claims that were checked, or what its module makes."""
-    if "book" in getattr(item, "callspec", item).__dict__.get("params", {}):
-        return f"book of {item.callspec.params['book']}"
-    if "checked" in item.fixturenames:
-        return "claims"
-    return item.path.stem if item.get_closest_marker("slow") or "one_store" in item.fixturenames else None
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    if "book" in parameters:
+        return f"book of {parameters['book']}"
+    return "claims" if "checked" in item.fixturenames else item.path.stem

@@ -104,8 +104,14 @@ def test_an_architecture_without_arithmetic_is_named():
 
 @pytest.fixture(scope="module")
 def planned():
-    """Plan of any study, made once."""
-    return cache(lambda name: plan.of(studies.load(name)))
+    """Plan of any study, and what it asks of a scheduler, made once."""
+
+    @cache
+    def make(name):
+        study = studies.load(name)
+        return plan.of(study), plan.resources(study)
+
+    return make
 
 
 @pytest.mark.parametrize("shape", [tiny.gpt2, tiny.llama, tiny.t5])
@@ -150,8 +156,8 @@ def test_benchmarks_are_read_too_as_many_of_their_questions_as_are_asked(mirror)
     )
 
 
-def test_tuning_asks_for_cards_that_hold_weights_gradients_and_moments():
-    asked = plan.resources(studies.load("paper"))
+def test_tuning_asks_for_cards_that_hold_weights_gradients_and_moments(planned):
+    _, asked = planned("paper")
     size = catalog.checkpoints().parameters["llama-7b"]
     card = plan.USABLE * catalog.accelerators()["cards"][plan.CARD]["memory"] * plan.GIB
     assert asked["llama-7b-instruction-0"].gpus == math.ceil(plan.TRAINING * size / card) > asked["llama-7b"].gpus
@@ -203,7 +209,7 @@ def test_twins_download_nothing_and_differences_two_checkpoints(write):
 @pytest.mark.parametrize("name", studies.names())
 def test_every_study_has_a_plan_and_resources(name, planned):
     study = studies.load(name)
-    table, asked = planned(name), plan.resources(study)
+    table, asked = planned(name)
     assert list(asked) == studies.measured(study)
     assert all(found.memory_mb > 0 and found.minutes > 0 for found in asked.values())
     kinds = studies.models(study).origin
@@ -220,7 +226,7 @@ def test_the_paper_is_complete(planned):
     table = studies.models(study)
     tuned = CHECKPOINTS[(CHECKPOINTS.kind == "instruction-tuned") & CHECKPOINTS.index.isin(names)]
     assert table.vanilla[tuned.index].to_dict() == tuned.vanilla.to_dict()
-    found = planned("paper").parameters[CHECKPOINTS.index.intersection(list(names))]
+    found = planned("paper")[0].parameters[CHECKPOINTS.index.intersection(list(names))]
     assert found.to_dict() == CHECKPOINTS.parameters[found.index].to_dict()
 
 

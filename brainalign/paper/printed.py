@@ -18,6 +18,19 @@ DIGITS = {
     "ceiling": 3,
 }
 
+# Groups of models, by what their rows have in some columns.
+MAIN, TUNED = {"in_main_25": ["yes"]}, {"kind": ["instruction-tuned"]}
+GROUPS = {
+    "main": MAIN,
+    "vanilla": MAIN | {"kind": ["vanilla"]},
+    "tuned": MAIN | TUNED,
+    "t5-tuned": TUNED | {"family": ["T5"]},
+    "llama-tuned": TUNED | {"family": ["LLaMA"]},
+    "gpt2-tuned": TUNED | {"family": ["GPT2"]},
+    "with-gpt2": {},
+    "with-gpt2-tuned": TUNED,
+}
+
 
 # Compared by identity, so that what is computed from one object can be cached.
 @dataclass(frozen=True, eq=False)
@@ -59,22 +72,12 @@ class Printed:
         LookupError
             No such group.
         """
+        if name not in GROUPS:
+            raise LookupError(catalog.unknown("group of models", name, GROUPS))
         models = self.models
-        main = models.in_main_25 == "yes"
-        tuned = models.kind == "instruction-tuned"
-        groups = {
-            "main": main,
-            "vanilla": main & ~tuned,
-            "tuned": main & tuned,
-            "t5-tuned": tuned & (models.family == "T5"),
-            "llama-tuned": tuned & (models.family == "LLaMA"),
-            "gpt2-tuned": tuned & (models.family == "GPT2"),
-            "with-gpt2": main | ~main,
-            "with-gpt2-tuned": tuned,
-        }
-        if name not in groups:
-            raise LookupError(catalog.unknown("group of models", name, groups))
-        return models[groups[name]]
+        for column, values in GROUPS[name].items():
+            models = models[models[column].isin(values)]
+        return models
 
 
 def load() -> Printed:

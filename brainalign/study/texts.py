@@ -132,6 +132,7 @@ def flops(network: Network, text: Text, found: tuple[int, ...], device: str) -> 
     return sum(network.flops(len(some.windows), max(map(len, some.windows)), text.scored) for some in batches)
 
 
+@cache  # models differ in little else
 def _estimated(text: Text, limit: int | None, shared: bool) -> list[int]:
     found = []
     for passage in text.words:
