@@ -24,6 +24,11 @@ PAGE = "book/glossary.md"
 QUOTE = "{glue:}`/executed/catalog.ipynb::planted`"
 
 
+def only(study):
+    """Look at one book instead of each in turn."""
+    return pytest.mark.parametrize("book", [study], indirect=True)
+
+
 def name_of(page):
     return page.removesuffix(".html")
 
@@ -210,22 +215,24 @@ def test_every_image_has_a_text(book):
         assert [str(image) for image in page.select("img") if not image.get("alt")] == [], name
 
 
-def test_sample_scores_26_series(library):
-    page = library("sample").pages["book/behavioral_alignment.html"]
+@only("sample")
+def test_sample_scores_26_series(book):
+    page = book.pages["book/behavioral_alignment.html"]
     assert len(page.select("#series tbody tr")) == 26
     assert "Not run in this study" not in page.text
 
 
-def test_the_microworld_fills_every_section(library):
-    pages = library("microworld").pages
+@only("microworld")
+def test_the_microworld_fills_every_section(book):
+    pages = book.pages
     assert [name for name, page in pages.items() if "Not run in this study" in page.text] == []
     figures = {figure["id"] for page in pages.values() for figure in page.select("figure.result")}
     assert {"study-figure-1b", "study-figure-1c", "figure-1d", "figure-1e", "study-figure-2", "null"} <= figures
     assert len(pages["book/behavioral_alignment.html"].select("#series tbody tr")) == 10
 
 
-def test_every_model_has_a_page_that_places_it(library):
-    book = library("microworld")
+@only("microworld")
+def test_every_model_has_a_page_that_places_it(book):
     models = ["llama-small", "llama-medium", "llama-large", "t5-small", "t5-large"]
     models += [f"{model}-tuned" for model in models]
     pages = {name: page for name, page in book.pages.items() if name.startswith("models/")}
@@ -240,8 +247,9 @@ def test_every_model_has_a_page_that_places_it(library):
         assert page.select_one(f"article a[href$='executed/model-{model}.html']")
 
 
-def test_printed_says_that_behavior_was_not_run_and_how_to(library):
-    page = library("printed").pages["book/behavioral_alignment.html"]
+@only("printed")
+def test_printed_says_that_behavior_was_not_run_and_how_to(book):
+    page = book.pages["book/behavioral_alignment.html"]
     assert page.select("#series") == []
     assert "Not run in this study" in page.text
     assert "make book STUDY=sample" in page.text
