@@ -35,9 +35,9 @@ def stop_at(pipe):
 
 
 def begin(program: str, store: Path, *arguments: str, **options) -> subprocess.Popen:
-    """Start a program that may use `moment`, with a store of its own."""
+    """Start a program that may use `moment`, with a store of its own; pytest shows its errors."""
     environment = os.environ | {"BRAINALIGN_STORE": str(store), "OMP_NUM_THREADS": "1"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     command = [sys.executable, "-c", PREAMBLE + program, *arguments]
     return subprocess.Popen(command, env=environment, text=True, **pipes | options)
 
@@ -49,8 +49,7 @@ def finish(process: subprocess.Popen) -> list[str]:
         passed.append(line.strip())
         process.stdin.write("\n")
         process.stdin.flush()
-    errors = process.stderr.read()
-    assert process.wait() == 0, errors
+    assert process.wait() == 0
     return passed
 
 
@@ -64,7 +63,7 @@ def kill_at(process: subprocess.Popen, name: str, occasion: int = 1) -> list[str
             return reached
         process.stdin.write("\n")
         process.stdin.flush()
-    raise AssertionError(f"{name} was not reached {occasion} times but {reached}:\n{process.stderr.read()}")
+    raise AssertionError(f"{name} was not reached {occasion} times but {reached}")
 
 
 def kill(process: subprocess.Popen) -> None:
