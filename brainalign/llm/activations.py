@@ -177,7 +177,6 @@ def _states(
             encoded = model.network.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
             model.network.get_decoder()(
                 input_ids=fed["decoder_input_ids"],
-                attention_mask=fed["decoder_attention_mask"],
                 encoder_hidden_states=encoded,
                 encoder_attention_mask=mask,
                 use_cache=False,

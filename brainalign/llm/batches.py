@@ -103,7 +103,7 @@ def batched(model: LanguageModel, windows: Sequence[Window], values_per_token: i
 
 
 def inputs(model: LanguageModel, batch: Batch, before: list[int], after: list[int]) -> dict[str, torch.Tensor]:
-    """What the network takes: ids and masks, (n_windows, longest) int, padded on the right.
+    """What the network takes: ids, (n_windows, longest) int, padded on the right; for an encoder their mask, too.
 
     Parameters
     ----------
@@ -117,21 +117,29 @@ def inputs(model: LanguageModel, batch: Batch, before: list[int], after: list[in
     """
     windows = batch.windows
     if not model.encoder_decoder:
-        return _padded("", [before + window.tokens for window in windows], model.device)
+        return {"input_ids": padded([before + window.tokens for window in windows], model.device)}
     encoder = [before + (window.tokens if window.context is None else window.context) + after for window in windows]
     start = [model.network.config.decoder_start_token_id]
     decoder = [start + before + window.tokens for window in windows]
-    return _padded("", encoder, model.device) | _padded("decoder_", decoder, model.device)
+    return masked(encoder, model.device) | {"decoder_input_ids": padded(decoder, model.device)}
 
 
-def _padded(prefix: str, sequences: list[list[int]], device: torch.device) -> dict[str, torch.Tensor]:
+def masked(sequences: Sequence[list[int]], device: torch.device) -> dict[str, torch.Tensor]:
+    """What an encoder takes: ids, and 1 where they are text, 0 where they are padding."""
+    ones = [[1] * len(sequence) for sequence in sequences]
+    return {"input_ids": padded(sequences, device), "attention_mask": padded(ones, device)}
+
+
+def padded(sequences: Sequence[list[int]], device: torch.device, filling: int = 0) -> torch.Tensor:
+    """Sequences as rows of the length of the longest, (n_sequences, longest) int.
+
+    A causal model or a decoder needs no mask: what is padding comes after all that is text, which does not see it.
+    Without a mask attention takes a faster way.
+    """
     import torch
 
-    longest = max(len(sequence) for sequence in sequences)
-    # What is padding is masked, so that any id will do.
-    ids = torch.tensor([[*sequence, *[0] * (longest - len(sequence))] for sequence in sequences])
-    mask = torch.tensor([[1] * len(sequence) + [0] * (longest - len(sequence)) for sequence in sequences])
-    return {f"{prefix}input_ids": ids.to(device), f"{prefix}attention_mask": mask.to(device)}
+    longest = max(map(len, sequences))
+    return torch.tensor([[*some, *[filling] * (longest - len(some))] for some in sequences], device=device)
 
 
 def read_all(

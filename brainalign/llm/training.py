@@ -22,6 +22,7 @@ import numpy as np
 
 from brainalign import store
 from brainalign.llm import processes, states
+from brainalign.llm.batches import masked, padded
 
 if TYPE_CHECKING:
     import torch
@@ -253,22 +254,14 @@ def _backward(
 
 def _inputs(network: PreTrainedModel, examples: list[Example]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """What the network takes, and the label of each token that it is to predict."""
+    device = network.device
     if network.config.is_encoder_decoder:
-        fed = _padded([source for source, _ in examples], network.device)
         start = [network.config.decoder_start_token_id]
-        shifted = _padded([start + target[:-1] for _, target in examples], network.device)
-        fed |= {f"decoder_{name}": values for name, values in shifted.items()}
+        decoder = padded([start + target[:-1] for _, target in examples], device)
+        fed = masked([source for source, _ in examples], device) | {"decoder_input_ids": decoder}
         labels = [target for _, target in examples]
     else:
-        fed = _padded([source + target for source, target in examples], network.device) | {"use_cache": False}
+        fed = {"input_ids": padded([source + target for source, target in examples], device)}
+        fed |= {"use_cache": False}
         labels = [[IGNORED] * len(source) + target for source, target in examples]
-    return fed, _padded(labels, network.device, IGNORED)["input_ids"]
-
-
-def _padded(rows: list[list[int]], device: torch.device, filling: int = 0) -> dict[str, torch.Tensor]:
-    import torch
-
-    longest = max(map(len, rows))
-    ids = torch.tensor([row + [filling] * (longest - len(row)) for row in rows], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-    return {"input_ids": ids, "attention_mask": mask}
+    return fed, padded(labels, device, IGNORED)
