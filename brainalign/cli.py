@@ -113,7 +113,7 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
     pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}
     table = studies.models(study)
     kinds = {**(table.origin + ", " + table.kind), **pages}
-    targets = [str(store.from_project(studies.result_path(study, model))) for model in models or ()]
+    targets = [str(store.from_project(studies.result_path(study, model) / studies.DONE)) for model in models or ()]
     status = workflow.run(config, options.cores, kinds, profile=profile, resources=resources, targets=targets)
     if status:
         print("brainalign: the build stopped", file=sys.stderr)
@@ -169,7 +169,7 @@ def claims(options: argparse.Namespace) -> None:
     from brainalign import study as studies
     from brainalign.paper import claims
 
-    checked = claims.check_all(studies.results(studies.load(options.study), None))
+    checked = claims.check_all(studies.results(studies.load(options.study), studies.SCORES))
     for row in checked.itertuples():
         value = claims.display(row.value)
         print(f"{row.section:>4}  {row.id:26} {row.printed:24} {value:>14}  {row.verdict:13} {row.study_verdict}")

@@ -110,7 +110,7 @@ class Project:
 
     def results(self, study: str) -> dict[str, bytes]:
         """All that a study's models and notebooks saved."""
-        saved = [*(self.root / ".store" / "results" / study).glob("*"), *self.executed(study).glob("*/*")]
+        saved = [*(self.root / ".store" / "results" / study).glob("*/*"), *self.executed(study).glob("*/*")]
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in saved}
 
     @contextmanager

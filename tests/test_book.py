@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from books import STUDIES, Book, Project, planted
 
+from brainalign import study as studies
+
 pytestmark = pytest.mark.slow
 
 MEGABYTE = 1_000_000
@@ -286,7 +288,7 @@ def test_two_runs_give_the_same_measurements(library, tmp_path):
     done = copy.run("brainalign", "run", "sample", *OF_EACH_KIND)
     assert done.returncode == 0, done.stdout
     before, again = first.project.results("sample"), copy.results("sample")
-    assert sum(name.endswith(".parquet") for name in again) == len(OF_EACH_KIND)
+    assert sum(name.endswith(studies.DONE) for name in again) == len(OF_EACH_KIND)
     assert {name for name, data in again.items() if before.get(name) != data} == set()
 
 

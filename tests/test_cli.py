@@ -114,11 +114,11 @@ def tiny(tmp_path, monkeypatch):
     )
     measured = []
 
-    def measure(study, member):
+    def measure(study, member, wanted):
         measured.append(member.name)
-        return [pd.DataFrame({"analysis": ["behavior"], "dataset": ["natural_stories"], "value": [0.5]})]
+        return {name: pd.DataFrame({"dataset": ["natural_stories"], "value": [0.5]}) for name in wanted}
 
-    monkeypatch.setattr(studies.measures, "of", measure)
+    monkeypatch.setattr(studies.measures, "measure", measure)
     monkeypatch.setattr(studies, "missing", lambda *_: [])  # its reading times are not read
     return str(path), measured
 
@@ -129,7 +129,7 @@ def test_run_measures_all_models_once(tiny, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [re.fullmatch(r"ran (\w+) \(\d+\.\d s\)", line)[1] for line in lines] == ["one", "two"]
     folder = store.root() / "results" / "tiny"
-    assert sorted(file.name for file in folder.iterdir()) == ["one.parquet", "two.parquet"]
+    assert sorted(file.name for file in folder.iterdir()) == ["one", "two"]
     assert cli.main(["run", path]) == 0
     assert measured == ["one", "two"]
 
@@ -146,7 +146,7 @@ def test_run_into_a_store_that_cannot_be_written(tiny, tmp_path, monkeypatch, ca
     (tmp_path / "plain").write_text("a regular file")
     monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "plain"))
     assert cli.main(["run", tiny[0]]) == 1
-    assert re.search(r"brainalign: cannot write one\.parquet in .*BRAINALIGN_STORE", capsys.readouterr().err)
+    assert re.search(r"brainalign: cannot write behavior\.parquet in .*BRAINALIGN_STORE", capsys.readouterr().err)
 
 
 def test_run_of_a_study_that_measures_nothing(capsys):
@@ -199,7 +199,7 @@ def test_a_cluster_is_told_what_each_process_takes_and_what_to_make(snakemake, m
         gpus, memory, minutes = map(int, needs.split(","))
         assert (gpus, memory) == (max(asked[m].gpus for m in batch), max(asked[m].memory_mb for m in batch))
         assert minutes == sum(asked[m].minutes for m in batch)
-    assert given["targets"] == [str(studies.result_path(study, "stories260K"))]
+    assert given["targets"] == [str(studies.result_path(study, "stories260K") / studies.DONE)]
     assert given["profile"].slurm and given["checked"] == given["resources"]
     assert given["resources"]["slurm_partition"] == "gpu"
 

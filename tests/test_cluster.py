@@ -82,8 +82,8 @@ class Site:
 
     @property
     def results(self) -> dict[str, Path]:
-        """Tables of all models."""
-        return {path.stem: path for path in (self.study.parent / self.store / "results").glob("*/*.parquet")}
+        """Table of brain alignment of each model."""
+        return {path.parent.name: path for path in (self.study.parent / self.store).glob("results/*/*/brain.parquet")}
 
 
 @pytest.fixture(scope="module")

@@ -202,5 +202,8 @@ def test_two_recordings_of_one_name(settings, tmp_path):
 def test_recordings_do_not_touch_behavioral_results(settings, tmp_path):
     (tmp_path / "roi.csv").write_text(TABLE)
     series = study.Member("m", "kuribayashi2024", {"origin": "series"})
-    keys = {study.runs._key(study.load(settings(text)), series) for text in ("[]", "[{table: roi.csv}]")}
-    assert len(keys) == 1
+    none, one = (
+        study.runs._keys(study.load(settings(f"{recordings}\nreading_times: [natural_stories]")), series)
+        for recordings in ("[]", "[{table: roi.csv}]")
+    )
+    assert none == one and set(none) == {"behavior"}

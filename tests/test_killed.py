@@ -45,7 +45,7 @@ from brainalign import study as studies
 from brainalign.llm import states, training, tuning
 from brainalign.microworld import models
 from brainalign.store import entries
-from brainalign.study import measures, sources
+from brainalign.study import brains, sources
 
 def after(name, work):
     def announced(subject, *rest):
@@ -61,7 +61,7 @@ def entry(path):
 def run(run):
     return "part of training" if run.folder.suffix == ".run" else "part of tuning"
 
-def scored(*given, work=measures.brain_alignment, **options):
+def scored(*given, work=brains.brain_alignment, **options):
     moment("scoring")
     return work(*given, **options)
 
@@ -72,7 +72,7 @@ store.resumed.__defaults__ = (0.0,)
 entries._write = after(entry, entries._write)
 states.Run.save = after(run, states.Run.save)
 training.train = tuning.train = often
-measures.brain_alignment = scored
+brains.brain_alignment = scored
 llm.batches.OPERATIONS["cpu"] = 1e8
 models.N_WORDS, models.N_RECITATIONS, models.N_SAMPLES = 20_000, 200, 300
 models.TUNING = replace(models.TUNING, checkpoints=(0, 5, 10))
@@ -116,7 +116,7 @@ def test_two_runs_at_once_compute_it_once(tmp_path):
 
 
 def results(place) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (place / "results").glob("*/*.parquet")}
+    return {str(path.relative_to(place)): path.read_bytes() for path in (place / "results").glob("*/*/*.parquet")}
 
 
 def test_a_study_killed_in_each_phase_completes_with_the_same_bytes(tmp_path):
@@ -129,7 +129,7 @@ def test_a_study_killed_in_each_phase_completes_with_the_same_bytes(tmp_path):
     printed, _ = undisturbed.communicate()
     assert undisturbed.returncode == 0
     expected = results(tmp_path / "undisturbed")
-    assert set(expected) == {"llama-small.parquet", "llama-small-instruction-0.parquet"}
+    assert {Path(name).parent.name for name in expected} == {"llama-small", "llama-small-instruction-0"}
     for name, occasion in KILLS.items():
         kill_at(begin(STUDY, tmp_path / "killed", str(study)), name, occasion)
         assert results(tmp_path / "killed") != expected

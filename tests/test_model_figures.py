@@ -1,67 +1,20 @@
-"""Norms and similarity of layers: against plain formulas, and drawn."""
+"""What layers look like, drawn."""
 
 import numpy as np
 import pandas as pd
-import pytest
-import xarray as xr
 
 from brainalign.paper import model_figures
 
 
-@pytest.fixture
-def states():
-    """Layers of an encoder-decoder, of which the second is the first turned, and the third has nothing of either."""
-    rng = np.random.default_rng(0)
-    first = rng.normal(size=(60, 8))
-    turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]
-    values = np.stack([first, 2 * first @ turn, rng.normal(size=(60, 8))])
-    return xr.DataArray(
-        values.astype(np.float32),
-        dims=("layer", "part", "feature"),
-        coords={"layer": ["encoder.0", "encoder.1", "decoder.10"]},
-    )
-
-
-def test_norms_are_medians_of_lengths(states):
-    table = model_figures.layer_norms(states)
-    lengths = np.sqrt((states.to_numpy().astype(float) ** 2).sum(axis=2))
-    np.testing.assert_allclose(table.norm, np.median(lengths, axis=1))
-    np.testing.assert_allclose(table.high, np.percentile(lengths, 75, axis=1))
-    assert table["stack"].tolist() == ["encoder", "encoder", "decoder"] and table.depth.tolist() == [0, 1, 10]
-
-
-def test_causal_layers_have_no_stack(states):
-    table = model_figures.layer_norms(states.assign_coords(layer=["0", "1", "2"]))
-    assert table["stack"].tolist() == [""] * 3 and table.depth.tolist() == [0, 1, 2]
-
-
-def test_layers_that_differ_by_a_rotation_are_the_same(states):
-    table = model_figures.layer_similarity(states)
-    np.testing.assert_allclose(np.diag(table), 1)
-    assert table.iloc[0, 1] == pytest.approx(1, abs=1e-5)
-    assert table.iloc[0, 2] < 0.5 and np.allclose(table, table.T)
-
-
-def test_a_layer_that_is_the_same_everywhere_is_left_out(states):
-    same = xr.full_like(states[:1], 0.5).assign_coords(layer=["decoder.0"])
-    pd.testing.assert_frame_equal(
-        model_figures.layer_similarity(xr.concat([same, states], "layer")), model_figures.layer_similarity(states)
-    )
-
-
-def test_similarity_of_a_long_text_takes_parts_from_all_of_it(states, monkeypatch):
-    monkeypatch.setattr(model_figures, "PARTS", 30)
-    some = states[:, np.unique(np.linspace(0, 59, 30).astype(int))]
-    pd.testing.assert_frame_equal(model_figures.layer_similarity(states), model_figures.layer_similarity(some))
-
-
-def test_figures_show_all_of_their_tables(states):
-    norms = model_figures.layer_norms(states)
+def test_figures_show_all_of_their_tables():
+    norms = pd.DataFrame({"stack": ["encoder", "encoder", "decoder"], "depth": [0, 1, 0], "norm": [1.0, 2.0, 3.0]})
+    norms = norms.assign(low=norms.norm - 0.5, high=norms.norm + 0.5)
     figure = model_figures.norms(pd.concat([norms.assign(text="one"), norms.assign(text="two")]))
     assert [ax.get_title() for ax in figure.axes] == ["Encoder", "Decoder"]
     assert [len(ax.lines) for ax in figure.axes] == [2, 2]
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [2, 2]
-    image = model_figures.similarity(model_figures.layer_similarity(states)).axes[0].images[0]
+    names = ["encoder.0", "encoder.1", "decoder.0"]
+    image = model_figures.similarity(pd.DataFrame(np.eye(3), index=names, columns=names)).axes[0].images[0]
     assert image.get_array().shape == (3, 3)
     words = pd.DataFrame({"text": ["The", "bird", "flew."], "sentence": [1, 1, 1], "surprisal": [3.0, 9.0, 5.0]})
     bars = model_figures.surprisal_profile(words).axes[0].patches

@@ -266,7 +266,6 @@ def test_a_number_that_the_book_has_otherwise_says_so(template, tmp_path, monkey
 def test_a_notebook_that_reads_results_waits_for_them(path):
     source = path.read_text(encoding="utf-8")
     reads = "notebook.results" in source or re.search(r"studies\.(run|results)\(", source) is not None
-    reads = reads or "brain_controls." in source
     assert reads == (path.stem not in book.UNMEASURED)
 
 

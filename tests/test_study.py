@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import json
+import shutil
 import textwrap
 from types import SimpleNamespace
 
@@ -260,22 +262,22 @@ def test_two_models_of_one_name(tmp_path, write, other):
 def test_run_from_a_file_to_a_table(tiny):
     study = tiny.load()
     found = studies.run(study, "base")
-    assert set(found.model) == {"base"}
+    assert set(found) == {"behavior"} and set(found["behavior"].model) == {"base"}
     expected = [
         behavioral_alignment(surprisal(1), little_stories(name), n_resamples=100) for name in ("original", "corrected")
     ]
-    assert set(found.analysis) == {"behavior"}
-    table = found.drop(columns=["model", "analysis"])
+    table = found["behavior"].drop(columns="model")
     pd.testing.assert_frame_equal(table, pd.concat(expected, ignore_index=True))
-    path = store.root() / "results" / "mine" / "base.parquet"
-    assert path == studies.result_path(study, "base")
-    pd.testing.assert_frame_equal(pd.read_parquet(path), found)
+    folder = store.root() / "results" / "mine" / "base"
+    assert folder == studies.result_path(study, "base")
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "behavior.parquet"), found["behavior"])
+    assert json.loads((folder / studies.DONE).read_text()) == {"behavior": found["behavior"].attrs["key"]}
 
 
 def test_unit_of_a_file(tiny):
-    in_bits = studies.run(tiny.load(), "base")
+    in_bits = studies.run(tiny.load(), "base")["behavior"]
     tiny.path.write_text(tiny.path.read_text().replace("name: base", "name: base, unit: nats"))
-    in_nats = studies.run(tiny.load(), "base")
+    in_nats = studies.run(tiny.load(), "base")["behavior"]
     np.testing.assert_allclose(in_nats.sum_x, in_bits.sum_x / np.log(2))
     np.testing.assert_allclose(in_nats.value, in_bits.value, atol=1e-9)
 
@@ -301,7 +303,7 @@ def test_results_compute_only_what_is_missing(tiny):
     assert first.groupby("model").family.first().to_dict() == {"base": "other", "tuned": "GPT-2"}
     pd.testing.assert_frame_equal(studies.results(study), first)
     assert len(tiny.calls) == 4
-    studies.result_path(study, "tuned").unlink()
+    shutil.rmtree(studies.result_path(study, "tuned"))
     pd.testing.assert_frame_equal(studies.results(study), first)
     assert len(tiny.calls) == 6
 
@@ -368,13 +370,14 @@ def test_same_inputs_give_the_same_bytes(tiny, monkeypatch):
         monkeypatch.setenv("BRAINALIGN_STORE", str(tiny.folder / folder))
         for model in order:
             studies.run(study, model)
-        written.append({model: studies.result_path(study, model).read_bytes() for model in ("base", "tuned")})
+        places = {model: studies.result_path(study, model) / "behavior.parquet" for model in ("base", "tuned")}
+        written.append({model: path.read_bytes() for model, path in places.items()})
     assert written[0] == written[1]
     assert written[0]["base"] != written[0]["tuned"]
 
 
 def test_published_series_on_real_readers(mirror):
-    found = studies.run(studies.load("sample"), "gpt2")
+    found = studies.run(studies.load("sample"), "gpt2")["behavior"]
     whole = found[found.story == "all"]
     assert (whole.n_words > 9000).all()
     scores = whole[whole.dataset == "natural_stories"].set_index(["measure", "alignment"])

@@ -97,7 +97,7 @@ def test_an_encoder_decoder_has_a_loss_in_each_mode(study, tmp_path):
 
 def test_what_is_asked_is_part_of_a_results_key(study):
     keys = {
-        studies.runs._key(changed, studies.runs._member(changed, "causal"))
+        studies.runs._keys(changed, studies.runs._member(changed, "causal"))["capability"]
         for changed in (
             study,
             study.model_copy(update={"items": 2}),

@@ -67,7 +67,7 @@ def test_a_model_is_examined_and_its_loss_is_taken(study):
     domains = mine[mine.level == "task"]
     assert domains.n.sum() == len(few) and set(mine.level) == {"overall", "task"}
     assert mine.loc[("next-word loss", "all"), "value"] > 0
-    assert {"behavior", "brain", "capability"} == set(studies.run(settings, "llama-small").analysis)
+    assert {"model", "words", *studies.SCORES} < set(studies.run(settings, "llama-small"))
 
 
 def test_reading_times_of_the_microworld_have_one_alignment(study):

@@ -1,6 +1,9 @@
 """Language models, their untrained twins and controls go through a whole study: brains and reading times."""
 
 import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -14,7 +17,8 @@ from brainalign.alignment import controls
 from brainalign.alignment.behavior import behavioral_alignment
 from brainalign.alignment.brain import brain_alignment, to_stimuli
 from brainalign.human import natural_stories
-from brainalign.study import runs
+from brainalign.llm import series
+from brainalign.study import measures, runs
 
 SENTENCES = [line for line in tiny.TEXT.splitlines() if line]
 
@@ -38,6 +42,7 @@ def study(tmp_path, monkeypatch):
         "controls: [oasm, length+position]\n"
     )
     monkeypatch.setattr(natural_stories, "load", little_stories)
+    monkeypatch.setattr(series, "gpt3", lambda words: np.linspace(1, 2, len(words)))
     return studies.load(str(tmp_path / "mine.yaml"))
 
 
@@ -51,29 +56,89 @@ def test_models_twins_and_controls_are_told_apart(study):
 
 def test_a_model_is_scored_on_brains_and_reading_times(study):
     found = studies.run(study, "little")
-    assert set(found.n_parameters) == {llm.load(study.models[0]).n_parameters}
+    assert found["model"].n_parameters.tolist() == [llm.load(study.models[0]).n_parameters]
     recording = studies.load_recordings(study)["roi"]
     model = studies.load_model(study, "little")
     states = llm.activations(model, recording.passages)
     layers = {
         str(k): to_stimuli(states.sel(layer=k).to_numpy(), recording, "contiguous") for k in states.layer.to_numpy()
     }
-    mine = found[(found.analysis == "brain") & (found.protocol == "contiguous")].reset_index(drop=True)
+    mine = found["brain"][found["brain"].protocol == "contiguous"].reset_index(drop=True)
     plain = brain_alignment(layers, recording, "contiguous")
     pd.testing.assert_series_equal(mine.r, plain.r)
     assert (mine.layer == plain.layer).all() and mine.ceiling.notna().any()
-    behavior = found[(found.analysis == "behavior") & (found.alignment == "original")].reset_index(drop=True)
+    behavior = found["behavior"][found["behavior"].alignment == "original"].reset_index(drop=True)
     times = little_stories()
     plain = behavioral_alignment(llm.surprisal(model, times.passages).to_numpy(), times, n_resamples=100)
     pd.testing.assert_frame_equal(behavior[plain.columns], plain, check_dtype=False)
+
+
+def test_what_a_model_is_and_how_it_read_is_told(study):
+    found, model = studies.run(study, "little"), studies.load_model(study, "little")
+    (about,) = found["model"].itertuples()
+    assert (about.n_layers, about.width, about.n_vocabulary) == (model.n_layers, model.width, model.n_vocabulary)
+    assert about.n_positions == model.n_positions and json.loads(about.identity) == model.identity
+    states = llm.activations(model, studies.load_recordings(study)["roi"].passages)
+    bits = llm.surprisal(model, little_stories().passages)
+    read = found["texts"].set_index("what")
+    assert read.tokens.to_dict() == {"states": states.attrs["tokens"], "surprisal": bits.attrs["tokens"]}
+    assert read.text.to_dict() == {"states": "roi", "surprisal": "natural_stories"}
+    assert read.first_word["surprisal"] == bits.attrs["first_word"]
+    np.testing.assert_array_equal(found["words"].surprisal, bits)
+    assert found["words"].text.tolist() == little_stories().table().text.tolist()
+    assert found["words"].yardstick.iloc[-1] == 2 and set(found["words"].whose) == {"GPT-3's"}
+
+
+def test_controls_beside_a_model_are_measured_with_it(study):
+    found, twin = studies.run(study, "little"), studies.run(study, "little-untrained-1")
+    assert set(found) - set(twin) == {"similarity"}
+    layers = [str(k) for k in range(studies.load_model(study, "little").n_layers + 1)]
+    assert found["similarity"].layer.tolist() == found["norms"].layer.tolist() == layers
+    assert found["layers"].layer.nunique() ** 2 == len(found["layers"])
+    people = ["x", "y", "z"]
+    assert found["unique"].participant.tolist() == people
+    assert found["one-width"].participant.tolist() == ["pooled", *people] * 2
+    # All are as wide as the narrowest, but there are fewer stimuli to train on.
+    assert set(found["one-width"].width) == {30}
+
+
+def test_layers_that_a_study_leaves_out_count_for_nothing(study):
+    some = study.model_copy(update={"layers": "1:3"})
+    ours, all_layers = studies.run(some, "little")["brain"], studies.run(study, "little")["brain"]
+    assert set(ours.layer) == {"1", "2", "nested"}
+    keys = ["protocol", "layer", "participant", "region", "split"]
+    single = ours[ours.layer != "nested"].set_index(keys).r
+    np.testing.assert_allclose(single, all_layers.set_index(keys).r[single.index], atol=1e-6)
+    recording = studies.load_recordings(study)["roi"]
+    states = llm.activations(studies.load_model(study, "little"), recording.passages)
+    layers = {k: to_stimuli(states.sel(layer=k).to_numpy(), recording, "contiguous") for k in ("1", "2")}
+    plain = brain_alignment(layers, recording, "contiguous")
+    nested = ours[(ours.layer == "nested") & (ours.protocol == "contiguous")]
+    np.testing.assert_allclose(nested.r, plain[plain.layer == "nested"].r, atol=1e-6)
+    with pytest.raises(ValueError, match="layers, and none in 9:"):
+        studies.run(study.model_copy(update={"layers": "9:"}), "little")
+
+
+def test_only_the_analysis_that_a_setting_touches_is_measured_again(study, monkeypatch):
+    studies.run(study, "little")
+    asked, measure = [], measures.measure
+    monkeypatch.setattr(measures, "measure", lambda *given: asked.append(list(given[2])) or measure(*given))
+    for settings in ({}, {"width": 4}, {"resamples": 101}, {"protocols": ["contiguous"]}):
+        studies.run(study.model_copy(update=settings), "little")
+    assert asked == [
+        ["one-width"],
+        ["behavior", "one-width", "capability"],
+        ["behavior", "brain", "one-width", "capability"],
+    ]
 
 
 def test_a_control_is_run_like_a_model(study):
     found = studies.run(study, "oasm")
     recording = studies.load_recordings(study)["roi"]
     plain = brain_alignment({"features": controls.oasm(recording)}, recording, "aw2024")
-    pd.testing.assert_series_equal(found[found.protocol == "aw2024"].reset_index(drop=True).r, plain.r)
-    assert set(found.analysis) == {"brain"}
+    brain = found["brain"]
+    pd.testing.assert_series_equal(brain[brain.protocol == "aw2024"].reset_index(drop=True).r, plain.r)
+    assert set(found) == {"brain", "one-width"}
 
 
 def test_results_of_all_are_one_table_an_analysis(study):
@@ -82,21 +147,42 @@ def test_results_of_all_are_one_table_an_analysis(study):
     assert set(behavior.model) == {"little", "little-untrained-1", "other"}
     assert behavior.parameters.notna().all() and brain.parameters.isna().any()
     assert "analysis" not in brain and "alignment" not in brain
+    both = studies.results(study, ["brain", "behavior"])
+    assert both.analysis.value_counts().to_dict() == {"brain": len(brain), "behavior": len(behavior)}
 
 
 def test_the_same_results_are_the_same_bytes(study):
-    path = studies.result_path(study, "little")
+    folder = studies.result_path(study, "little")
+    tables = studies.run(study, "little")
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(first) == {f"{name}.parquet" for name in tables} | {studies.DONE}
+    shutil.rmtree(folder)
     studies.run(study, "little")
-    first = path.read_bytes()
-    path.unlink()
-    studies.run(study, "little")
-    assert path.read_bytes() == first
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+
+
+def test_what_was_measured_is_read_without_torch(study, tmp_path):
+    (tmp_path / "brains.yaml").write_text(
+        "title: Mine\nevidence: people\nrecordings: [{table: roi.csv, participants: people.csv}]\n"
+        "models: [little, {load: little, untrained: 1}]\ncontrols: [oasm]\n"
+    )
+    brains = studies.load(str(tmp_path / "brains.yaml"))
+    tables = {name: studies.results(brains, name) for name in measures.ANALYSES}
+    assert {name for name, table in tables.items() if table.empty} == {"words", "behavior", "capability", "tuning"}
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers')))\n"
+        "from brainalign import study as studies; study = studies.load(sys.argv[1])\n"
+        "for name in sys.argv[2:]: print(name, len(studies.results(study, name)))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "brains.yaml"), *tables]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.split() == [str(part) for name, table in tables.items() for part in (name, len(table))]
 
 
 def test_other_weights_compute_again(study, tmp_path):
-    before = studies.run(study, "little").r.dropna()
+    before = studies.run(study, "little")["brain"].r.dropna()
     tiny.gpt2(tmp_path / "little", seed=1)
-    assert not np.allclose(studies.run(study, "little").r.dropna(), before)
+    assert not np.allclose(studies.run(study, "little")["brain"].r.dropna(), before)
 
 
 def test_a_name_that_is_no_model_suggests_one(study):
@@ -121,6 +207,7 @@ def test_the_base_of_a_catalog_model_counts_where_the_study_has_it(tmp_path):
         ("[{load: gpt2-small, untraind: 1}]", "unknown setting 'untraind'. Did you mean untrained"),
         ("[{load: gpt2-small, dtype: float8}]", "models.0.dtype: input should be 'float32'"),
         ("[{untrained: 1}]", "models.0.load: field required"),
+        ("[gpt2-small]\nlayers: '2'", "layers: string should match pattern"),
     ],
 )
 def test_wrong_settings_of_a_model_are_named(tmp_path, models, message):
@@ -164,10 +251,10 @@ def test_a_model_is_tuned_on_the_spot_and_its_checkpoints_are_scored(tmp_path, m
     assert loss[0] == pytest.approx(bits[np.isfinite(bits)].mean()) and loss[4] != loss[0]
     corrected = found[found.measure == "reading times, corrected"]
     assert corrected.step.tolist() == [0, 2, 4] and corrected.value.notna().all()
-    path, before = studies.result_path(study, "little-continued-0"), runs._key(study, runs._member(study, "after"))
+    path, before = studies.result_path(study, "little-continued-0"), runs._keys(study, runs._member(study, "after"))
     assert path.exists()
     (tmp_path / "mine.json").write_text(json.dumps(SAMPLES[1:]))
-    assert runs._key(study, runs._member(study, "after")) != before
+    assert runs._keys(study, runs._member(study, "after")) != before
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ combination counts and every member is predicted in turn; of many participants, 
 """
 
 import functools
-import hashlib
 import inspect
 import itertools
 import math
@@ -318,8 +317,7 @@ def _fingerprint(value):
     """What tells a value from others, as JSON."""
     match value:
         case np.ndarray():
-            value = value.astype(str) if value.dtype == object else value
-            return [value.dtype.str, value.shape, hashlib.sha256(np.ascontiguousarray(value)).hexdigest()]
+            return store.fingerprint(value)
         case functools.partial():
             return _fingerprint([value.func, value.args, value.keywords])
         case dict():

@@ -104,6 +104,19 @@ def here(name: str | Path, revision: str | None = None, weights: bool = True) ->
     return Path(name).expanduser().exists()
 
 
+def settings_of(name: str, revision: str | None = None) -> dict | None:
+    """Settings of a model's network: the catalog's, or those of its ``config.json`` if that is here."""
+    table, known = catalog.checkpoints(), catalog.architectures()
+    if name in table.index:
+        return known[table.config[name]]
+    if name.lower() in known:
+        return known[name.lower()]
+    if not here(name, revision, weights=False):
+        return None
+    folder = find(name, revision, weights=False).folder
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
 def lacks(folder: Path, weights: bool = True) -> str | None:
     """What a folder lacks to be a model, and what to do about it, as the rest of a sentence; None if nothing."""
     names = {path.name for path in folder.iterdir()}

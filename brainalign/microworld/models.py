@@ -64,6 +64,13 @@ TUNING = Tuning(
 )
 
 
+def shape_of(name: str) -> Shape:
+    """Network of a model, and how it is trained; a `LookupError` that suggests near names where there is none."""
+    if name not in SHAPES:
+        raise LookupError(catalog.unknown("model of the microworld", name, SHAPES))
+    return SHAPES[name]
+
+
 def pretrained(world: World, name: str, progress: bool | None = None) -> Path:
     """Folder of a model that is trained on the corpus of a world: made once, read off the store from then on.
 
@@ -82,7 +89,7 @@ def pretrained(world: World, name: str, progress: bool | None = None) -> Path:
     OSError
         The store cannot be written to.
     """
-    shape = _shape(name)
+    shape = shape_of(name)
     folder = _folder(name, _identity(world, name))
     with locked(folder):
         if not (folder / "config.json").exists():
@@ -136,12 +143,6 @@ def tokenizer(family: str) -> "PreTrainedTokenizerFast":
     if family == "t5":
         del known["bos_token"]
     return PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=POSITIONS, **known)
-
-
-def _shape(name: str) -> Shape:
-    if name not in SHAPES:
-        raise LookupError(catalog.unknown("model of the microworld", name, SHAPES))
-    return SHAPES[name]
 
 
 def _config(shape: Shape):
@@ -224,7 +225,7 @@ def _some_text(world: World) -> str:
 
 
 def _identity(world: World, name: str) -> dict:
-    shape = _shape(name)
+    shape = shape_of(name)
     how = {"shape": asdict(shape), "recipe": asdict(_recipe(world, shape, 1))}
     return {**_text(world), **how, "config": _config(shape).to_json_string(), **networks.versions()}
 

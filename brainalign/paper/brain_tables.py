@@ -4,7 +4,7 @@ A score is the paper's: over the units of all participants, pooled. How sure it 
 score of its own, and their mean has an interval. Differences are taken inside participants.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,10 @@ from brainalign.paper.clusters import Estimate
 from brainalign.paper.numbers import Numbers
 from brainalign.paper.pairs import make_pairs, mean_of_changes
 from brainalign.study import Study
+from brainalign.study.sources import NULL, counted
 
 AVERAGE = "average"  # over data sets
 EXPERIMENTS = {"pereira2018": ("pereira2018.243", "pereira2018.384")}  # what counts as one data set
-NULL = ".null"  # ends the name of a recording in which the text tells nothing: a control, in no average
 STATIC = r"(?:encoder\.)?0"  # the layer of static embeddings
 ABOUT = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
 WHO = ["protocol", "dataset", "participant"]
@@ -216,12 +216,6 @@ def some_protocols(study: Study, protocol: str) -> list[str]:
     if protocol and protocol not in known:
         raise LookupError(catalog.unknown(f"protocol of study {study.name}", protocol, known))
     return [protocol] if protocol else known
-
-
-def counted(datasets: Iterable[str]) -> list[str]:
-    """Data sets that count: all but those in which the text tells nothing, unless there are no others."""
-    names = list(dict.fromkeys(datasets))
-    return [name for name in names if not name.endswith(NULL)] or names
 
 
 def pairs(table: pd.DataFrame, dataset: str, protocol: str) -> pd.DataFrame:

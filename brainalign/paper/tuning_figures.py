@@ -5,9 +5,9 @@ import numpy as np
 import pandas as pd
 
 from brainalign.alignment.protocols import PROTOCOLS
-from brainalign.paper.brain_tables import NULL
 from brainalign.paper.figures import FAMILIES, GRAY, name_rows
 from brainalign.paper.statistics import student
+from brainalign.study.sources import NULL
 
 WITH, WITHOUT, CONTINUED = "with instruction", "without instruction", "continued pretraining"
 CONDITIONS = {"instruction": WITH, "no-instruction": WITHOUT, "continued": CONTINUED}

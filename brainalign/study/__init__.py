@@ -7,7 +7,7 @@ studies.results(study, "brain")            # all models
 
 from brainalign.study.members import Member, bases, including, members, models, related, tuned
 from brainalign.study.needs import missing
-from brainalign.study.runs import batches, measured, result_path, results, run
+from brainalign.study.runs import DONE, SCORES, batches, measured, result_path, results, run
 from brainalign.study.settings import (
     STUDIES,
     LoadedModel,
@@ -22,7 +22,7 @@ from brainalign.study.settings import (
 from brainalign.study.sources import checkpoints, load_model, load_reading_times, load_recordings
 
 __all__ = [
-    "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "batches", "checkpoints",
-    "including", "load", "load_model", "load_reading_times", "load_recordings", "measured", "members", "missing",
-    "models", "names", "own_files", "path_of", "related", "result_path", "results", "run", "tuned",
+    "DONE", "SCORES", "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "batches",
+    "checkpoints", "including", "load", "load_model", "load_reading_times", "load_recordings", "measured", "members",
+    "missing", "models", "names", "own_files", "path_of", "related", "result_path", "results", "run", "tuned",
 ]  # fmt: skip

@@ -45,7 +45,7 @@ def examined(study: Study, model: LanguageModel) -> pd.DataFrame:
         for protocol in study.benchmark_protocols if several else benchmark.protocols:
             found = scores(answers(model, benchmark, protocol, items=study.items), benchmark)
             tables.append(found.assign(protocol=protocol if several else None))
-    return pd.concat(tables, ignore_index=True).assign(analysis="capability")
+    return pd.concat(tables, ignore_index=True)
 
 
 def scores(table: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
@@ -113,7 +113,7 @@ def story_loss(study: Study, bits: np.ndarray, dataset: str) -> pd.DataFrame:
     of_stories = stories.agg(["sum", "size"])
     row = {"benchmark": dataset, "measure": LOSS, "level": "overall", "domain": "all", "n": int(known.sum())}
     found = row | _ratio(study, of_stories["sum"], of_stories["size"]) | {"value": bits[known].mean()}
-    return pd.DataFrame([found]).assign(analysis="capability")
+    return pd.DataFrame([found])
 
 
 def _ratio(study: Study, sums: pd.Series, counts: pd.Series) -> dict:

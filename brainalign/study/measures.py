@@ -1,66 +1,213 @@
 """What is measured of one model: brains, reading times, what it knows, and what becomes of it while it is tuned."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from brainalign import llm
 from brainalign.alignment import controls, protocols
 from brainalign.alignment.behavior import behavioral_alignment, reading_time_correlation
-from brainalign.alignment.brain import brain_alignment, to_stimuli
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
 from brainalign.llm import series
+from brainalign.llm.activations import layer_names
 from brainalign.llm.load import LanguageModel
+from brainalign.study import brains
+from brainalign.study.brains import Features
 from brainalign.study.capability import examined, story_loss
 from brainalign.study.members import CONTROL, Member
+from brainalign.study.representations import layer_norms, layer_similarity
 from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning
 from brainalign.study.sources import (
     alignments,
+    counted,
     load_checkpoints,
     load_model,
     load_reading_times,
     load_recordings,
 )
 
-PEOPLE_FOR_A_CEILING = 3
+# Analyses, each a table of its own, and the settings that matter to it.
+OF_READING = {"reading_times", "alignments", "resamples", "seed"}
+OF_BRAINS = {"recordings", "protocols", "layers", "seed"}
+OF_BENCHMARKS = {"benchmarks", "benchmark_protocols", "items", "resamples", "seed"}
+OF_TEXTS = {"recordings", "reading_times", "layers"}
+ANALYSES = {
+    "model": set(),
+    "texts": OF_TEXTS,
+    "norms": OF_TEXTS,
+    "layers": OF_TEXTS,
+    "words": {"reading_times"},
+    "behavior": OF_READING,
+    "brain": OF_BRAINS,
+    "one-width": OF_BRAINS | {"width"},
+    "unique": {"recordings", "layers"},
+    "similarity": {"recordings", "layers"},
+    "capability": OF_BENCHMARKS | {"reading_times"},
+    "tuning": OF_READING | OF_BRAINS | OF_BENCHMARKS,
+}
+NOT_OF_TWINS = {"similarity"}  # the paper's table has trained models only
+RECORD = ("tokens", "parts", "parts_encoded_anew", "special_tokens", "read_as", "first_word")  # of how a text was read
 
 
-def of(study: Study, member: Member) -> list[pd.DataFrame]:
-    """All that a study measures of one of its members, a table for each text and analysis.
+def analyses(study: Study, member: Member) -> list[str]:
+    """What a study measures of one of its members, by name."""
+    origin = member.about["origin"]
+    of_reading = ["words", "behavior"] if study.reading_times else []
+    if origin == "series":
+        return of_reading[1:]
+    if origin == "control":
+        return ["brain", "one-width"] if study.recordings else []
+    if not (study.reading_times or study.recordings or study.benchmarks):
+        return []
+    if origin == "tuning":
+        return ["tuning"]
+    of_texts = ["texts", "norms", "layers"] if study.recordings or study.reading_times else []
+    of_brains = ["brain", "one-width", "unique", "similarity"] if study.recordings else []
+    knows = ["capability"] if study.benchmarks or study.reading_times else []
+    left_out = NOT_OF_TWINS if member.about["kind"] == "untrained" else set()
+    return [name for name in ["model", *of_texts, *of_reading, *of_brains, *knows] if name not in left_out]
+
+
+Measurement = tuple[str, Callable[[], pd.DataFrame]]  # an analysis, and what computes rows of it
+
+
+def measure(study: Study, member: Member, wanted: Collection[str]) -> dict[str, pd.DataFrame]:
+    """Measure some of a member's `analyses`: a table of each.
 
     Raises
     ------
     ValueError, LookupError, OSError
         As in `llm.load`, `llm.activations`, `llm.surprisal`, `brain_alignment` and `behavioral_alignment`.
     """
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in wanted}
+    for name, compute in _measurements(study, member):
+        if name in tables:
+            tables[name].append(compute())
+    return {name: pd.concat(some, ignore_index=True) for name, some in tables.items()}
+
+
+def _measurements(study: Study, member: Member) -> Iterator[Measurement]:
+    """Everything that there is to measure of a member, text by text: memory holds the states of one."""
     if member.source == CONTROL:
-        recordings = load_recordings(study).values()
-        return [
-            brain(study, {"features": controls.of(recording, seed=study.seed)[member.name]}, recording)
-            for recording in recordings
-        ]
-    if isinstance(member.source, Tuning):
-        return [followed(study, member.source)]
-    if not isinstance(member.source, LoadedModel):
-        return [behavior(study, _series(member, dataset), dataset) for dataset in study.reading_times]
-    model = load_model(study, member.name)
-    tables = []
+        recordings = load_recordings(study)
+        for name, recording in recordings.items():
+            features = Features({"features": controls.of(recording, seed=study.seed)[member.name]}, of_parts=False)
+            yield from _of_features(study, lambda features=features: features, recording, name in counted(recordings))
+    elif isinstance(member.source, Tuning):
+        yield "tuning", lambda: followed(study, member.source)
+    elif isinstance(member.source, LoadedModel):
+        yield from _of_model(study, load_model(study, member.name))
+    else:
+        for dataset in study.reading_times:
+            yield "behavior", lambda dataset=dataset: behavior(study, _series(member, dataset), dataset)
+
+
+def _of_model(study: Study, model: LanguageModel) -> Iterator[Measurement]:
+    yield "model", lambda: description(model)
+    recordings = load_recordings(study)
     for dataset in study.reading_times:
-        bits = llm.surprisal(model, load_reading_times(dataset).passages, text=dataset).to_numpy()
-        tables += [behavior(study, bits, dataset), story_loss(study, bits, dataset)]
-    recordings = load_recordings(study).values()
-    tables += [brain(study, _layers(model, recording), recording, of_parts=True) for recording in recordings]
-    tables += [examined(study, model)] if study.benchmarks else []
-    return [table.assign(n_parameters=float(model.n_parameters)) for table in tables]
+        yield from _of_reading(study, model, dataset)
+        if not recordings:
+            yield from _of_states(cache(lambda dataset=dataset: _states(study, model, dataset)), dataset)
+    for name, recording in recordings.items():
+        states = cache(lambda recording=recording: _states(study, model, recording))
+        counts = name in counted(recordings)
+        yield from _of_features(study, cache(lambda states=states: features_of(states())), recording, counts)
+        if counts:
+            yield from _of_states(states, name)
+    if study.benchmarks:
+        yield "capability", lambda: examined(study, model)
 
 
-def _layers(model: LanguageModel, recording: Recording) -> dict[str, np.ndarray]:
-    """States at the parts of a recording's text, by layer."""
-    states = llm.activations(model, recording.passages, text=recording.name)
-    return {str(layer): states.sel(layer=layer).to_numpy() for layer in states.layer.to_numpy()}
+def _of_reading(study: Study, model: LanguageModel, dataset: str) -> Iterator[Measurement]:
+    """What surprisal tells, which is read once."""
+
+    @cache
+    def bits() -> xr.DataArray:
+        return llm.surprisal(model, load_reading_times(dataset).passages, text=dataset)
+
+    yield "texts", lambda: record(bits(), dataset)
+    yield "words", lambda: words(bits().to_numpy(), dataset)
+    yield "behavior", lambda: behavior(study, bits().to_numpy(), dataset)
+    yield "capability", lambda: story_loss(study, bits().to_numpy(), dataset)
+
+
+def _of_features(
+    study: Study, features: Callable[[], Features], recording: Recording, counts: bool
+) -> Iterator[Measurement]:
+    """What features tell of a recording; controls, only where the text can tell something."""
+    yield "brain", lambda: brains.scores(study, features(), recording)
+    if counts:
+        yield "one-width", lambda: brains.scores_at_one_width(study, features(), recording)
+        yield "unique", lambda: brains.unique_variance(features(), recording)
+        yield "similarity", lambda: brains.similarities(features(), recording)
+
+
+def _of_states(states: Callable[[], xr.DataArray], text: str) -> Iterator[Measurement]:
+    yield "texts", lambda: record(states(), text)
+    yield "norms", lambda: layer_norms(states()).assign(text=text)
+    yield "layers", lambda: layer_similarity(states()).assign(text=text)
+
+
+def _states(study: Study, model: LanguageModel, source: Recording | str) -> xr.DataArray:
+    """States at the parts of a text, of the layers that the study takes.
+
+    Raises
+    ------
+    ValueError
+        The model has none of those.
+    """
+    name, read = (source, load_reading_times(source)) if isinstance(source, str) else (source.name, source)
+    first, end = (int(place) if place else None for place in (study.layers or ":").split(":"))
+    if not (some := layer_names(model)[first:end]):
+        raise ValueError(
+            f"{model.name} has {len(layer_names(model))} layers, and none in {study.layers}. Give another range."
+        )
+    return llm.activations(model, read.passages, text=name).sel(layer=some)
+
+
+def features_of(states: xr.DataArray) -> Features:
+    """Layers by name, at the parts of a text."""
+    return Features({str(layer): states.sel(layer=layer).to_numpy() for layer in states.layer.to_numpy()}, True)
+
+
+def description(model: LanguageModel) -> pd.DataFrame:
+    """What a language model is: a row."""
+    return pd.DataFrame(
+        {
+            "n_parameters": [model.n_parameters],
+            "n_layers": model.n_layers,
+            "width": model.width,
+            "n_vocabulary": model.n_vocabulary,
+            "n_positions": pd.array([model.n_positions], "Int64"),
+            "encoder_decoder": model.encoder_decoder,
+            "identity": json.dumps(model.identity),
+        }
+    )
+
+
+def record(read: xr.DataArray, text: str) -> pd.DataFrame:
+    """How a text was read: a row, with ``what`` was read off it, states or surprisal."""
+    notes = {key: read.attrs[key] for key in RECORD if key in read.attrs}
+    notes["special_tokens"] = " ".join(notes["special_tokens"])
+    return pd.DataFrame([{"text": text, "what": "states" if "layer" in read.dims else "surprisal", **notes}])
+
+
+def words(surprisal: np.ndarray, dataset: str) -> pd.DataFrame:
+    """Surprisal of each word, bits, and the ``yardstick`` where there is one: the true one, or GPT-3's."""
+    reading = load_reading_times(dataset)
+    table = reading.table()[["story", "position", "sentence", "text"]].assign(dataset=dataset, surprisal=surprisal)
+    if "true_surprisal" in reading.times.coords:
+        return table.assign(yardstick=reading.times.true_surprisal.to_numpy(), whose="the true surprisal")
+    if dataset == "natural_stories":  # the corpus was released with it
+        return table.assign(yardstick=series.gpt3(table), whose="GPT-3's")
+    return table
 
 
 def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
@@ -80,15 +227,15 @@ def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
         rows += [examined(study, model).query("level == 'overall'")] if study.benchmarks else []
         tables += [some.reindex(columns=["measure", "protocol", "value"]).assign(step=step) for some in rows]
     about = {"tuned": Path(tuning.model).name, "condition": tuning.condition, "tuning_seed": tuning.seed}
-    return pd.concat(tables, ignore_index=True).assign(**about, method=tuning.method, analysis="tuning")
+    return pd.concat(tables, ignore_index=True).assign(**about, method=tuning.method)
 
 
 def _brains(study: Study, model: LanguageModel, recordings: Sequence[Recording]) -> pd.DataFrame:
     """Score on each recording under each protocol, with no intervals."""
     if not recordings:
         return pd.DataFrame()
-    found = [brain(study, _layers(model, recording), recording, of_parts=True) for recording in recordings]
-    scored = pd.concat(found, ignore_index=True)
+    tables = [brains.scores(study, features_of(_states(study, model, some)), some) for some in recordings]
+    scored = pd.concat(tables, ignore_index=True)
     pooled = (scored[["participant", "region", "split"]] == ["pooled", "all", "all"]).all(axis=1)
     return scored[scored.chosen & pooled].rename(columns={"dataset": "measure", "r": "value"})
 
@@ -118,16 +265,4 @@ def behavior(study: Study, surprisal: np.ndarray, dataset: str) -> pd.DataFrame:
         behavioral_alignment(surprisal, load_reading_times(dataset, alignment), **options)
         for alignment in alignments(study, dataset)
     ]
-    return pd.concat(tables, ignore_index=True).assign(analysis="behavior")
-
-
-def brain(study: Study, layers: Mapping[str, np.ndarray], recording: Recording, of_parts: bool = False) -> pd.DataFrame:
-    """Rows of `brain_alignment` under each protocol; a row of a layer is a stimulus, or a part of the text."""
-    tables = []
-    for name in study.protocols:
-        protocol = protocols.of(name, recording)
-        enough = len(recording.participants) >= PEOPLE_FOR_A_CEILING
-        ceiling = protocols.ceiling_of(protocol, recording) if enough else None
-        features = {k: to_stimuli(x, recording, protocol) if of_parts else x for k, x in layers.items()}
-        tables.append(brain_alignment(features, recording, protocol, ceiling))
-    return pd.concat(tables, ignore_index=True).assign(analysis="brain")
+    return pd.concat(tables, ignore_index=True)

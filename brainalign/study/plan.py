@@ -8,7 +8,6 @@ Nothing is loaded but texts and tokenizers that are here. What is estimated is m
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -216,7 +215,7 @@ def cost_of(
     tokenized : bool
         Whether to count tokens where text and tokenizer are here.
     """
-    settings = settings_of(entry.load, entry.revision)
+    settings = sources.settings_of(entry.load, entry.revision)
     if settings is None or settings.get("model_type") not in arithmetic.ARCHITECTURES:
         return None
     network = arithmetic.of(settings)
@@ -249,19 +248,6 @@ def cost_of(
         scoring=SCORING * network.layers * recordings * len(study.protocols),
         counted=tokenizer is not None and all(text.passages is not None for text in read),
     )  # fmt: skip
-
-
-def settings_of(name: str, revision: str | None = None) -> dict | None:
-    """Settings of a model's network: the catalog's, or those of its ``config.json`` if that is here."""
-    table, known = catalog.checkpoints(), catalog.architectures()
-    if name in table.index:
-        return known[table.config[name]]
-    if name.lower() in known:
-        return known[name.lower()]
-    if not sources.here(name, revision, weights=False):
-        return None
-    folder = sources.find(name, revision, weights=False).folder
-    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
 
 
 def stored_as(name: str, settings: dict) -> str:
@@ -313,4 +299,4 @@ def _state(study: Study, member: Member) -> str:
         return "trained here"
     if sources.here(entry.load, entry.revision, entry.untrained is None):
         return "done" if up_to_date(study, member.name) else "here"
-    return "to fetch" if settings_of(entry.load, entry.revision) else "unknown"
+    return "to fetch" if sources.settings_of(entry.load, entry.revision) else "unknown"

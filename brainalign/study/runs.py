@@ -1,7 +1,8 @@
 """Runs one model of a study through all that the study measures."""
 
 import hashlib
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -11,8 +12,9 @@ import pandas as pd
 from brainalign import catalog, human, store
 from brainalign.llm import samples
 from brainalign.llm.benchmarks import HARNESS
-from brainalign.llm.sources import find
+from brainalign.llm.sources import find, here
 from brainalign.study import measures
+from brainalign.study.brains import common_width
 from brainalign.study.members import CONTROL, Member, bases, members, models
 from brainalign.study.settings import (
     MICROWORLD,
@@ -26,31 +28,20 @@ from brainalign.study.settings import (
     base_of,
 )
 
-# Settings that matter to the results of a member, by its origin.
-OF_READING = {"reading_times", "alignments", "resamples", "seed"}
-OF_BRAINS = {"recordings", "protocols", "seed"}
-OF_BENCHMARKS = {"benchmarks", "benchmark_protocols", "items", "resamples", "seed"}
-MATTER = {
-    "series": OF_READING,
-    "control": OF_BRAINS,
-    "model": OF_READING | OF_BRAINS | OF_BENCHMARKS,
-    "tuning": OF_READING | OF_BRAINS | OF_BENCHMARKS,
-}
 SERIES_AT_ONCE = 8
+SCORES = ("brain", "behavior", "capability")  # analyses in which models are compared
+DONE = "done.json"  # written last: the key of each analysis
 LIBRARY = Path(__file__).resolve().parents[1]
 
 
 def result_path(study: Study, model: str) -> Path:
-    """File with the results of one model of a study."""
-    return store.root() / "results" / study.name / f"{model}.parquet"
+    """Folder with the results of one model of a study, a Parquet file an analysis."""
+    return store.root() / "results" / study.name / model
 
 
 def measured(study: Study) -> list[str]:
     """Models of a study that there is something to measure of."""
-    has = {"series": study.reading_times, "control": study.recordings}
-    has["tuning"] = has["model"] = study.reading_times or study.recordings or study.benchmarks
-    table = models(study)
-    return [name for name, origin in table.origin.items() if has[origin]]
+    return [name for name, member in members(study).items() if measures.analyses(study, member)]
 
 
 def batches(study: Study) -> list[list[str]]:
@@ -74,8 +65,8 @@ def batches(study: Study) -> list[list[str]]:
     return [series[i : i + SERIES_AT_ONCE] for i in range(0, len(series), SERIES_AT_ONCE)] + list(found.values())
 
 
-def run(study: Study, model: str) -> pd.DataFrame:
-    """Run one model of a study through all of it, or read what an earlier run found.
+def run(study: Study, model: str) -> dict[str, pd.DataFrame]:
+    """Run one model of a study through all of it, or read what earlier runs have measured.
 
     An earlier result counts if everything that could change it is the same: settings, data, weights, and our own code.
 
@@ -88,11 +79,12 @@ def run(study: Study, model: str) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame
-        Rows of `behavioral_alignment` (``analysis`` is ``behavior``), of `brain_alignment` (``brain``), of what a
-        model knows (``capability``: as `capability.examined`), and of a model while it is tuned (``tuning``: ``step``,
-        ``condition``, ``tuned``, ``tuning_seed``, ``measure``, ``protocol``, ``value``), one below the other, with
-        ``model`` and, where it was counted, ``n_parameters``.
+    dict of DataFrame
+        By analysis, each with ``model`` and columns of its own (`measures.ANALYSES`): ``model``, what it is;
+        ``texts``, how it read them; ``norms`` and ``layers`` of its states; ``words``, the surprisal of each;
+        ``behavior``, rows of `behavioral_alignment`; ``brain``, of `brain_alignment`; ``one-width``, ``unique`` and
+        ``similarity`` (`brains`); ``capability``, as `capability.examined`; and of a model while it is tuned
+        ``tuning``: ``step``, ``condition``, ``tuned``, ``tuning_seed``, ``measure``, ``protocol``, ``value``.
 
     Raises
     ------
@@ -102,32 +94,46 @@ def run(study: Study, model: str) -> pd.DataFrame:
         The study measures nothing of this model, or as in what it measures.
     """
     member = _member(study, model)
-    path, key = result_path(study, model), _key(study, member)
-    if (earlier := _earlier(path, key)) is not None:
-        return earlier
-    if model not in measured(study):
+    if not measures.analyses(study, member):
         raise ValueError(
             f"study {study.name} has no {'recordings' if member.source == CONTROL else 'reading_times'}, so there is "
             f"nothing to run {model} on"
         )
-    result = pd.concat(measures.of(study, member), ignore_index=True)
-    result.insert(0, "model", model)
-    result.attrs["key"] = key
-    with store.writing(path) as file:
-        result.to_parquet(file, index=False)
-    return result
+    tables = _tables(study, member)
+    done = json.dumps({name: table.attrs["key"] for name, table in tables.items()}, indent=1) + "\n"
+    path = result_path(study, model) / DONE
+    if not path.exists() or path.read_text(encoding="utf-8") != done:
+        with store.writing(path) as file:
+            file.write_text(done, encoding="utf-8")
+    return tables
 
 
-def results(study: Study, analysis: str | None = "behavior", names: Collection[str] | None = None) -> pd.DataFrame:
+def _tables(study: Study, member: Member, analyses: Collection[str] | None = None) -> dict[str, pd.DataFrame]:
+    """Results of a model, all or some: what is missing or stale is measured."""
+    folder, keys = result_path(study, member.name), _keys(study, member, analyses)
+    tables = {name: _earlier(folder / f"{name}.parquet", key) for name, key in keys.items()}
+    if wanted := [name for name, table in tables.items() if table is None]:
+        for name, table in measures.measure(study, member, wanted).items():
+            table.insert(0, "model", member.name)
+            table.attrs["key"] = keys[name]
+            with store.writing(folder / f"{name}.parquet") as file:
+                table.to_parquet(file, index=False)
+            tables[name] = table
+    return tables
+
+
+def results(
+    study: Study, analysis: str | Sequence[str] = "behavior", names: Collection[str] | None = None
+) -> pd.DataFrame:
     """Results of a study; what is missing is computed.
 
     Parameters
     ----------
     study : Study
         Its settings.
-    analysis : str
-        ``behavior``, ``brain``, ``capability`` or ``tuning``; None for all of them, one below the other, told apart by
-        a column ``analysis``.
+    analysis : str or sequence of str
+        One of `measures.ANALYSES`; several, such as `SCORES`, stand one below the other, told apart by a column
+        ``analysis``.
     names : collection of str, optional
         Models; all that the study measures if left out.
 
@@ -136,22 +142,36 @@ def results(study: Study, analysis: str | None = "behavior", names: Collection[s
     DataFrame
         The rows and columns of that analysis, with the columns of `models`. Empty if the study has none.
     """
-    described = models(study)
-    rows = [run(study, name) for name in measured(study) if names is None or name in names]
-    if analysis is not None:
-        rows = [table[table.analysis == analysis] for table in rows if (table.analysis == analysis).any()]
-    if not rows:
+    described, known = models(study), members(study)
+    asked = [analysis] if isinstance(analysis, str) else analysis
+    of_models = [
+        _tables(study, known[name], {*asked, "model"}) for name in measured(study) if names is None or name in names
+    ]
+    tables = [
+        some if isinstance(analysis, str) else some.assign(analysis=name)
+        for of_model in of_models
+        for name, some in of_model.items()
+        if name in asked
+    ]
+    if not tables:
         return pd.DataFrame(columns=["model", *described.columns])
-    table = pd.concat([some.dropna(axis=1, how="all") for some in rows], ignore_index=True)
-    table = table.merge(described, left_on="model", right_index=True)
-    if "n_parameters" in table:
-        table["parameters"] = table.parameters.fillna(table.pop("n_parameters"))
-    return table if analysis is None else table.drop(columns="analysis")
+    table = pd.concat(tables, ignore_index=True).merge(described, left_on="model", right_index=True)
+    counted = {name: n for of_model in of_models for name, n in _counted(of_model)}
+    return table.assign(parameters=table.parameters.fillna(table.model.map(counted)))
+
+
+def _counted(tables: dict[str, pd.DataFrame]) -> list[tuple[str, float]]:
+    """Name and parameters of a model that was loaded."""
+    return [(row.model, float(row.n_parameters)) for row in tables["model"].itertuples()] if "model" in tables else []
 
 
 def up_to_date(study: Study, model: str) -> bool:
     """Whether a model's results are here, and nothing that they depend on has changed; its files must be here."""
-    return _earlier(result_path(study, model), _key(study, _member(study, model))) is not None
+    others = [entry for entry in study.entries if entry.of_microworld is None]
+    if not all(here(entry.load, entry.revision, weights=False) for entry in others):
+        return False  # which of them is the narrowest is not known
+    folder, keys = result_path(study, model), _keys(study, _member(study, model))
+    return all(_earlier(folder / f"{name}.parquet", key) is not None for name, key in keys.items())
 
 
 def _earlier(path: Path, key: str) -> pd.DataFrame | None:
@@ -166,8 +186,8 @@ def _member(study: Study, name: str) -> Member:
     return known[name]
 
 
-def _key(study: Study, member: Member) -> str:
-    """Digest of all that could change a model's results."""
+def _keys(study: Study, member: Member, analyses: Collection[str] | None = None) -> dict[str, str]:
+    """Digest of all that could change a model's results, for each analysis or some."""
     source = member.source
     if isinstance(source, LoadedModel | Tuning):
         given = [source.model_dump()]
@@ -178,8 +198,14 @@ def _key(study: Study, member: Member) -> str:
         given = [_hash(Path(source.file)), source.unit]
     else:
         given = [source]
-    settings = study.model_dump(include=MATTER[member.about["origin"]])
-    return store.digest(member.name, settings, _data(settings, study, source), given, _code())
+    keys = {}
+    for name in measures.analyses(study, member):
+        if analyses is not None and name not in analyses:
+            continue
+        settings = study.model_dump(include=measures.ANALYSES[name])
+        settings |= {"width": common_width(study)} if "width" in settings else {}
+        keys[name] = store.digest(member.name, settings, _data(settings, study, source), given, _code())
+    return keys
 
 
 def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
@@ -216,4 +242,12 @@ def _code() -> str:
 
 
 def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    stat = path.stat()
+    return _hash_of(path, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _hash_of(path: Path, *_: int) -> str:
+    """SHA-256 of a file as it is at a time, taken once for all analyses."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

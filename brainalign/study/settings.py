@@ -192,6 +192,12 @@ class Study(Settings):
     protocols: list[Literal["aw2024", "brainscore-ridge", "contiguous"]] = Field(
         ["aw2024", "contiguous"], min_length=1, description="how models are held against recordings"
     )
+    layers: str | None = Field(
+        None, pattern=r"^-?\d*:-?\d*$", description="of language models, FIRST:END by place; by default all"
+    )
+    width: int | None = Field(
+        None, ge=1, description="features when models are compared at one width; by default the narrowest model's"
+    )
     resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="seed of everything random")
 

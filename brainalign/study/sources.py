@@ -1,6 +1,6 @@
 """Where what a study names comes from: published data, files of one's own, or the microworld."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,8 @@ from brainalign.llm import benchmarks, samples
 from brainalign.llm import tuning as llm_tuning
 from brainalign.llm.benchmarks import Benchmark
 from brainalign.llm.load import LanguageModel
+from brainalign.llm.networks import config_of
+from brainalign.llm.sources import find, settings_of
 from brainalign.microworld import World, exam, make
 from brainalign.microworld import models as trained_here
 from brainalign.microworld.people import FROM_TEXT, People, Shares
@@ -21,6 +23,8 @@ from brainalign.microworld.readers import reading_times as microworld_times
 from brainalign.study.members import members
 from brainalign.study.settings import MICROWORLD, READERS, LoadedModel, OwnRecording, Study, Tuning, base_of
 
+WIDTHS = ("hidden_size", "d_model", "n_embd")  # what most networks call it; of others, transformers knows
+NULL = ".null"  # ends the name of a recording in which the text tells nothing: a control, in no average
 ALIGNED_ONE_WAY = (READERS, "natural_stories.maze")
 
 
@@ -67,6 +71,12 @@ def load_recording(source: str | OwnRecording) -> Recording:
     return human.load("wehbe2014", folder=source.wehbe2014)
 
 
+def counted(recordings: Iterable[str]) -> list[str]:
+    """Recordings that count, by name: all but those in which the text tells nothing, unless there are no others."""
+    names = list(dict.fromkeys(recordings))
+    return [name for name in names if not name.endswith(NULL)] or names
+
+
 def simulated_people(recording: str) -> People:
     """The people of a recording of the microworld, and so all that is true of them."""
     return People(world(), shares=Shares() if recording == "microworld" else Shares().without(*FROM_TEXT))
@@ -87,10 +97,25 @@ def load_model(study: Study, name: str) -> LanguageModel:
     if entry.tuned is not None:
         folder = list(checkpoints(study, entry).values())[-1]
         return replace(llm.load(folder, dtype=entry.dtype, device=entry.device), name=name)
+    return replace(_untuned(entry), name=name)
+
+
+def _untuned(entry: LoadedModel) -> LanguageModel:
+    """Load a model as it is before any tuning here."""
     options = entry.model_dump(include={"revision", "dtype", "device", "untrained", "base"})
-    if (little := entry.of_microworld) is None:
-        return llm.load(entry.load, **options)
-    return replace(llm.load(trained_here.pretrained(world(), little), **options), name=name)
+    little = entry.of_microworld
+    return llm.load(entry.load if little is None else trained_here.pretrained(world(), little), **options)
+
+
+def width_of(entry: LoadedModel) -> int:
+    """Features of a hidden state, from the settings of a network alone; raises as `llm.load`."""
+    if entry.of_microworld is not None:
+        return trained_here.shape_of(entry.of_microworld).width
+    settings = settings_of(entry.load, entry.revision) or {}
+    settings = settings.get("text_config", settings)
+    if known := [settings[name] for name in WIDTHS if name in settings]:
+        return known[0]
+    return config_of(find(entry.load, entry.revision, weights=False).folder).get_text_config().hidden_size
 
 
 def checkpoints(study: Study, source: LoadedModel | Tuning) -> dict[int, Path]:
@@ -104,9 +129,13 @@ def checkpoints(study: Study, source: LoadedModel | Tuning) -> dict[int, Path]:
 
 
 def load_checkpoints(study: Study, tuning: Tuning) -> Iterator[tuple[int, LanguageModel]]:
-    """Load a model along its tuning, as `checkpoints`, one after the other: memory holds few."""
-    dtype = base_of(study, tuning.model).dtype
-    return ((step, llm.load(folder, dtype=dtype)) for step, folder in checkpoints(study, tuning).items())
+    """Load a model along its tuning, as `checkpoints`, one after the other: memory holds few.
+
+    Before the first step it is the base, of which the store may hold all there is to read.
+    """
+    base = base_of(study, tuning.model)
+    for step, folder in checkpoints(study, tuning).items():
+        yield step, llm.load(folder, dtype=base.dtype) if step else _untuned(base)
 
 
 def load_benchmark(name: str) -> Benchmark:
