@@ -179,8 +179,17 @@ def scatter(models: pd.DataFrame, panels: list[tuple[str, str, str]], labels: bo
         ax.plot(ends, intercept + slope * ends, color=GRAY, linewidth=1, linestyle=":")
         ax.set(xlabel=NAMES.get(x, x), ylabel=NAMES.get(y, y).replace(", average", ""))
         ax.set_title(title)
-        if labels:
+    if labels:
+        # Each name is placed by drawing the figure: laid out once, and without the other panels, that is quick.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for ax, (x, y, _) in zip(axes[:, 0], panels, strict=True):
+            rows = models.dropna(subset=[x, y])
+            for other in axes[:, 0]:
+                other.set_visible(other is ax)
             label_points(ax, rows[x], rows[y], rows.model, rows.family)
+    for ax in axes[:, 0]:
+        ax.set_visible(True)
         ax.legend(fontsize=8, handletextpad=0.2)
     return figure
 
