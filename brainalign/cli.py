@@ -101,14 +101,14 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
     notebooks, batches, path = books.notebooks(study), studies.batches(study), studies.path_of(options.study)
     config = {
         # Snakemake runs in the project's folder, from which a path need not lead there.
-        "study": options.study if options.study in studies.names() else path.resolve(),
+        "study": options.study if options.study in studies.names() else str(path.resolve()),
         "name": study.name,
-        "settings": " ".join(str(store.from_project(file)) for file in [path.resolve(), *studies.own_files(study)]),
-        "batches": " ".join(",".join(batch) for batch in batches),
-        "needs": " ".join(_needs([asked[model] for model in batch]) for batch in batches if asked),
-        "bases": " ".join(f"{model}={base}" for model, base in studies.bases(study).items()),
-        "shown": " ".join(f"{name}={','.join(books.shown(name, study))}" for name in notebooks),
-        "results": store.from_project(studies.result_path(study, "any").parent),
+        "settings": [str(store.from_project(file)) for file in [path.resolve(), *studies.own_files(study)]],
+        "batches": batches,
+        "needs": [_needs([asked[model] for model in batch]) for batch in batches if asked],
+        "bases": studies.bases(study),
+        "shown": {name: books.shown(name, study) for name in notebooks},
+        "results": str(store.from_project(studies.result_path(study, "any").parent)),
     }
     pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}
     table = studies.models(study)
@@ -120,10 +120,10 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
     return status
 
 
-def _needs(of_models: list[Resources]) -> str:
+def _needs(of_models: list[Resources]) -> tuple[int, int, int]:
     """GPUs, memory and minutes of a process that runs models one after the other."""
     gpus, memory, minutes = zip(*of_models, strict=True)
-    return f"{max(gpus)},{max(memory)},{sum(minutes)}"
+    return max(gpus), max(memory), sum(minutes)
 
 
 def tune(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ What is printed is kept beside the study's build, as `build/STUDY.log`.
 """
 
 import fcntl
+import json
 import os
 import re
 import subprocess
@@ -73,27 +74,30 @@ def run(
     if resources:
         option = "--default-resources" if profile.remote else "--resources"
         command += [option, *(f"{name}={value}" for name, value in resources.items())]
-    settings = ["--config", *(f"{key}={value}" for key, value in config.items())]
     paths = {"PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}"}
     if profile.remote:
         paths["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
     place = {"cwd": store.PROJECT, "env": os.environ | paths, "text": True}
-    dry = subprocess.run([*command, "--dry-run", *settings], capture_output=True, **place)
-    if dry.returncode:  # in the build itself Snakemake is quiet
-        print(dry.stdout + dry.stderr, file=sys.stderr)
-        return dry.returncode
-    steps = [step for due in DUE.findall(dry.stdout + dry.stderr) for step in due.split(", ")]
-    if not steps:
-        return 0
-    command += ["--logger", "steps"] if profile.remote else ["--quiet", "all"]
-    together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
-    expected = Expectation(steps, None if profile.remote else cores, kinds)
-    with (
-        _alone(config["study"]) as lock,
-        log_of(config["study"]).open("w", encoding="utf-8") as log,
-        subprocess.Popen([*command, *settings], pass_fds=[lock], **together, **place) as process,
-    ):
-        n_lines = _tell(process.stdout, expected, log)
+    with _alone(config["study"]) as lock:
+        # A file, so that nothing that a person wrote goes through a shell.
+        with store.writing(_beside_log(config["study"], "json")) as file:
+            file.write_text(json.dumps(config, indent=1), encoding="utf-8")
+        command += ["--configfile", _beside_log(config["study"], "json")]
+        dry = subprocess.run([*command, "--dry-run"], capture_output=True, **place)
+        if dry.returncode:  # in the build itself Snakemake is quiet
+            print(dry.stdout + dry.stderr, file=sys.stderr)
+            return dry.returncode
+        steps = [step for due in DUE.findall(dry.stdout + dry.stderr) for step in due.split(", ")]
+        if not steps:
+            return 0
+        command += ["--logger", "steps"] if profile.remote else ["--quiet", "all"]
+        together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
+        expected = Expectation(steps, None if profile.remote else cores, kinds)
+        with (
+            log_of(config["study"]).open("w", encoding="utf-8") as log,
+            subprocess.Popen(command, pass_fds=[lock], **together, **place) as process,
+        ):
+            n_lines = _tell(process.stdout, expected, log)
     if process.returncode and not n_lines:  # a quiet Snakemake does not say so
         print(f"nothing was run; why, the last file of {store.PROJECT / '.snakemake' / 'log'} says")
     return process.returncode
@@ -104,10 +108,15 @@ def log_of(study: object) -> Path:
     return store.PROJECT / "build" / f"{Path(str(study)).stem}.log"
 
 
+def _beside_log(study: object, ending: str) -> Path:
+    """Hidden file that belongs to the build of a study."""
+    return log_of(study).with_name(f".{log_of(study).stem}.{ending}")
+
+
 @contextmanager
 def _alone(study: object) -> Iterator[int]:
     """Be the only one who builds a study, for as long as this process lives or one that it hands the lock on to."""
-    path = log_of(study).with_name(f".{log_of(study).stem}.lock")
+    path = _beside_log(study, "lock")
     path.parent.mkdir(exist_ok=True)
     with path.open("w") as file:
         try:

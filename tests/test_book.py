@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections import Counter
-from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -261,15 +260,12 @@ def test_printed_says_that_behavior_was_not_run_and_how_to(book):
 
 
 def test_two_builds_give_the_same_results_and_numbers(workshop, tmp_path):
-    again = Book.build(Project.miniature(tmp_path), STUDY).checked()
+    # In a place that a shell would stumble over.
+    again = Book.build(Project.miniature(tmp_path / "a place; touch x $(id) 'here'"), STUDY).checked()
     ours, theirs = (project.results(STUDY) for project in (workshop.project, again.project))
     assert ours.keys() == theirs.keys() and len(ours) > 5
     for name, content in ours.items():
-        if name.endswith(".parquet"):  # whose key has the place of the recording's table
-            tables = (pd.read_parquet(BytesIO(found)) for found in (content, theirs[name]))
-            pd.testing.assert_frame_equal(*tables, check_exact=True)
-        else:
-            assert content == theirs[name], name
+        assert content == theirs[name], name
     assert again.numbers == workshop.numbers
 
 

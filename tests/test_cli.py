@@ -177,11 +177,11 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     study = studies.load("sample")
     assert given["cores"] == 3
     assert given["study"] == "sample"
-    assert given["settings"] == "studies/sample.yaml"
-    assert [batch.split(",") for batch in given["batches"].split()] == studies.batches(study)
-    shown = dict(pair.split("=") for pair in given["shown"].split())
+    assert given["settings"] == ["studies/sample.yaml"]
+    assert given["batches"] == studies.batches(study)
+    shown = given["shown"]
     assert [*shown] == book.notebooks(study)
-    assert shown["claims"].split(",") == studies.measured(study) and shown["catalog"] == ""
+    assert shown["claims"] == studies.measured(study) and shown["catalog"] == []
     assert Path(given["results"]) == store.root() / "results" / "sample"
     kinds = given["kinds"]
     assert (kinds["oasm"], kinds["gpt2"], kinds["catalog.ipynb"]) == ("control, control", "series, vanilla", "notebook")
@@ -195,8 +195,7 @@ def test_a_cluster_is_told_what_each_process_takes_and_what_to_make(snakemake, m
     assert cli.main(["run", "sample", "stories260K", "--profile", "slurm", "--partition", "gpu"]) == 0
     study = studies.load("sample")
     asked, processes = plan.resources(study), studies.batches(study)
-    for needs, batch in zip(given["needs"].split(), processes, strict=True):
-        gpus, memory, minutes = map(int, needs.split(","))
+    for (gpus, memory, minutes), batch in zip(given["needs"], processes, strict=True):
         assert (gpus, memory) == (max(asked[m].gpus for m in batch), max(asked[m].memory_mb for m in batch))
         assert minutes == sum(asked[m].minutes for m in batch)
     assert given["targets"] == [str(studies.result_path(study, "stories260K") / studies.DONE)]
@@ -241,15 +240,15 @@ def test_what_gpus_there_are_is_shared(tmp_path, monkeypatch):
 def test_book_of_the_printed_tables_runs_no_model(snakemake):
     given, _ = snakemake
     assert cli.main(["book", "printed"]) == 0
-    assert (given["study"], given["batches"]) == ("printed", "")
-    assert "behavioral_alignment" not in given["shown"] and "claims=" in given["shown"].split()
+    assert (given["study"], given["batches"]) == ("printed", [])
+    assert "behavioral_alignment" not in given["shown"] and given["shown"]["claims"] == []
 
 
 def test_book_of_a_study_without_people_runs_no_model(snakemake, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("title: Mine\nevidence: people\nsurprisal: [kuribayashi2024]\n")
     assert cli.main(["book", str(path)]) == 0
-    assert (snakemake[0]["study"], snakemake[0]["batches"]) == (path.resolve(), "")
+    assert (snakemake[0]["study"], snakemake[0]["batches"]) == (str(path.resolve()), [])
 
 
 def test_book_that_fails_has_snakemakes_status_and_names_no_page(snakemake, capsys):

@@ -179,6 +179,18 @@ def test_what_was_measured_is_read_without_torch(study, tmp_path):
     assert printed.split() == [str(part) for name, table in tables.items() for part in (name, len(table))]
 
 
+def test_what_is_moved_is_not_measured_again(study, tmp_path, tmp_path_factory, monkeypatch):
+    before, elsewhere = studies.run(study, "little"), tmp_path_factory.mktemp("elsewhere")
+    shutil.copytree(tmp_path, elsewhere, ignore=shutil.ignore_patterns("store"), dirs_exist_ok=True)
+    moved = studies.load(str(elsewhere / "mine.yaml"))
+    monkeypatch.setattr(measures, "measure", lambda *_: pytest.fail("measured again"))
+    pd.testing.assert_frame_equal(studies.run(moved, "little")["brain"], before["brain"])
+    with (elsewhere / "roi.csv").open("a") as table:
+        table.write("\n")
+    with pytest.raises(pytest.fail.Exception, match="measured again"):
+        studies.run(moved, "little")
+
+
 def test_other_weights_compute_again(study, tmp_path):
     before = studies.run(study, "little")["brain"].r.dropna()
     tiny.gpt2(tmp_path / "little", seed=1)

@@ -9,12 +9,13 @@ import pytest
 from brainalign import store, workflow
 
 SNAKEMAKE = """#!{python}
-import sys
+import json, sys
 if "--dry-run" in sys.argv:
     print({due!r}, file=sys.stderr)
     sys.exit({dry})
 else:
-    assert "--config" in sys.argv and "study=mine" in sys.argv and sys.argv[sys.argv.index("--cores") + 1] == "2"
+    assert json.load(open(sys.argv[sys.argv.index("--configfile") + 1])) == {{"study": "mine"}}
+    assert sys.argv[sys.argv.index("--cores") + 1] == "2"
     if {said!r}:
         print({said!r})
         print("a warning", file=sys.stderr)

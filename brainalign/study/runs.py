@@ -190,10 +190,10 @@ def _keys(study: Study, member: Member, analyses: Collection[str] | None = None)
     """Digest of all that could change a model's results, for each analysis or some."""
     source = member.source
     if isinstance(source, LoadedModel | Tuning):
-        given = [source.model_dump()]
+        given = [_placeless(source.model_dump())]
         base = source if isinstance(source, LoadedModel) else base_of(study, source.model)
         if base.of_microworld is None:  # of the microworld's, our own code says it all
-            given += [base.model_dump(), find(base.load, base.revision, base.untrained is None).identity]
+            given += [_placeless(base.model_dump()), find(base.load, base.revision, base.untrained is None).identity]
     elif isinstance(source, SeriesFile):
         given = [_hash(Path(source.file)), source.unit]
     else:
@@ -202,10 +202,22 @@ def _keys(study: Study, member: Member, analyses: Collection[str] | None = None)
     for name in measures.analyses(study, member):
         if analyses is not None and name not in analyses:
             continue
-        settings = study.model_dump(include=measures.ANALYSES[name])
+        settings = _placeless(study.model_dump(include=measures.ANALYSES[name]))
         settings |= {"width": common_width(study)} if "width" in settings else {}
         keys[name] = store.digest(member.name, settings, _data(settings, study, source), given, _code())
     return keys
+
+
+def _placeless(settings: object) -> object:
+    """Settings with the names of one's own files and folders instead of where they are: results may be moved."""
+    match settings:
+        case dict():
+            return {key: _placeless(value) for key, value in settings.items()}
+        case list():
+            return [_placeless(value) for value in settings]
+        case str() if Path(settings).is_absolute():
+            return Path(settings).name
+    return settings
 
 
 def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
@@ -224,12 +236,12 @@ def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
     if isinstance(tune, Tune) and tune.samples is not None:
         named = tune.samples in samples.names()
         files = catalog.dataset(tune.samples).files.values() if named else [Path(tune.samples)]
-        hashes[tune.samples] = [file.hash if named else _hash(file) for file in files]
+        hashes[Path(tune.samples).name] = [file.hash if named else _hash(file) for file in files]
     for recording in recordings:
         if isinstance(recording, OwnRecording):
             for place in recording.model_dump(exclude_none=True).values():
                 files = [Path(place)] if Path(place).is_file() else sorted(Path(place).glob("*"))
-                hashes[place] = [_hash(file) for file in files if file.is_file()]
+                hashes[Path(place).name] = [_hash(file) for file in files if file.is_file()]
     return hashes
 
 
