@@ -98,13 +98,15 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
     if not cli_plan.require(study, models, gpu=not profile.remote):
         return 1
     asked = plan.resources(study) if profile.remote or resources else {}
+    for model in studies.measured(study):
+        studies.want(study, model)
     notebooks, batches, path = books.notebooks(study), studies.batches(study), studies.path_of(options.study)
     config = {
         # Snakemake runs in the project's folder, from which a path need not lead there.
         "study": options.study if options.study in studies.names() else str(path.resolve()),
         "name": study.name,
-        "settings": [str(store.from_project(file)) for file in [path.resolve(), *studies.own_files(study)]],
         "batches": batches,
+        "library": str(store.from_project(books.write_code())),
         "needs": [_needs([asked[model] for model in batch]) for batch in batches if asked],
         "bases": studies.bases(study),
         "shown": {name: books.shown(name, study) for name in notebooks},
@@ -124,6 +126,17 @@ def _needs(of_models: list[Resources]) -> tuple[int, int, int]:
     """GPUs, memory and minutes of a process that runs models one after the other."""
     gpus, memory, minutes = zip(*of_models, strict=True)
     return max(gpus), max(memory), sum(minutes)
+
+
+def status(options: argparse.Namespace) -> None:
+    """Print of each model of a study whether its results are up to date, and what has changed where they are not."""
+    from brainalign import study as studies
+
+    found = studies.status(studies.load(options.study))
+    width = max(map(len, found.index), default=0)
+    for row in found.itertuples():
+        print(f"{row.Index:{width}}  {row.state:10}  {row.why}".rstrip())
+    print(", ".join(f"{n} {state}" for state, n in found.state.value_counts().items()))
 
 
 def tune(options: argparse.Namespace) -> None:
@@ -298,6 +311,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--attempt", type=int, default=1, help="after the first, batches are read in pieces")
     _add_engine(command, None)
     command.set_defaults(run=run)
+    command = commands.add_parser("status", help="say which results of a study are up to date, stale or missing")
+    command.add_argument("study")
+    command.set_defaults(run=status)
     command = commands.add_parser("tune", help="tune models of a study; accelerate launches it on several GPUs")
     command.add_argument("study")
     command.add_argument("models", nargs="*", metavar="MODEL")

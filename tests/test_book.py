@@ -302,6 +302,34 @@ def test_a_change_of_prose_executes_nothing(workshop):
     assert sentence in (project.html(STUDY) / "book/glossary.html").read_text(encoding="utf-8")
 
 
+def test_an_edited_docstring_makes_nothing_due(workshop):
+    project, name = Book.build(workshop.project, STUDY).checked().project, "brainalign/alignment/brain.py"
+    before, text = project.times(STUDY), (project.root / name).read_text(encoding="utf-8")
+    with project.changed(name, text.replace('"""Brain alignment: ', '"""In other words, ', 1)):
+        done = project.build(STUDY)
+    assert done.returncode == 0 and not re.search(r"^(ran|executed|rendered) ", done.stdout, re.MULTILINE), done.stdout
+    assert project.times(STUDY) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "why"),
+    [
+        ("studies/sentences.csv", "", "data: sentences.csv"),
+        ("brainalign/alignment/splits.py", "MORE = 1", "code: brainalign.alignment.splits"),
+        ("studies/miniature.yaml", "seed: 1", "settings: seed"),
+    ],
+)
+def test_what_has_changed_is_measured_again_and_the_status_says_why(workshop, name, more, why):
+    project = workshop.project
+    with project.appended(name, more):
+        told = project.run("brainalign", "status", STUDY)
+        assert re.fullmatch(rf"length +stale +{why}\nposition +stale +{why}\n2 stale\n", told.stdout), told.stdout
+        done = project.build(STUDY)
+        assert done.returncode == 0 and "ran length" in done.stdout and "executed scores.ipynb" in done.stdout
+        assert "2 up to date" in project.run("brainalign", "status", STUDY).stdout
+    assert Book.build(project, STUDY).checked().numbers == workshop.numbers
+
+
 def test_a_notebook_executed_again_updates_the_pages_that_quote_it(workshop):
     project = workshop.project
     page = project.html(STUDY) / "book/glossary.html"

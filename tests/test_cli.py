@@ -18,7 +18,7 @@ from brainalign.llm import batches
 from brainalign.paper import book, claims
 from brainalign.study import plan
 
-COMMANDS = ["book", "run", "tune", "plan", "claims", "execute", "render", "data", "store"]
+COMMANDS = ["book", "run", "status", "tune", "plan", "claims", "execute", "render", "data", "store"]
 HEAVY = {"torch", "transformers", "numpy", "safetensors", "pandas", "matplotlib", "scipy", "xarray", "sklearn"}
 
 
@@ -177,7 +177,7 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     study = studies.load("sample")
     assert given["cores"] == 3
     assert given["study"] == "sample"
-    assert given["settings"] == ["studies/sample.yaml"]
+    assert given["library"] == "build/library.json"
     assert given["batches"] == studies.batches(study)
     shown = given["shown"]
     assert [*shown] == book.notebooks(study)

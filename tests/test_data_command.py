@@ -203,7 +203,7 @@ def test_recordings_do_not_touch_behavioral_results(settings, tmp_path):
     (tmp_path / "roi.csv").write_text(TABLE)
     series = study.Member("m", "kuribayashi2024", {"origin": "series"})
     none, one = (
-        study.runs._keys(study.load(settings(f"{recordings}\nreading_times: [natural_stories]")), series)
+        study.keys.dependencies(study.load(settings(f"{recordings}\nreading_times: [natural_stories]")), series)
         for recordings in ("[]", "[{table: roi.csv}]")
     )
-    assert none == one and set(none) == {"behavior"}
+    assert none == one and set(none["analyses"]) == {"behavior"}

@@ -7,6 +7,7 @@ import shutil
 import textwrap
 from types import SimpleNamespace
 
+import measuring
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from brainalign import study as studies
 from brainalign.alignment.behavior import behavioral_alignment
 from brainalign.human import natural_stories
 from brainalign.human.reading_times import ReadingTimes
+from brainalign.study import keys
 from brainalign.study.settings import WEHBE_FOLDER
 
 ORIGINS = {
@@ -271,7 +273,7 @@ def test_run_from_a_file_to_a_table(tiny):
     folder = store.root() / "results" / "mine" / "base"
     assert folder == studies.result_path(study, "base")
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "behavior.parquet"), found["behavior"])
-    assert json.loads((folder / studies.DONE).read_text()) == {"behavior": found["behavior"].attrs["key"]}
+    assert keys.key(json.loads((folder / studies.DONE).read_text()), "behavior") == found["behavior"].attrs["key"]
 
 
 def test_unit_of_a_file(tiny):
@@ -298,13 +300,15 @@ def test_study_without_people_says_so(tiny):
 
 def test_results_compute_only_what_is_missing(tiny):
     study = tiny.load()
-    first = studies.results(study)
+    with pytest.raises(LookupError, match=r"(?s)2 models are missing or stale.*base: missing.*brainalign run mine"):
+        studies.results(study)
+    first = measuring.results(study)
     assert tiny.calls == ["original", "corrected"] * 2
     assert first.groupby("model").family.first().to_dict() == {"base": "other", "tuned": "GPT-2"}
-    pd.testing.assert_frame_equal(studies.results(study), first)
+    pd.testing.assert_frame_equal(measuring.results(study), first)
     assert len(tiny.calls) == 4
     shutil.rmtree(studies.result_path(study, "tuned"))
-    pd.testing.assert_frame_equal(studies.results(study), first)
+    pd.testing.assert_frame_equal(measuring.results(study), first)
     assert len(tiny.calls) == 6
 
 
@@ -327,7 +331,7 @@ def other_series(tiny, monkeypatch):
 
 
 def other_code(tiny, monkeypatch):
-    monkeypatch.setattr(studies.runs, "_code", lambda: "another")
+    monkeypatch.setattr(keys, "code", lambda module: {"brainalign.human": "another"})
 
 
 @pytest.mark.parametrize(
@@ -357,10 +361,10 @@ def test_a_change_of_what_matters_computes_again(tiny, monkeypatch, change, comp
 
 
 def test_a_change_of_one_series_leaves_the_others(tiny, monkeypatch):
-    studies.results(tiny.load())
+    measuring.results(tiny.load())
     tiny.calls.clear()
     other_series(tiny, monkeypatch)
-    studies.results(tiny.load())
+    measuring.results(tiny.load())
     assert tiny.calls == ["original", "corrected"]
 
 
@@ -400,10 +404,3 @@ def test_base_that_is_not_in_the_study(tmp_path):
     (tmp_path / "mine.yaml").write_text(settings)
     with pytest.raises(LookupError, match=r"the base of mine: unknown model 'gpt-2'. Did you mean .*gpt2"):
         studies.models(studies.load(tmp_path / "mine.yaml"))
-
-
-def test_files_of_ones_own(tmp_path):
-    (tmp_path / "mine.csv").write_text("surprisal\n1\n")
-    (tmp_path / "mine.yaml").write_text("title: x\nevidence: people\nsurprisal: [{file: mine.csv, name: mine}]\n")
-    assert studies.own_files(studies.load(tmp_path / "mine.yaml")) == [tmp_path / "mine.csv"]
-    assert studies.own_files(studies.load("sample")) == []

@@ -1,5 +1,6 @@
 """Rows of what a model knows: shares at every level, intervals as their formulas say, and a study that has them all."""
 
+import measuring
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ from brainalign.llm import benchmarks
 from brainalign.llm.capability import answers
 from brainalign.llm.load import load
 from brainalign.llm.loss import bits_per_byte, loss
-from brainalign.study import capability
+from brainalign.study import capability, keys
 
 ARTICLES = [f" = One =\n{tiny.TEXT[:300]}", f" = Two =\n{tiny.TEXT[300:]}"]
 
@@ -70,7 +71,7 @@ def study(tmp_path, monkeypatch):
 
 def test_a_study_examines_a_model_in_all_that_it_names(study):
     model = studies.load_model(study, "causal")
-    found = studies.results(study, "capability")
+    found = measuring.results(study, "capability")
     assert "capability" in study.parts and set(found.model) == {"causal"}
     assert set(found.level) == {"overall", "category", "task"}
     whole = found[found.level == "overall"].set_index(["measure", "protocol"])
@@ -96,8 +97,8 @@ def test_an_encoder_decoder_has_a_loss_in_each_mode(study, tmp_path):
 
 
 def test_what_is_asked_is_part_of_a_results_key(study):
-    keys = {
-        studies.runs._keys(changed, studies.runs._member(changed, "causal"))["capability"]
+    found = {
+        keys.key(keys.dependencies(changed, studies.members(changed)["causal"]), "capability")
         for changed in (
             study,
             study.model_copy(update={"items": 2}),
@@ -105,7 +106,7 @@ def test_what_is_asked_is_part_of_a_results_key(study):
             study.model_copy(update={"benchmark_protocols": ["standard"]}),
         )
     }
-    assert len(keys) == 4
+    assert len(found) == 4
 
 
 def test_a_setting_that_was_called_otherwise_is_named(tmp_path):

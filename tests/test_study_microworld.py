@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import measuring
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,7 +57,7 @@ def test_a_tuned_model_is_the_end_of_its_tuning(study):
 
 def test_a_model_is_examined_and_its_loss_is_taken(study):
     settings, _, few = study
-    found = studies.results(settings, "capability")
+    found = measuring.results(settings, "capability")
     mine = found[found.model == "llama-small"].set_index(["measure", "domain"])
     right = answers(studies.load_model(settings, "llama-small"), sources.load_benchmark("microworld"))
     right = right.groupby("category").right
@@ -71,12 +72,12 @@ def test_a_model_is_examined_and_its_loss_is_taken(study):
 
 
 def test_reading_times_of_the_microworld_have_one_alignment(study):
-    assert set(studies.results(study[0]).alignment) == {"original"}
+    assert set(measuring.results(study[0]).alignment) == {"original"}
 
 
 def test_a_tuning_is_scored_at_every_checkpoint(study):
     settings, asked, _ = study
-    table = studies.results(settings, "tuning")
+    table = measuring.results(settings, "tuning")
     assert list(studies.checkpoints(settings, settings.tuning[0])) == [0, 5, 20]
     assert ("llama-small", "no-instruction", 3) in asked
     assert set(table.model) == {"llama-small-no-instruction-3"}

@@ -18,6 +18,7 @@ from brainalign import catalog, store
 from brainalign import study as studies
 from brainalign.paper import factors
 from brainalign.paper.notebook import BUILD, page_name, source
+from brainalign.study import keys
 
 # Notebooks that need a part of a study (`Study.parts`); all others run on any study.
 NEEDS = {
@@ -121,6 +122,19 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
             ) from error
 
 
+def write_code() -> Path:
+    """Write down what our code does where that is not what is there: what is executed is executed again if it is newer.
+
+    Returns
+    -------
+    Path
+        Of the file.
+    """
+    path = BUILD / "library.json"
+    store.update(path, json.dumps(keys.library(), indent=1))
+    return path
+
+
 def stage(study: str) -> None:
     """Lay the sources of the book beside the executed notebooks, touching only what has changed.
 
@@ -137,21 +151,21 @@ def stage(study: str) -> None:
         unfinished.unlink()
     _mirror(store.PROJECT / "book", target / "book")
     _write_models(settings, target / "models")
-    _write(target / "_toc.yml", yaml.safe_dump(_contents(settings), sort_keys=False))
+    store.update(target / "_toc.yml", yaml.safe_dump(_contents(settings), sort_keys=False))
     config = yaml.safe_load((store.PROJECT / "_config.yml").read_text(encoding="utf-8"))
     if repository := os.environ.get("BRAINALIGN_REPOSITORY"):
         config["repository"] = {"url": repository, "branch": "main"}
         config["html"] |= {"use_repository_button": True, "use_issues_button": True}
-    _write(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
+    store.update(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
     about = {"name": settings.name, "title": settings.title, "parts": [*settings.parts, *_comparisons(settings)]}
-    _write(target / "executed" / "study.json", json.dumps(about, indent=1))
+    store.update(target / "executed" / "study.json", json.dumps(about, indent=1))
     built = {
         "Study": f"{settings.name} ({settings.title})",
         "Built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "Commit": commit(),
         "Version": brainalign.__version__,
     }
-    _write(target / "executed" / "build.json", json.dumps(built, indent=1))
+    store.update(target / "executed" / "build.json", json.dumps(built, indent=1))
 
 
 def render(study: str) -> None:
@@ -233,7 +247,7 @@ def _write_models(study: studies.Study, target: Path) -> None:
     for path in [path for path in target.glob("*.md") if path.name not in pages]:
         path.unlink()
     for page, name in pages.items():
-        _write(target / page, text.replace("MODEL", name))
+        store.update(target / page, text.replace("MODEL", name))
 
 
 def _mirror(source: Path, target: Path) -> None:
@@ -245,9 +259,3 @@ def _mirror(source: Path, target: Path) -> None:
         if not (target / path).exists() or not filecmp.cmp(source / path, target / path, shallow=False):
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / path, target / path)
-
-
-def _write(path: Path, text: str) -> None:
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        with store.writing(path) as file:
-            file.write_text(text, encoding="utf-8")

@@ -57,7 +57,7 @@ class Notebook:
 
     @cached_property
     def results(self) -> pd.DataFrame:
-        """Results of the study; what is missing is computed."""
+        """Results of the study, as `study.results` reads them."""
         return studies.results(self.study)
 
 

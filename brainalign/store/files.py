@@ -90,6 +90,13 @@ def writing(path: Path | str, n_bytes: int | None = None) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def update(path: Path, text: str) -> None:
+    """Write a text file where it says something else: what goes by its time need not be made again else."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        with writing(path) as file:
+            file.write_text(text, encoding="utf-8")
+
+
 def unwritable(path: Path, error: OSError, n_bytes: int | None = None) -> OSError:
     """What to say instead of a system's error, with the remedy."""
     if error.errno in FULL:

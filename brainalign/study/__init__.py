@@ -2,12 +2,13 @@
 
 study = studies.load("sample")
 studies.run(study, "gpt2")                 # one model through all of it
-studies.results(study, "brain")            # all models
+studies.results(study, "brain")            # all models that were run
+studies.status(study)                      # which results are up to date, stale or missing, and why
 """
 
 from brainalign.study.members import Member, bases, including, members, models, related, tuned
 from brainalign.study.needs import missing
-from brainalign.study.runs import DONE, SCORES, batches, measured, result_path, results, run
+from brainalign.study.runs import DONE, SCORES, batches, measured, result_path, results, run, status, want
 from brainalign.study.settings import (
     STUDIES,
     LoadedModel,
@@ -16,7 +17,6 @@ from brainalign.study.settings import (
     Study,
     load,
     names,
-    own_files,
     path_of,
 )
 from brainalign.study.sources import checkpoints, load_model, load_reading_times, load_recordings
@@ -24,5 +24,5 @@ from brainalign.study.sources import checkpoints, load_model, load_reading_times
 __all__ = [
     "DONE", "SCORES", "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "batches",
     "checkpoints", "including", "load", "load_model", "load_reading_times", "load_recordings", "measured", "members",
-    "missing", "models", "names", "own_files", "path_of", "related", "result_path", "results", "run", "tuned",
+    "missing", "models", "names", "path_of", "related", "result_path", "results", "run", "status", "tuned", "want",
 ]  # fmt: skip

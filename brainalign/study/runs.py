@@ -1,37 +1,21 @@
-"""Runs one model of a study through all that the study measures."""
+"""Runs one model of a study through all that the study measures; reads what was measured, and says what is not."""
 
-import hashlib
 import json
+import os
 from collections.abc import Collection, Sequence
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
-from brainalign import catalog, human, store
-from brainalign.llm import samples
-from brainalign.llm.benchmarks import HARNESS
-from brainalign.llm.sources import find, here
-from brainalign.study import measures
-from brainalign.study.brains import common_width
+from brainalign import catalog, store
+from brainalign.study import keys, measures
 from brainalign.study.members import CONTROL, Member, bases, members, models
-from brainalign.study.settings import (
-    MICROWORLD,
-    READERS,
-    LoadedModel,
-    OwnRecording,
-    SeriesFile,
-    Study,
-    Tune,
-    Tuning,
-    base_of,
-)
+from brainalign.study.settings import LoadedModel, Study, Tuning
 
 SERIES_AT_ONCE = 8
 SCORES = ("brain", "behavior", "capability")  # analyses in which models are compared
-DONE = "done.json"  # written last: the key of each analysis
-LIBRARY = Path(__file__).resolve().parents[1]
+DONE, WANTED = "done.json", "wanted.json"  # what results depend on, and have to depend on
+TOLD = 10  # models that an error names
 
 
 def result_path(study: Study, model: str) -> Path:
@@ -94,38 +78,75 @@ def run(study: Study, model: str) -> dict[str, pd.DataFrame]:
         The study measures nothing of this model, or as in what it measures.
     """
     member = _member(study, model)
-    if not measures.analyses(study, member):
+    depends, folder = keys.dependencies(study, member), result_path(study, model)
+    if not depends["analyses"]:
         raise ValueError(
             f"study {study.name} has no {'recordings' if member.source == CONTROL else 'reading_times'}, so there is "
             f"nothing to run {model} on"
         )
-    tables = _tables(study, member)
-    done = json.dumps({name: table.attrs["key"] for name, table in tables.items()}, indent=1) + "\n"
-    path = result_path(study, model) / DONE
-    if not path.exists() or path.read_text(encoding="utf-8") != done:
-        with store.writing(path) as file:
-            file.write_text(done, encoding="utf-8")
-    return tables
-
-
-def _tables(study: Study, member: Member, analyses: Collection[str] | None = None) -> dict[str, pd.DataFrame]:
-    """Results of a model, all or some: what is missing or stale is measured."""
-    folder, keys = result_path(study, member.name), _keys(study, member, analyses)
-    tables = {name: _earlier(folder / f"{name}.parquet", key) for name, key in keys.items()}
+    tables = {name: _read(folder, depends, name) for name in depends["analyses"]}
     if wanted := [name for name, table in tables.items() if table is None]:
-        for name, table in measures.measure(study, member, wanted).items():
-            table.insert(0, "model", member.name)
-            table.attrs["key"] = keys[name]
+        measured_now = measures.measure(study, member, wanted)
+        depends = keys.dependencies(study, member)  # again: what a model is, is known once it is here
+        for name, table in measured_now.items():
+            table.insert(0, "model", model)
+            table.attrs["key"] = keys.key(depends, name)
             with store.writing(folder / f"{name}.parquet") as file:
                 table.to_parquet(file, index=False)
             tables[name] = table
+    store.update(folder / DONE, _text(depends))
     return tables
+
+
+def want(study: Study, model: str) -> Path:
+    """Write down what the results of a model have to depend on: a file that is newer than they are if they are due."""
+    folder, depends = result_path(study, model), _depends(study, _member(study, model))
+    store.update(folder / WANTED, _text(depends))
+    if not _reasons(folder, depends):
+        os.utime(folder / WANTED, ns=((folder / DONE).stat().st_mtime_ns,) * 2)
+    return folder / WANTED
+
+
+def _depends(study: Study, member: Member) -> dict:
+    """What results depend on now; what cannot be seen, as the weights of a model that is not here, as it was."""
+    depends, done = keys.dependencies(study, member), result_path(study, member.name) / DONE
+    return keys.with_known(depends, json.loads(done.read_text(encoding="utf-8"))) if done.exists() else depends
+
+
+def _text(depends: dict) -> str:
+    return json.dumps(depends, indent=1) + "\n"
+
+
+def status(study: Study) -> pd.DataFrame:
+    """What there is of a study's results, and why it does not count.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``model``: ``state`` (``up to date``, ``stale`` or ``missing``), and ``why``, in words.
+    """
+    rows, known = {}, members(study)
+    for name in measured(study):
+        folder = result_path(study, name)
+        reasons = _reasons(folder, _depends(study, known[name]))
+        state = "missing" if not (folder / DONE).exists() else "stale" if reasons else "up to date"
+        rows[name] = {"state": state, "why": "; ".join(reasons) if state == "stale" else ""}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["state", "why"]).rename_axis("model")
+
+
+def _reasons(folder: Path, depends: dict) -> list[str]:
+    """Why the results in a folder do not count; nothing if they do."""
+    if not (folder / DONE).exists():
+        return ["missing"]
+    reasons = keys.changes(json.loads((folder / DONE).read_text(encoding="utf-8")), depends)
+    absent = [name for name in depends["analyses"] if not (folder / f"{name}.parquet").exists()]
+    return reasons + ([f"missing: {', '.join(absent)}"] if absent else [])
 
 
 def results(
     study: Study, analysis: str | Sequence[str] = "behavior", names: Collection[str] | None = None
 ) -> pd.DataFrame:
-    """Results of a study; what is missing is computed.
+    """Read results of a study; nothing is measured.
 
     Parameters
     ----------
@@ -141,42 +162,54 @@ def results(
     -------
     DataFrame
         The rows and columns of that analysis, with the columns of `models`. Empty if the study has none.
+
+    Raises
+    ------
+    LookupError
+        Results are missing or stale; the message says which, why, and how to get them.
     """
     described, known = models(study), members(study)
     asked = [analysis] if isinstance(analysis, str) else analysis
-    of_models = [
-        _tables(study, known[name], {*asked, "model"}) for name in measured(study) if names is None or name in names
-    ]
-    tables = [
-        some if isinstance(analysis, str) else some.assign(analysis=name)
-        for of_model in of_models
-        for name, some in of_model.items()
-        if name in asked
-    ]
+    tables, counted, absent = [], {}, {}
+    for name in measured(study):
+        if names is not None and name not in names:
+            continue
+        folder, depends = result_path(study, name), _depends(study, known[name])
+        for one in {*asked, "model"} & depends["analyses"].keys():
+            table = _read(folder, depends, one)
+            if table is None:
+                absent[name] = "; ".join(_reasons(folder, depends))
+            elif one == "model":
+                counted[name] = float(table.n_parameters.iloc[0])
+            if table is not None and one in asked:
+                tables.append(table if isinstance(analysis, str) else table.assign(analysis=one))
+    if absent:
+        raise LookupError(_absent(study, absent))
     if not tables:
         return pd.DataFrame(columns=["model", *described.columns])
     table = pd.concat(tables, ignore_index=True).merge(described, left_on="model", right_index=True)
-    counted = {name: n for of_model in of_models for name, n in _counted(of_model)}
     return table.assign(parameters=table.parameters.fillna(table.model.map(counted)))
 
 
-def _counted(tables: dict[str, pd.DataFrame]) -> list[tuple[str, float]]:
-    """Name and parameters of a model that was loaded."""
-    return [(row.model, float(row.n_parameters)) for row in tables["model"].itertuples()] if "model" in tables else []
+def _absent(study: Study, absent: dict[str, str]) -> str:
+    some = "\n".join(f"  {name}: {why}" for name, why in list(absent.items())[:TOLD])
+    more = f"\n  and {len(absent) - TOLD} more" if len(absent) > TOLD else ""
+    return (
+        f"study {study.name}: results of {len(absent)} models are missing or stale:\n{some}{more}\n"
+        f"Measure them: brainalign run {study.name}"
+    )
 
 
 def up_to_date(study: Study, model: str) -> bool:
-    """Whether a model's results are here, and nothing that they depend on has changed; its files must be here."""
-    others = [entry for entry in study.entries if entry.of_microworld is None]
-    if not all(here(entry.load, entry.revision, weights=False) for entry in others):
-        return False  # which of them is the narrowest is not known
-    folder, keys = result_path(study, model), _keys(study, _member(study, model))
-    return all(_earlier(folder / f"{name}.parquet", key) is not None for name, key in keys.items())
+    """Whether a model's results are here, and nothing that they depend on has changed."""
+    return not _reasons(result_path(study, model), _depends(study, _member(study, model)))
 
 
-def _earlier(path: Path, key: str) -> pd.DataFrame | None:
-    earlier = pd.read_parquet(path) if path.exists() else None
-    return earlier if earlier is not None and earlier.attrs.get("key") == key else None
+def _read(folder: Path, depends: dict, analysis: str) -> pd.DataFrame | None:
+    """Table of an analysis, if it depends on the same."""
+    path = folder / f"{analysis}.parquet"
+    table = pd.read_parquet(path) if path.exists() else None
+    return table if table is not None and table.attrs.get("key") == keys.key(depends, analysis) else None
 
 
 def _member(study: Study, name: str) -> Member:
@@ -184,82 +217,3 @@ def _member(study: Study, name: str) -> Member:
     if name not in known:
         raise LookupError(catalog.unknown(f"model of study {study.name}", name, known))
     return known[name]
-
-
-def _keys(study: Study, member: Member, analyses: Collection[str] | None = None) -> dict[str, str]:
-    """Digest of all that could change a model's results, for each analysis or some."""
-    source = member.source
-    if isinstance(source, LoadedModel | Tuning):
-        given = [_placeless(source.model_dump())]
-        base = source if isinstance(source, LoadedModel) else base_of(study, source.model)
-        if base.of_microworld is None:  # of the microworld's, our own code says it all
-            given += [_placeless(base.model_dump()), find(base.load, base.revision, base.untrained is None).identity]
-    elif isinstance(source, SeriesFile):
-        given = [_hash(Path(source.file)), source.unit]
-    else:
-        given = [source]
-    keys = {}
-    for name in measures.analyses(study, member):
-        if analyses is not None and name not in analyses:
-            continue
-        settings = _placeless(study.model_dump(include=measures.ANALYSES[name]))
-        settings |= {"width": common_width(study)} if "width" in settings else {}
-        keys[name] = store.digest(member.name, settings, _data(settings, study, source), given, _code())
-    return keys
-
-
-def _placeless(settings: object) -> object:
-    """Settings with the names of one's own files and folders instead of where they are: results may be moved."""
-    match settings:
-        case dict():
-            return {key: _placeless(value) for key, value in settings.items()}
-        case list():
-            return [_placeless(value) for value in settings]
-        case str() if Path(settings).is_absolute():
-            return Path(settings).name
-    return settings
-
-
-def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
-    """Hashes of the published files, and of one's own, that results depend on."""
-    recordings = study.recordings if "recordings" in settings else []
-    named = [*settings.get("reading_times", ()), *(name for name in recordings if isinstance(name, str))]
-    published = [name for name in named if name not in {*MICROWORLD, READERS}]
-    hashes = {name: [file.hash for file in human.dataset(name).files.values()] for name in published}
-    if isinstance(source, str) and source != CONTROL:
-        hashes[source] = [file.hash for file in catalog.dataset(source).files.values()]
-    for name in settings.get("benchmarks", ()):
-        if name not in MICROWORLD:
-            hashes[name] = [file.hash for file in catalog.dataset(name).files.values()]
-        hashes[HARNESS] = [version(HARNESS)]
-    tune = source.tune if isinstance(source, LoadedModel) else source
-    if isinstance(tune, Tune) and tune.samples is not None:
-        named = tune.samples in samples.names()
-        files = catalog.dataset(tune.samples).files.values() if named else [Path(tune.samples)]
-        hashes[Path(tune.samples).name] = [file.hash if named else _hash(file) for file in files]
-    for recording in recordings:
-        if isinstance(recording, OwnRecording):
-            for place in recording.model_dump(exclude_none=True).values():
-                files = [Path(place)] if Path(place).is_file() else sorted(Path(place).glob("*"))
-                hashes[Path(place).name] = [_hash(file) for file in files if file.is_file()]
-    return hashes
-
-
-@cache
-def _code() -> str:
-    """Hash of all code that results go through, so that a change of it computes them again."""
-    floors = ("catalog", "store", "human", "llm", "alignment", "microworld", "study")
-    code = [path for floor in floors for path in sorted((LIBRARY / floor).glob("*.py"))]
-    return store.digest([_hash(path) for path in [*code, *sorted(catalog.TASKS.iterdir()), catalog.BENCHMARK_TASKS]])
-
-
-def _hash(path: Path) -> str:
-    stat = path.stat()
-    return _hash_of(path, stat.st_mtime_ns, stat.st_size)
-
-
-@cache
-def _hash_of(path: Path, *_: int) -> str:
-    """SHA-256 of a file as it is at a time, taken once for all analyses."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

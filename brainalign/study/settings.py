@@ -365,14 +365,6 @@ def base_of(study: Study, name: str) -> LoadedModel:
     return named[0] if named else LoadedModel(load=name)
 
 
-def own_files(study: Study) -> list[Path]:
-    """Files of one's own that a study's results depend on."""
-    tuned = [*study.tuning, *(model.tune for model in study.entries if model.tune)]
-    given = [tune.samples for tune in tuned if tune.samples and tune.samples not in samples.names()]
-    series = [source.file for source in study.surprisal if isinstance(source, SeriesFile)]
-    return [Path(place) for place in dict.fromkeys([*series, *given])]
-
-
 def _relevant(problem: dict) -> bool:
     # A source is a name or a file; what was given as one need not be told why it is not the other.
     unmeant = tuple(OWN) if isinstance(problem["input"], str) else ("str",)

@@ -1,0 +1,196 @@
+"""What results depend on: one list, from which come their keys, what the engine is told, and what `status` says.
+
+Of each analysis of a member: the settings that matter to it, the files that it reads, what the member is, and the code
+that measures it. Places do not matter, contents do: results may be moved.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from brainalign import catalog, human, store
+from brainalign.llm import samples
+from brainalign.llm.benchmarks import HARNESS
+from brainalign.llm.sources import find, here
+from brainalign.study import measures
+from brainalign.study.brains import common_width
+from brainalign.study.members import CONTROL, Member
+from brainalign.study.settings import (
+    MICROWORLD,
+    READERS,
+    LoadedModel,
+    OwnRecording,
+    SeriesFile,
+    Study,
+    Tune,
+    Tuning,
+    base_of,
+)
+
+ROOT = store.PROJECT / "brainalign"
+MEASURING = "brainalign.study.measures"  # what results go through, with all that it imports
+UNKNOWN = "not here"  # what a model is whose files are not
+
+
+def dependencies(study: Study, member: Member) -> dict[str, dict]:
+    """What the results of a member depend on; nothing of it is fetched.
+
+    Returns
+    -------
+    dict
+        As JSON has it: ``code`` and ``source``, what measures and what is measured, by name; and ``analyses``, by name
+        ``settings`` and ``data`` of each.
+    """
+    analyses = {}
+    for name in measures.analyses(study, member):
+        settings = _placeless(study.model_dump(mode="json", include=measures.ANALYSES[name]))
+        settings |= {"width": _width(study)} if "width" in settings else {}
+        analyses[name] = {"settings": settings, "data": _data(settings, study, member.source)}
+    return {"code": code(MEASURING), "source": _source(study, member), "analyses": analyses}
+
+
+def with_known(depends: dict[str, dict], before: dict[str, dict]) -> dict[str, dict]:
+    """Dependencies in which what is `UNKNOWN`, since files are not here, is taken to be what it was before."""
+
+    def known(now: dict, then: dict) -> dict:
+        return {name: then.get(name, value) if value == UNKNOWN else value for name, value in now.items()}
+
+    analyses = {
+        name: own | {"settings": known(own["settings"], before["analyses"].get(name, {}).get("settings", {}))}
+        for name, own in depends["analyses"].items()
+    }
+    return depends | {"source": known(depends["source"], before["source"]), "analyses": analyses}
+
+
+def key(depends: dict[str, dict], analysis: str) -> str:
+    """Digest of all that could change the results of an analysis."""
+    return store.digest(depends["code"], depends["source"], depends["analyses"][analysis])
+
+
+def changes(before: dict[str, dict], now: dict[str, dict]) -> list[str]:
+    """What has changed from some `dependencies` to others, in words: of what kind, and which."""
+    pairs = {"model": (before["source"], now["source"]), "code": (before["code"], now["code"])}
+    for analysis, depends in now["analyses"].items():
+        for kind, values in depends.items():
+            old, new = pairs.get(kind, ({}, {}))
+            known = before["analyses"].get(analysis, {}).get(kind, {})
+            pairs[kind] = (old | {name: known.get(name) for name in values} | known, new | values)
+    words = []
+    for kind, (old, new) in pairs.items():
+        if names := sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)):
+            words.append(f"{kind}: {', '.join(names)}")
+    added = now["analyses"].keys() - before["analyses"].keys()
+    return words + ([f"not measured yet: {', '.join(sorted(added))}"] if added else [])
+
+
+def _source(study: Study, member: Member) -> dict[str, object]:
+    """What a member is."""
+    source, about = member.source, {"name": member.name}
+    if isinstance(source, SeriesFile):
+        return about | {"file": _hash(Path(source.file)), "unit": source.unit}
+    if isinstance(source, str):
+        return about | {"origin": source}
+    base = source if isinstance(source, LoadedModel) else base_of(study, source.model)
+    about |= _placeless(source.model_dump(mode="json", exclude={"family", "vanilla"}))
+    if base.of_microworld is not None:  # our own code says it all
+        return about
+    weights = base.untrained is None
+    known = here(base.load, base.revision, weights)
+    identity = find(base.load, base.revision, weights).identity if known else UNKNOWN
+    return about | {"base": _placeless(base.model_dump(mode="json")), "weights": identity}
+
+
+def _width(study: Study) -> int | str | None:
+    others = [entry for entry in study.entries if entry.of_microworld is None]
+    return common_width(study) if all(here(one.load, one.revision, weights=False) for one in others) else UNKNOWN
+
+
+def _placeless(settings: object) -> object:
+    """Settings with the names of one's own files and folders instead of where they are."""
+    match settings:
+        case dict():
+            return {key: _placeless(value) for key, value in settings.items()}
+        case list():
+            return [_placeless(value) for value in settings]
+        case str() if Path(settings).is_absolute():
+            return Path(settings).name
+    return settings
+
+
+def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
+    """Hashes of the published files, and of one's own, that results depend on."""
+    recordings = study.recordings if "recordings" in settings else []
+    named = [*settings.get("reading_times", ()), *(name for name in recordings if isinstance(name, str))]
+    published = [name for name in named if name not in {*MICROWORLD, READERS}]
+    hashes = {name: [file.hash for file in human.dataset(name).files.values()] for name in published}
+    if isinstance(source, str) and source != CONTROL:
+        hashes[source] = [file.hash for file in catalog.dataset(source).files.values()]
+    for name in settings.get("benchmarks", ()):
+        if name not in MICROWORLD:
+            hashes[name] = [file.hash for file in catalog.dataset(name).files.values()]
+        hashes[HARNESS] = [version(HARNESS)]
+    tune = source.tune if isinstance(source, LoadedModel) else source
+    if isinstance(tune, Tune | Tuning) and tune.samples is not None:
+        named = tune.samples in samples.names()
+        files = catalog.dataset(tune.samples).files.values() if named else [Path(tune.samples)]
+        hashes[Path(tune.samples).name] = [file.hash if named else _hash(file) for file in files]
+    for recording in recordings:
+        if isinstance(recording, OwnRecording):
+            for place in recording.model_dump(exclude_none=True).values():
+                files = [Path(place)] if Path(place).is_file() else sorted(Path(place).glob("*"))
+                hashes[Path(place).name] = [_hash(file) for file in files if file.is_file()]
+    return hashes
+
+
+@cache
+def code(module: str) -> dict[str, str]:
+    """Digest of a module of ours and of all that it imports, docstrings and comments aside, and of what tasks are."""
+    digests, left = {}, [module]
+    while left:
+        if (name := left.pop()) not in digests:
+            digests[name], imports = module_of(_path(name))
+            left += imports
+    tasks = [*sorted(catalog.TASKS.iterdir()), catalog.BENCHMARK_TASKS]
+    return dict(sorted(digests.items())) | {"tasks of benchmarks": store.digest([_hash(path) for path in tasks])}
+
+
+def module_of(path: Path) -> tuple[str, list[str]]:
+    """Digest of what a module does, and the modules of ours that it imports, at its head or in its functions."""
+    tree, imports = ast.parse(path.read_text(encoding="utf-8")), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        if isinstance(node, ast.Import):
+            imports += [name.name for name in node.names]
+        if isinstance(node, ast.ImportFrom):
+            # What is no module is in the package itself.
+            names = [f"{node.module}.{name.name}" for name in node.names]
+            imports += [name if _path(name) else str(node.module) for name in names]
+    return store.digest(ast.unparse(tree)), [name for name in imports if name.split(".")[0] == ROOT.name]
+
+
+def _path(module: str) -> Path | None:
+    place = ROOT.parent.joinpath(*module.split("."))
+    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+
+
+def library() -> dict[str, str]:
+    """Digest of each file of the library: of a module what it does, of any other what it holds."""
+    files = sorted(path for path in ROOT.rglob("*") if path.suffix in {".py", ".csv", ".yaml"})
+    return {
+        path.relative_to(ROOT).as_posix(): module_of(path)[0] if path.suffix == ".py" else _hash(path) for path in files
+    }
+
+
+def _hash(path: Path) -> str:
+    stat = path.stat()
+    return _hash_of(path, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _hash_of(path: Path, *_: int) -> str:
+    """SHA-256 of a file as it is at a time."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
