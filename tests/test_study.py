@@ -298,6 +298,14 @@ def test_study_without_people_says_so(tiny):
     assert {"model", "family", "vanilla"} <= set(studies.results(study))
 
 
+def test_a_record_of_another_version_is_no_record(tiny):
+    study = tiny.load()
+    measuring.results(study)
+    (studies.result_path(study, "base") / studies.DONE).write_text('{"behavior": "an older key"}\n')
+    assert studies.status(study).state.to_dict() == {"base": "stale", "tuned": "up to date"}
+    assert len(measuring.results(study)) and set(studies.status(study).state) == {"up to date"}
+
+
 def test_results_compute_only_what_is_missing(tiny):
     study = tiny.load()
     with pytest.raises(LookupError, match=r"(?s)2 models are missing or stale.*base: missing.*brainalign run mine"):
@@ -358,6 +366,13 @@ def test_a_change_of_what_matters_computes_again(tiny, monkeypatch, change, comp
     assert len(tiny.calls) == computed
     studies.run(tiny.load(), "base")
     assert len(tiny.calls) == computed
+
+
+def test_results_depend_on_every_module_that_measuring_can_reach_and_on_no_page():
+    code = set(keys.code(keys.MEASURING))
+    loaders = {f"brainalign.human.{path.stem}" for path in (keys.ROOT / "human").glob("[!_]*.py")}
+    assert loaders <= code and {"brainalign.study.measures", "brainalign.microworld.people"} <= code
+    assert not any(name.startswith(("brainalign.paper", "brainalign.cli")) for name in code)
 
 
 def test_a_change_of_one_series_leaves_the_others(tiny, monkeypatch):

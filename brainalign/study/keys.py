@@ -25,7 +25,6 @@ from brainalign.study.settings import (
     SeriesFile,
     Study,
     Tune,
-    Tuning,
     base_of,
 )
 
@@ -132,7 +131,7 @@ def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
             hashes[name] = [file.hash for file in catalog.dataset(name).files.values()]
         hashes[HARNESS] = [version(HARNESS)]
     tune = source.tune if isinstance(source, LoadedModel) else source
-    if isinstance(tune, Tune | Tuning) and tune.samples is not None:
+    if isinstance(tune, Tune) and tune.samples is not None:
         named = tune.samples in samples.names()
         files = catalog.dataset(tune.samples).files.values() if named else [Path(tune.samples)]
         hashes[Path(tune.samples).name] = [file.hash if named else _hash(file) for file in files]
@@ -156,6 +155,7 @@ def code(module: str) -> dict[str, str]:
     return dict(sorted(digests.items())) | {"tasks of benchmarks": store.digest([_hash(path) for path in tasks])}
 
 
+@cache
 def module_of(path: Path) -> tuple[str, list[str]]:
     """Digest of what a module does, and the modules of ours that it imports, at its head or in its functions."""
     tree, imports = ast.parse(path.read_text(encoding="utf-8")), []
@@ -168,6 +168,10 @@ def module_of(path: Path) -> tuple[str, list[str]]:
             # What is no module is in the package itself.
             names = [f"{node.module}.{name.name}" for name in node.names]
             imports += [name if _path(name) else str(node.module) for name in names]
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            # By a name that is known when it runs, such as a data set's: any module beside it.
+            package = ".".join(path.parent.relative_to(ROOT.parent).parts)
+            imports += [f"{package}.{beside.stem}" for beside in path.parent.glob("[!_]*.py")]
     return store.digest(ast.unparse(tree)), [name for name in imports if name.split(".")[0] == ROOT.name]
 
 

@@ -15,6 +15,7 @@ from brainalign.study.settings import LoadedModel, Study, Tuning
 SERIES_AT_ONCE = 8
 SCORES = ("brain", "behavior", "capability")  # analyses in which models are compared
 DONE, WANTED = "done.json", "wanted.json"  # what results depend on, and have to depend on
+NOTHING = {"code": {}, "source": {}, "analyses": {}}
 TOLD = 10  # models that an error names
 
 
@@ -78,7 +79,7 @@ def run(study: Study, model: str) -> dict[str, pd.DataFrame]:
         The study measures nothing of this model, or as in what it measures.
     """
     member = _member(study, model)
-    depends, folder = keys.dependencies(study, member), result_path(study, model)
+    depends, folder = _depends(study, member), result_path(study, model)
     if not depends["analyses"]:
         raise ValueError(
             f"study {study.name} has no {'recordings' if member.source == CONTROL else 'reading_times'}, so there is "
@@ -109,8 +110,13 @@ def want(study: Study, model: str) -> Path:
 
 def _depends(study: Study, member: Member) -> dict:
     """What results depend on now; what cannot be seen, as the weights of a model that is not here, as it was."""
-    depends, done = keys.dependencies(study, member), result_path(study, member.name) / DONE
-    return keys.with_known(depends, json.loads(done.read_text(encoding="utf-8"))) if done.exists() else depends
+    return keys.with_known(keys.dependencies(study, member), _recorded(result_path(study, member.name)))
+
+
+def _recorded(folder: Path) -> dict:
+    """What the results in a folder depend on; empty where there are none, or none that this version has written."""
+    done = folder / DONE
+    return NOTHING | (json.loads(done.read_text(encoding="utf-8")) if done.exists() else {})
 
 
 def _text(depends: dict) -> str:
@@ -138,7 +144,7 @@ def _reasons(folder: Path, depends: dict) -> list[str]:
     """Why the results in a folder do not count; nothing if they do."""
     if not (folder / DONE).exists():
         return ["missing"]
-    reasons = keys.changes(json.loads((folder / DONE).read_text(encoding="utf-8")), depends)
+    reasons = keys.changes(_recorded(folder), depends)
     absent = [name for name in depends["analyses"] if not (folder / f"{name}.parquet").exists()]
     return reasons + ([f"missing: {', '.join(absent)}"] if absent else [])
 
