@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainalign import cli_plan, cli_store, store
@@ -51,6 +52,8 @@ def book(options: argparse.Namespace) -> int:
 
     start = time.monotonic()
     study = studies.load(options.study)
+    if options.results:
+        studies.adopt(study, options.results)
     status = _engine(options, study)
     if status == 0:
         print(f"{books.html(study.name) / 'index.html'}  ({time.monotonic() - start:.1f} s)")
@@ -95,11 +98,10 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
     resources = profile.resources(options.partition, options.account) if profile.remote else profiles.scarce()
     if profile.slurm:
         profiles.check(resources)
-    if not cli_plan.require(study, models, gpu=not profile.remote):
+    due = [model for model in studies.measured(study) if studies.want(study, model) and model in (models or [model])]
+    if not cli_plan.require(study, due, gpu=not profile.remote):
         return 1
     asked = plan.resources(study) if profile.remote or resources else {}
-    for model in studies.measured(study):
-        studies.want(study, model)
     notebooks, batches, path = books.notebooks(study), studies.batches(study), studies.path_of(options.study)
     config = {
         # Snakemake runs in the project's folder, from which a path need not lead there.
@@ -303,6 +305,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser("book", help="build a study's book")
     command.add_argument("study", nargs="?", default=DEFAULT, help="%(default)s if left out")
+    command.add_argument(
+        "--from",
+        dest="results",
+        type=Path,
+        metavar="RESULTS",
+        help="results that were measured elsewhere",
+    )
     _add_engine(command, "local")
     command.set_defaults(run=book)
     command = commands.add_parser("run", help="run models of a study")

@@ -127,11 +127,11 @@ def test_run_measures_all_models_once(tiny, capsys):
     path, measured = tiny
     assert cli.main(["run", path]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [re.fullmatch(r"ran (\w+) \(\d+\.\d s\)", line)[1] for line in lines] == ["one", "two"]
+    assert [re.fullmatch(r"ran (\w+) \(\d+\.\d s\)", line)[1] for line in lines] == ["people", "one", "two"]
     folder = store.root() / "results" / "tiny"
-    assert sorted(file.name for file in folder.iterdir()) == ["one", "two"]
+    assert sorted(file.name for file in folder.iterdir()) == ["one", "people", "two"]
     assert cli.main(["run", path]) == 0
-    assert measured == ["one", "two"]
+    assert measured == ["people", "one", "two"]
 
 
 def test_run_measures_the_models_named(tiny, capsys):
@@ -146,7 +146,7 @@ def test_run_into_a_store_that_cannot_be_written(tiny, tmp_path, monkeypatch, ca
     (tmp_path / "plain").write_text("a regular file")
     monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "plain"))
     assert cli.main(["run", tiny[0]]) == 1
-    assert re.search(r"brainalign: cannot write behavior\.parquet in .*BRAINALIGN_STORE", capsys.readouterr().err)
+    assert re.search(r"brainalign: cannot write reading\.parquet in .*BRAINALIGN_STORE", capsys.readouterr().err)
 
 
 def test_run_of_a_study_that_measures_nothing(capsys):

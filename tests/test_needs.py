@@ -139,8 +139,23 @@ def test_wehbe_is_planned_without_its_folder_and_told(write, online, monkeypatch
     (source,) = write("recordings: [wehbe2014]").recordings
     assert source.wehbe2014 == str(tmp_path)
     monkeypatch.setenv("BRAINALIGN_WEHBE2014", str(tmp_path / "nowhere"))
-    with pytest.raises(ValueError, match=r"wehbe2014 .*nowhere does not exist"):
-        write("recordings: [wehbe2014]")
+    (told,) = needs.missing(write("recordings: [wehbe2014]\ncontrols: [length]"))
+    assert re.search(r"recordings: wehbe2014 .*/nowhere: it does not exist", told)
+
+
+def test_files_of_ones_own_that_are_not_there_are_named(write, online, tmp_path):
+    settings = (
+        "recordings: [{table: roi.csv, participants: who.csv}, {netcdf: there.nc}]\n"
+        "surprisal: [{file: a.csv, name: a}]\n"
+        "tuning: [{model: gpt2-small, samples: mine.json}]"
+    )
+    (tmp_path / "there.nc").touch()
+    study = write(settings)
+    told = needs.missing(study)
+    for place in ("recordings: table .*/roi.csv", "recordings: participants .*/who.csv", "file .*/a.csv", "mine.json"):
+        assert sum(bool(re.search(f"{place}: it does not exist. Paths are relative", one)) for one in told) == 1, told
+    assert "there.nc" not in " ".join(told)
+    assert needs.missing(study, models=[]) == []  # nothing is due
 
 
 # --- the command line -------------------------------------------------------------------------------------

@@ -212,8 +212,8 @@ def test_every_study_has_a_plan_and_resources(name, planned):
     table, asked = planned(name)
     assert list(asked) == studies.measured(study)
     assert all(found.memory_mb > 0 and found.minutes > 0 for found in asked.values())
-    kinds = studies.models(study).origin
-    assert all(found.gpus == 0 for model, found in asked.items() if kinds[model] not in ("model", "tuning"))
+    origins = {name: member.about["origin"] for name, member in studies.members(study).items()}
+    assert all(found.gpus == 0 for model, found in asked.items() if origins[model] not in ("model", "tuning"))
     published = table[table.state != "trained here"]
     assert (published[["parameters", "flops", "memory", "host", "store"]] > 0).all(axis=None)
     assert table.state.isin(["to fetch", "here", "done", "trained here"]).all()

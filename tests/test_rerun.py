@@ -42,6 +42,7 @@ def shell(library, tmp_path_factory):
     (project.root / ".venv" / "bin").symlink_to(BIN)
     (project.root / ".venv" / "installed").touch()
     (project.root / "my-recording.csv").write_text(TABLE, encoding="utf-8")
+    shutil.copytree(project.root / ".store" / "results", project.root / "results-of-the-cluster")
     own = {
         "PYTHONPATH": str(project.root),
         "BRAINALIGN_MIRROR": str(MIRROR),

@@ -169,7 +169,9 @@ def test_what_was_measured_is_read_without_torch(study, tmp_path):
     )
     brains = studies.load(str(tmp_path / "brains.yaml"))
     tables = {name: measuring.results(brains, name) for name in measures.ANALYSES}
-    assert {name for name, table in tables.items() if table.empty} == {"words", "behavior", "capability", "tuning"}
+    assert {name for name, table in tables.items() if table.empty} == {
+        *("words", "behavior", "capability", "tuning", "reading", "readers")
+    }
     code = (
         "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers')))\n"
         "from brainalign import study as studies; study = studies.load(sys.argv[1])\n"
@@ -268,7 +270,12 @@ def test_a_model_is_tuned_on_the_spot_and_its_checkpoints_are_scored(tmp_path, m
     assert studies.status(study).state.unique().tolist() == ["up to date"]
     (tmp_path / "mine.json").write_text(json.dumps(SAMPLES[1:]))
     why = studies.status(study).why
-    assert why.to_dict() == {"little": "", "after": "data: mine.json", "little-continued-0": "data: mine.json"}
+    assert why.to_dict() == {
+        "people": "",
+        "little": "",
+        "after": "data: mine.json",
+        "little-continued-0": "data: mine.json",
+    }
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from brainalign import study as studies
 from brainalign.paper import factors
 from brainalign.paper.notebook import BUILD, page_name, source
 from brainalign.study import keys
+from brainalign.study.members import PEOPLE
 
 # Notebooks that need a part of a study (`Study.parts`); all others run on any study.
 NEEDS = {
@@ -31,7 +32,7 @@ NEEDS = {
     "validation": "validation",
 }
 # Those that read nothing of what a study measured, and need not wait for it.
-UNMEASURED = {"catalog", "people", "precision", "published", "speed", "validation"}
+UNMEASURED = {"catalog", "precision", "published", "speed", "validation"}
 NOTEBOOKS = store.PROJECT / "notebooks"
 MODEL = "model"  # executed once for each model
 
@@ -64,10 +65,12 @@ def template(notebook: str, study: studies.Study) -> tuple[Path, dict]:
 
 
 def shown(notebook: str, study: studies.Study) -> list[str]:
-    """Models whose results a notebook of a study shows, and must wait for: all, a page's own and its kin, or none."""
+    """Members whose results a notebook of a study shows, and must wait for: all, a page's own and its kin, or none."""
     if notebook in UNMEASURED:
         return []
     measured, about = studies.measured(study), template(notebook, study)[1]
+    if notebook == PEOPLE:
+        return [name for name in measured if name == PEOPLE]
     kin = studies.related(study, about["model"]) if about else measured
     return [name for name in measured if name in kin]
 

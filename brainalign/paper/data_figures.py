@@ -9,69 +9,39 @@ from brainalign.paper.figures import FAMILIES, GRAY
 TINT = FAMILIES["T5"]
 
 
-def mean_courses(responses, tr: float) -> pd.DataFrame:
-    """Mean time course of each region over participants.
+def courses(table: pd.DataFrame) -> plt.Figure:
+    """Time courses, one panel a region.
 
     Parameters
     ----------
-    responses : xarray.DataArray
-        ``stimulus x unit`` with the coordinates ``participant`` and ``region`` (`Recording.responses`).
-    tr : float
-        Seconds between volumes.
-
-    Returns
-    -------
-    DataFrame
-        ``region``, ``seconds``, ``mean`` (of the z-scored responses), ``low`` and ``high`` (95 % interval of the mean,
-        normal approximation).
+    table : DataFrame
+        ``unit``, the region; ``seconds``; ``response`` in standard deviations, with ``low`` and ``high``.
     """
-    tables = []
-    for region in dict.fromkeys(responses.region.to_numpy()):
-        values = responses[:, (responses.region == region).to_numpy()].to_numpy().astype(float)
-        z = (values - values.mean(axis=0)) / values.std(axis=0)
-        error = z.std(axis=1, ddof=1) / np.sqrt(z.shape[1])
-        mean = z.mean(axis=1)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "region": region,
-                    "seconds": np.arange(len(z)) * tr,
-                    "mean": mean,
-                    "low": mean - 1.96 * error,
-                    "high": mean + 1.96 * error,
-                }
-            )
-        )
-    return pd.concat(tables, ignore_index=True)
-
-
-def courses(table: pd.DataFrame) -> plt.Figure:
-    """Time courses, one panel a region; the table is that of `mean_courses`."""
-    regions = list(dict.fromkeys(table.region))
+    regions = list(dict.fromkeys(table.unit))
     figure, axes = plt.subplots(
         len(regions), figsize=(4.2, 0.75 * len(regions) + 0.6), sharex=True, sharey=True, squeeze=False
     )
     for ax, region in zip(axes[:, 0], regions, strict=True):
-        rows = table[table.region == region]
+        rows = table[table.unit == region]
         ax.fill_between(rows.seconds, rows.low, rows.high, color=TINT, alpha=0.3, linewidth=0)
-        ax.plot(rows.seconds, rows["mean"], color=TINT, linewidth=0.8)
+        ax.plot(rows.seconds, rows.response, color=TINT, linewidth=0.8)
         ax.set_ylabel(region, rotation=0, ha="right", va="center")
     axes[-1, 0].set_xlabel("Time (s); response in standard deviations")
     return figure
 
 
-def matrix(responses: np.ndarray, participants: np.ndarray) -> plt.Figure:
+def matrix(table: pd.DataFrame) -> plt.Figure:
     """Responses as an image, z-scored per unit, participants side by side.
 
     Parameters
     ----------
-    responses : ndarray
-        (n_stimuli, n_units); units without variance stay blank.
-    participants : ndarray
-        (n_units,) whose unit it is.
+    table : DataFrame
+        ``participant``, ``unit``, ``stimulus`` and ``response``, a row per unit and stimulus, in this order; units
+        without variance stay blank.
     """
-    order = np.argsort(participants, kind="stable")
-    values, owners = responses[:, order].astype(float), participants[order]
+    n_stimuli = table.stimulus.nunique()
+    values = table.response.to_numpy(float).reshape(-1, n_stimuli).T
+    owners = table.participant.to_numpy()[::n_stimuli]
     spread = values.std(axis=0)
     z = (values - values.mean(axis=0)) / np.where(spread > 0, spread, np.nan)
     figure, ax = plt.subplots(figsize=(4.2, 3.2))

@@ -3,12 +3,13 @@
 study = studies.load("sample")
 studies.run(study, "gpt2")                 # one model through all of it
 studies.results(study, "brain")            # all models that were run
+studies.results(study, "recordings")       # the people that they are held against
 studies.status(study)                      # which results are up to date, stale or missing, and why
 """
 
 from brainalign.study.members import Member, bases, including, members, models, related, tuned
 from brainalign.study.needs import missing
-from brainalign.study.runs import DONE, SCORES, batches, measured, result_path, results, run, status, want
+from brainalign.study.runs import DONE, SCORES, adopt, batches, measured, result_path, results, run, status, want
 from brainalign.study.settings import (
     STUDIES,
     LoadedModel,
@@ -22,7 +23,8 @@ from brainalign.study.settings import (
 from brainalign.study.sources import checkpoints, load_model, load_reading_times, load_recordings
 
 __all__ = [
-    "DONE", "SCORES", "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "bases", "batches",
-    "checkpoints", "including", "load", "load_model", "load_reading_times", "load_recordings", "measured", "members",
-    "missing", "models", "names", "path_of", "related", "result_path", "results", "run", "status", "tuned", "want",
+    "DONE", "SCORES", "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "adopt", "bases",
+    "batches", "checkpoints", "including", "load", "load_model", "load_reading_times", "load_recordings", "measured",
+    "members", "missing", "models", "names", "path_of", "related", "result_path", "results", "run", "status", "tuned",
+    "want",
 ]  # fmt: skip

@@ -12,8 +12,10 @@ import pandas as pd
 from brainalign import store
 from brainalign.alignment import banded, controls, gram, protocols, similarity, volumes
 from brainalign.alignment.brain import brain_alignment, to_stimuli
+from brainalign.alignment.ceiling import Extrapolation
 from brainalign.alignment.encoding import threads
 from brainalign.alignment.predictivity import seen_units
+from brainalign.alignment.protocols import Protocol
 from brainalign.alignment.summary import ALL, POOLED
 from brainalign.human.recording import Recording
 from brainalign.study.settings import Study
@@ -43,10 +45,15 @@ def scores(study: Study, features: Features, recording: Recording) -> pd.DataFra
     tables = []
     for name in study.protocols:
         protocol = protocols.of(name, recording)
-        enough = len(recording.participants) >= PEOPLE_FOR_A_CEILING
-        ceiling = protocols.ceiling_of(protocol, recording) if enough else None
+        ceiling = ceiling_of(protocol, recording)
         tables.append(brain_alignment(features.at_stimuli(recording, name), recording, protocol, ceiling))
     return pd.concat(tables, ignore_index=True)
+
+
+def ceiling_of(protocol: Protocol, recording: Recording) -> Extrapolation | None:
+    """Give the noise ceiling of a recording under a protocol; None of too few people to have one."""
+    enough = len(recording.participants) >= PEOPLE_FOR_A_CEILING
+    return protocols.ceiling_of(protocol, recording) if enough else None
 
 
 def common_width(study: Study) -> int | None:

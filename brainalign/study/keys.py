@@ -6,6 +6,8 @@ that measures it. Places do not matter, contents do: results may be moved.
 
 import ast
 import hashlib
+import io
+import tokenize
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -16,10 +18,11 @@ from brainalign.llm.benchmarks import HARNESS
 from brainalign.llm.sources import find, here
 from brainalign.study import measures
 from brainalign.study.brains import common_width
-from brainalign.study.members import CONTROL, Member
+from brainalign.study.members import NO_SERIES, Member
 from brainalign.study.settings import (
     MICROWORLD,
     READERS,
+    WEHBE,
     LoadedModel,
     OwnRecording,
     SeriesFile,
@@ -30,6 +33,7 @@ from brainalign.study.settings import (
 
 ROOT = store.PROJECT / "brainalign"
 MEASURING = "brainalign.study.measures"  # what results go through, with all that it imports
+NAMED = {"load", "base", "model", "samples"}  # settings that are a place of one's own or a name that others know
 UNKNOWN = "not here"  # what a model is whose files are not
 
 
@@ -57,7 +61,7 @@ def with_known(depends: dict[str, dict], before: dict[str, dict]) -> dict[str, d
         return {name: then.get(name, value) if value == UNKNOWN else value for name, value in now.items()}
 
     analyses = {
-        name: own | {"settings": known(own["settings"], before["analyses"].get(name, {}).get("settings", {}))}
+        name: {kind: known(own[kind], before["analyses"].get(name, {}).get(kind, {})) for kind in own}
         for name, own in depends["analyses"].items()
     }
     return depends | {"source": known(depends["source"], before["source"]), "analyses": analyses}
@@ -88,7 +92,7 @@ def _source(study: Study, member: Member) -> dict[str, object]:
     """What a member is."""
     source, about = member.source, {"name": member.name}
     if isinstance(source, SeriesFile):
-        return about | {"file": _hash(Path(source.file)), "unit": source.unit}
+        return about | {"file": _hashes(Path(source.file)), "unit": source.unit}
     if isinstance(source, str):
         return about | {"origin": source}
     base = source if isinstance(source, LoadedModel) else base_of(study, source.model)
@@ -109,8 +113,12 @@ def _width(study: Study) -> int | str | None:
 def _placeless(settings: object) -> object:
     """Settings with the names of one's own files and folders instead of where they are."""
     match settings:
+        case {"wehbe2014": str()}:
+            return WEHBE  # by a setting or by an environment variable
         case dict():
-            return {key: _placeless(value) for key, value in settings.items()}
+            # What is not here may be a place or the name of what is elsewhere: its last part is the same.
+            named = {key: Path(value).name for key, value in settings.items() if key in NAMED and value is not None}
+            return {key: _placeless(value) for key, value in settings.items()} | named
         case list():
             return [_placeless(value) for value in settings]
         case str() if Path(settings).is_absolute():
@@ -118,13 +126,13 @@ def _placeless(settings: object) -> object:
     return settings
 
 
-def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
-    """Hashes of the published files, and of one's own, that results depend on."""
+def _data(settings: dict, study: Study, source: object) -> dict[str, list[str] | str]:
+    """Hashes of the published files, and of one's own, that results depend on; `UNKNOWN` of what is not here."""
     recordings = study.recordings if "recordings" in settings else []
     named = [*settings.get("reading_times", ()), *(name for name in recordings if isinstance(name, str))]
     published = [name for name in named if name not in {*MICROWORLD, READERS}]
     hashes = {name: [file.hash for file in human.dataset(name).files.values()] for name in published}
-    if isinstance(source, str) and source != CONTROL:
+    if isinstance(source, str) and source not in NO_SERIES:
         hashes[source] = [file.hash for file in catalog.dataset(source).files.values()]
     for name in settings.get("benchmarks", ()):
         if name not in MICROWORLD:
@@ -133,14 +141,23 @@ def _data(settings: dict, study: Study, source: object) -> dict[str, list[str]]:
     tune = source.tune if isinstance(source, LoadedModel) else source
     if isinstance(tune, Tune) and tune.samples is not None:
         named = tune.samples in samples.names()
-        files = catalog.dataset(tune.samples).files.values() if named else [Path(tune.samples)]
-        hashes[Path(tune.samples).name] = [file.hash if named else _hash(file) for file in files]
+        published = [file.hash for file in catalog.dataset(tune.samples).files.values()] if named else None
+        hashes[Path(tune.samples).name] = published or _hashes(Path(tune.samples))
     for recording in recordings:
-        if isinstance(recording, OwnRecording):
+        if recording == WEHBE:
+            hashes[WEHBE] = UNKNOWN
+        elif isinstance(recording, OwnRecording):
             for place in recording.model_dump(exclude_none=True).values():
-                files = [Path(place)] if Path(place).is_file() else sorted(Path(place).glob("*"))
-                hashes[Path(place).name] = [_hash(file) for file in files if file.is_file()]
+                hashes[WEHBE if recording.wehbe2014 else Path(place).name] = _hashes(Path(place))
     return hashes
+
+
+def _hashes(place: Path) -> list[str] | str:
+    """Hash of a file, or of each in a folder, of one's own."""
+    if not place.exists():
+        return UNKNOWN
+    files = [place] if place.is_file() else sorted(place.glob("*"))
+    return [_hash(file) for file in files if file.is_file()]
 
 
 @cache
@@ -158,10 +175,15 @@ def code(module: str) -> dict[str, str]:
 @cache
 def module_of(path: Path) -> tuple[str, list[str]]:
     """Digest of what a module does, and the modules of ours that it imports, at its head or in its functions."""
-    tree, imports = ast.parse(path.read_text(encoding="utf-8")), []
+    text, imports = path.read_text(encoding="utf-8"), []
+    tree, lines = ast.parse(text), text.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            lines[token.start[0] - 1] = lines[token.start[0] - 1][: token.start[1]]
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
+            first, last = node.body[0].lineno, node.body[0].end_lineno
+            lines[first - 1 : last] = [""] * (last - first + 1)
         if isinstance(node, ast.Import):
             imports += [name.name for name in node.names]
         if isinstance(node, ast.ImportFrom):
@@ -172,7 +194,9 @@ def module_of(path: Path) -> tuple[str, list[str]]:
             # By a name that is known when it runs, such as a data set's: any module beside it.
             package = ".".join(path.parent.relative_to(ROOT.parent).parts)
             imports += [f"{package}.{beside.stem}" for beside in path.parent.glob("[!_]*.py")]
-    return store.digest(ast.unparse(tree)), [name for name in imports if name.split(".")[0] == ROOT.name]
+    # Of the text itself, and not of the tree, which is another in the next version of Python.
+    does = [line.rstrip() for line in lines if line.strip()]
+    return store.digest(does), [name for name in imports if name.split(".")[0] == ROOT.name]
 
 
 def _path(module: str) -> Path | None:

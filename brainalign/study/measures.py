@@ -1,4 +1,7 @@
-"""What is measured of one model: brains, reading times, what it knows, and what becomes of it while it is tuned."""
+"""What is measured of one member of a study.
+
+Of a model: brains, reading times, what it knows, and what becomes of it while it is tuned. Of people: `people`.
+"""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -17,10 +20,10 @@ from brainalign.human.recording import Recording
 from brainalign.llm import series
 from brainalign.llm.activations import layer_names
 from brainalign.llm.load import LanguageModel
-from brainalign.study import brains
+from brainalign.study import brains, people
 from brainalign.study.brains import Features
 from brainalign.study.capability import examined, story_loss
-from brainalign.study.members import CONTROL, Member
+from brainalign.study.members import CONTROL, PEOPLE, Member
 from brainalign.study.representations import layer_norms, layer_similarity
 from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning
 from brainalign.study.sources import (
@@ -50,6 +53,11 @@ ANALYSES = {
     "similarity": {"recordings", "layers"},
     "capability": OF_BENCHMARKS | {"reading_times"},
     "tuning": OF_READING | OF_BRAINS | OF_BENCHMARKS,
+    "recordings": {"recordings"},
+    "responses": {"recordings"},
+    "reliability": {"recordings", "protocols"},
+    "reading": {"reading_times", "alignments"},
+    "readers": {"reading_times"},
 }
 NOT_OF_TWINS = {"similarity"}  # the paper's table has trained models only
 RECORD = ("tokens", "parts", "parts_encoded_anew", "special_tokens", "read_as", "first_word")  # of how a text was read
@@ -59,8 +67,11 @@ def analyses(study: Study, member: Member) -> list[str]:
     """What a study measures of one of its members, by name."""
     origin = member.about["origin"]
     of_reading = ["words", "behavior"] if study.reading_times else []
+    if origin == "people":
+        of_recordings = ["recordings", "responses", "reliability"] if study.recordings else []
+        return of_recordings + (["reading", "readers"] if study.reading_times else [])
     if origin == "series":
-        return of_reading[1:]
+        return of_reading
     if origin == "control":
         return ["brain", "one-width"] if study.recordings else []
     if not (study.reading_times or study.recordings or study.benchmarks):
@@ -94,7 +105,9 @@ def measure(study: Study, member: Member, wanted: Collection[str]) -> dict[str, 
 
 def _measurements(study: Study, member: Member) -> Iterator[Measurement]:
     """Everything that there is to measure of a member, text by text: memory holds the states of one."""
-    if member.source == CONTROL:
+    if member.source == PEOPLE:
+        yield from _of_people(study)
+    elif member.source == CONTROL:
         recordings = load_recordings(study)
         for name, recording in recordings.items():
             features = Features({"features": controls.of(recording, seed=study.seed)[member.name]}, of_parts=False)
@@ -105,7 +118,20 @@ def _measurements(study: Study, member: Member) -> Iterator[Measurement]:
         yield from _of_model(study, load_model(study, member.name))
     else:
         for dataset in study.reading_times:
+            yield "words", lambda dataset=dataset: words(_series(member, dataset), dataset)
             yield "behavior", lambda dataset=dataset: behavior(study, _series(member, dataset), dataset)
+
+
+def _of_people(study: Study) -> Iterator[Measurement]:
+    for source in study.recordings:
+        recording, notes = people.load_with_notes(source)
+        yield "recordings", lambda recording=recording, notes=notes: people.shape(recording, notes)
+        yield "responses", lambda recording=recording: people.responses(recording)
+        yield "reliability", lambda recording=recording: people.reliabilities(study, recording)
+    for dataset in study.reading_times:
+        yield "readers", lambda dataset=dataset: people.readers(dataset)
+        for alignment in alignments(study, dataset):
+            yield "reading", lambda dataset=dataset, alignment=alignment: people.reading(dataset, alignment)
 
 
 def _of_model(study: Study, model: LanguageModel) -> Iterator[Measurement]:
@@ -133,7 +159,7 @@ def _of_reading(study: Study, model: LanguageModel, dataset: str) -> Iterator[Me
         return llm.surprisal(model, load_reading_times(dataset).passages, text=dataset)
 
     yield "texts", lambda: record(bits(), dataset)
-    yield "words", lambda: words(bits().to_numpy(), dataset)
+    yield "words", lambda: with_yardstick(words(bits().to_numpy(), dataset), dataset)
     yield "behavior", lambda: behavior(study, bits().to_numpy(), dataset)
     yield "capability", lambda: story_loss(study, bits().to_numpy(), dataset)
 
@@ -200,11 +226,16 @@ def record(read: xr.DataArray, text: str) -> pd.DataFrame:
 
 
 def words(surprisal: np.ndarray, dataset: str) -> pd.DataFrame:
-    """Surprisal of each word, bits, and the ``yardstick`` where there is one: the true one, or GPT-3's."""
-    reading = load_reading_times(dataset)
-    table = reading.table()[["story", "position", "sentence", "text"]].assign(dataset=dataset, surprisal=surprisal)
-    if "true_surprisal" in reading.times.coords:
-        return table.assign(yardstick=reading.times.true_surprisal.to_numpy(), whose="the true surprisal")
+    """Surprisal of each word: (n_words,) bits."""
+    table = load_reading_times(dataset).table()[["story", "position", "sentence", "text"]]
+    return table.assign(dataset=dataset, surprisal=surprisal)
+
+
+def with_yardstick(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """`words` with the ``yardstick`` of a language model's where there is one: the true surprisal, or GPT-3's."""
+    times = load_reading_times(dataset).times
+    if "true_surprisal" in times.coords:
+        return table.assign(yardstick=times.true_surprisal.to_numpy(), whose="the true surprisal")
     if dataset == "natural_stories":  # the corpus was released with it
         return table.assign(yardstick=series.gpt3(table), whose="GPT-3's")
     return table

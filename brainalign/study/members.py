@@ -1,4 +1,4 @@
-"""Who is in a study: published series, language models that are run here, and controls."""
+"""Who is in a study: its people, published series, language models that are run here, and controls."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -8,7 +8,8 @@ import pandas as pd
 from brainalign import catalog
 from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning, base_of
 
-CONTROL = "control"
+CONTROL, PEOPLE = "control", "people"
+NO_SERIES = (CONTROL, PEOPLE)  # sources that are a word, and no collection of series
 ITSELF, VANILLA, TUNED, TWIN = "the model", "its vanilla model", "tuned from it", "untrained twin"
 NOTHING = {"family": "other", "kind": "vanilla", "vanilla": None, "parameters": None}  # is known of other models
 COLUMNS = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
@@ -23,7 +24,8 @@ class Member:
     name : str
         What it is called.
     source : str, SeriesFile, LoadedModel or Tuning
-        Where it comes from: a collection of series, a file of one, a model to load, one to tune, or ``control``.
+        Where it comes from: a collection of series, a file of one, a model to load, one to tune, ``control``, or
+        ``people``.
     about : dict
         `COLUMNS`, as far as known.
     """
@@ -44,7 +46,7 @@ def members(study: Study) -> dict[str, Member]:
         The base of a tuned model is not in the study.
     """
     found: dict[str, Member] = {}
-    for member in [*_series(study), *_models(study), *_tuning(study), *_controls(study)]:
+    for member in [*_people(study), *_series(study), *_models(study), *_tuning(study), *_controls(study)]:
         if member.name in found:
             raise ValueError(f"study {study.name}: two models are called {member.name!r}; give one another name")
         found[member.name] = member
@@ -56,7 +58,7 @@ def members(study: Study) -> dict[str, Member]:
 
 
 def models(study: Study) -> pd.DataFrame:
-    """The `members` of a study as a table.
+    """The `members` of a study as a table, but for its people.
 
     Returns
     -------
@@ -66,13 +68,16 @@ def models(study: Study) -> pd.DataFrame:
         ``parameters``, where known before the model is loaded; ``origin`` (``series``, ``model``, ``tuning`` or
         ``control``).
     """
-    rows = [{"model": member.name, **member.about} for member in members(study).values()]
+    rows = [{"model": member.name, **member.about} for member in members(study).values() if member.name != PEOPLE]
     return pd.DataFrame(rows, columns=["model", *COLUMNS]).astype({"parameters": float}).set_index("model")
 
 
 def bases(study: Study) -> dict[str, str]:
     """Model that another is tuned from, or an untrained twin of, where the study runs both: it is run first."""
-    known, found = {name: one for name, one in members(study).items() if one.about["origin"] != "series"}, {}
+    known, found = (
+        {name: one for name, one in members(study).items() if one.about["origin"] not in ("series", PEOPLE)},
+        {},
+    )
     for name, member in known.items():
         source = member.source
         tuned = base_of(study, source.model).called if isinstance(source, Tuning) else member.about.get("vanilla")
@@ -116,6 +121,10 @@ def tuned(study: Study, names: Collection[str] = ()) -> dict[str, LoadedModel | 
         if name not in found:
             raise LookupError(catalog.unknown(f"model that study {study.name} tunes", name, found))
     return {name: found[name] for name in names or found}
+
+
+def _people(study: Study) -> list[Member]:
+    return [Member(PEOPLE, PEOPLE, {"origin": PEOPLE})] if study.recordings or study.reading_times else []
 
 
 def _series(study: Study) -> list[Member]:

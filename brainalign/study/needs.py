@@ -12,7 +12,7 @@ import pandas as pd
 from brainalign import catalog
 from brainalign.llm import sources
 from brainalign.study import plan, texts
-from brainalign.study.members import members
+from brainalign.study.members import NO_SERIES, members
 from brainalign.study.plan import GIB, Cost
 from brainalign.study.runs import measured
 from brainalign.study.settings import (
@@ -25,6 +25,7 @@ from brainalign.study.settings import (
     SeriesFile,
     Study,
     Tuning,
+    absent_files,
 )
 
 PATIENCE = 3  # seconds for a server to say that it is there
@@ -50,16 +51,21 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
         return []
     known = members(study)
     chosen = [known[name] for name in measured(study) if models is None or name in models]
+    if not chosen:
+        return []
     published = {
         member.name: member.source
         for member in chosen
         if isinstance(member.source, LoadedModel) and member.source.of_microworld is None
     }
-    collections = {member.source for member in chosen if isinstance(member.source, str) and member.source != "control"}
+    collections = {
+        member.source for member in chosen if isinstance(member.source, str) and member.source not in NO_SERIES
+    }
     if any(not isinstance(member.source, str | SeriesFile) for member in chosen):
         collections |= set(study.benchmarks)
     collections |= {name for member in chosen if (name := _samples(member.source)) in catalog.datasets()}
-    return [*_data(study, collections), *_models(published), *(_cards(study, published) if gpu else ())]
+    own = [f"{file}: it does not exist. Paths are relative to the study's file." for file in absent_files(study)]
+    return [*own, *_data(study, collections), *_models(published), *(_cards(study, published) if gpu else ())]
 
 
 def _samples(source: object) -> str | None:

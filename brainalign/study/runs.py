@@ -1,7 +1,8 @@
-"""Runs one model of a study through all that the study measures; reads what was measured, and says what is not."""
+"""Runs one member of a study through all that the study measures; reads what was measured, and says what is not."""
 
 import json
 import os
+import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from brainalign import catalog, store
 from brainalign.study import keys, measures
-from brainalign.study.members import CONTROL, Member, bases, members, models
+from brainalign.study.members import CONTROL, PEOPLE, Member, bases, members, models
 from brainalign.study.settings import LoadedModel, Study, Tuning
 
 SERIES_AT_ONCE = 8
@@ -99,18 +100,54 @@ def run(study: Study, model: str) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def want(study: Study, model: str) -> Path:
-    """Write down what the results of a model have to depend on: a file that is newer than they are if they are due."""
+def want(study: Study, model: str) -> bool:
+    """Write down what the results of a model have to depend on: a file that is newer than they are if they are due.
+
+    Returns
+    -------
+    bool
+        Whether they are.
+    """
     folder, depends = result_path(study, model), _depends(study, _member(study, model))
     store.update(folder / WANTED, _text(depends))
-    if not _reasons(folder, depends):
+    due = bool(_reasons(folder, depends))
+    if not due:
         os.utime(folder / WANTED, ns=((folder / DONE).stat().st_mtime_ns,) * 2)
-    return folder / WANTED
+    return due
 
 
-def _depends(study: Study, member: Member) -> dict:
+def adopt(study: Study, folder: Path) -> None:
+    """Take over results that were measured elsewhere, and for which neither data nor weights need be here.
+
+    Parameters
+    ----------
+    study : Study
+        Its settings.
+    folder : Path
+        A copy of the `result_path` of each model, or of the folder above it. What is up to date here stays.
+
+    Raises
+    ------
+    LookupError
+        What is there does not count here, or is not all; the message says which models, and why.
+    """
+    folder, lacking = folder / study.name if (folder / study.name).is_dir() else folder, {}
+    for name in [name for name in measured(study) if not up_to_date(study, name)]:
+        there = folder / name
+        if reasons := _reasons(there, _depends(study, _member(study, name), there)):
+            lacking[name] = "; ".join(reasons)
+            continue
+        for file in [*there.glob("*.parquet"), there / DONE]:
+            with store.writing(result_path(study, name) / file.name) as copy:
+                shutil.copy2(file, copy)
+    if lacking:
+        raise LookupError(_absent(study, lacking))
+
+
+def _depends(study: Study, member: Member, folder: Path | None = None) -> dict:
     """What results depend on now; what cannot be seen, as the weights of a model that is not here, as it was."""
-    return keys.with_known(keys.dependencies(study, member), _recorded(result_path(study, member.name)))
+    recorded = _recorded(folder or result_path(study, member.name))
+    return keys.with_known(keys.dependencies(study, member), recorded)
 
 
 def _recorded(folder: Path) -> dict:
@@ -167,34 +204,45 @@ def results(
     Returns
     -------
     DataFrame
-        The rows and columns of that analysis, with the columns of `models`. Empty if the study has none.
+        The rows and columns of that analysis, with the columns of `models`; of an analysis of people, without. Empty if
+        the study has none.
 
     Raises
     ------
     LookupError
         Results are missing or stale; the message says which, why, and how to get them.
     """
-    described, known = models(study), members(study)
+    described = models(study)
     asked = [analysis] if isinstance(analysis, str) else analysis
-    tables, counted, absent = [], {}, {}
-    for name in measured(study):
-        if names is not None and name not in names:
+    measured_of = _tables(study, asked, measured(study) if names is None else names)
+    rows = [(name, tables[name]) for tables in measured_of.values() for name in asked if name in tables]
+    if not rows:
+        return pd.DataFrame(columns=["model", *described.columns])
+    told_apart = [rows_of if isinstance(analysis, str) else rows_of.assign(analysis=name) for name, rows_of in rows]
+    table = pd.concat(told_apart, ignore_index=True)
+    if (table.model == PEOPLE).all():
+        return table.drop(columns="model")
+    counted = {
+        name: float(tables["model"].n_parameters.iloc[0]) for name, tables in measured_of.items() if "model" in tables
+    }
+    table = table.merge(described, left_on="model", right_index=True)
+    return table.assign(parameters=table.parameters.fillna(table.model.map(counted)))
+
+
+def _tables(study: Study, analyses: Sequence[str], names: Collection[str]) -> dict[str, dict[str, pd.DataFrame]]:
+    """Read tables by member and analysis, and with them what models are; raises as `results`."""
+    tables, absent, everybody = {}, {}, members(study)
+    for name in [name for name in measured(study) if name in names]:
+        folder, depends = result_path(study, name), _depends(study, everybody[name])
+        if not set(analyses) & depends["analyses"].keys():
             continue
-        folder, depends = result_path(study, name), _depends(study, known[name])
-        for one in {*asked, "model"} & depends["analyses"].keys():
-            table = _read(folder, depends, one)
-            if table is None:
-                absent[name] = "; ".join(_reasons(folder, depends))
-            elif one == "model":
-                counted[name] = float(table.n_parameters.iloc[0])
-            if table is not None and one in asked:
-                tables.append(table if isinstance(analysis, str) else table.assign(analysis=one))
+        needed = {*analyses, "model"} & depends["analyses"].keys()
+        tables[name] = {analysis: _read(folder, depends, analysis) for analysis in needed}
+        if any(table is None for table in tables[name].values()):
+            absent[name] = "; ".join(_reasons(folder, depends))
     if absent:
         raise LookupError(_absent(study, absent))
-    if not tables:
-        return pd.DataFrame(columns=["model", *described.columns])
-    table = pd.concat(tables, ignore_index=True).merge(described, left_on="model", right_index=True)
-    return table.assign(parameters=table.parameters.fillna(table.model.map(counted)))
+    return tables
 
 
 def _absent(study: Study, absent: dict[str, str]) -> str:

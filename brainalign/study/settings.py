@@ -307,8 +307,6 @@ def load(name: str) -> Study:
     for source in study.surprisal:
         if isinstance(source, str):
             catalog.surprisal_series(source)
-        elif not Path(source.file).is_file():
-            raise ValueError(f"{path}: surprisal file {source.file} does not exist; paths are relative to the study's")
     _check_recordings(study, path)
     _check_tuning(study, path)
     return study
@@ -323,11 +321,6 @@ def _check_recordings(study: Study, path: Path) -> None:
                     f"{path}: recordings: give one of table (with participants, if you like), netcdf and wehbe2014, "
                     f"not {given}"
                 )
-            for key, place in source.model_dump(exclude_none=True).items():
-                if not Path(place).exists():
-                    raise ValueError(
-                        f"{path}: recordings: {key} {place} does not exist; paths are relative to the study's"
-                    )
         elif source not in (known := [*human.RECORDINGS, *MICROWORLD]):
             raise LookupError(f"{path}: recordings: {catalog.unknown('recording', source, known)}")
 
@@ -352,10 +345,23 @@ def _check_tuning(study: Study, path: Path) -> None:
             problem = "models of the microworld are tuned on samples of its own. Leave samples out"
         elif base.of_microworld is None and tune.samples is None:
             problem = f"no samples to tune it with. Give samples: {' or '.join(samples.names())}, or a JSON file"
-        elif tune.samples is not None and tune.samples not in samples.names() and not Path(tune.samples).is_file():
+        elif tune.samples is not None and tune.samples not in samples.names() and Path(tune.samples).suffix != ".json":
             problem = f"{catalog.unknown('data set of samples', tune.samples, samples.names())} Or give a JSON file"
         if problem:
             raise ValueError(f"{path}: {place}: {problem}.")
+
+
+def absent_files(study: Study) -> list[str]:
+    """Files and folders of one's own that a study names and that are not here: of each, what it is and where.
+
+    A finished study is read without them.
+    """
+    places = [(f"recordings: {key}", place) for source in study.recordings if isinstance(source, OwnRecording)
+              for key, place in source.model_dump(exclude_none=True).items()]  # fmt: skip
+    places += [("surprisal: file", source.file) for source in study.surprisal if isinstance(source, SeriesFile)]
+    tunes = [*study.tuning, *(entry.tune for entry in study.entries if entry.tune)]
+    places += [("samples", tune.samples) for tune in tunes if tune.samples not in (None, *samples.names())]
+    return [f"{what} {place}" for what, place in dict.fromkeys(places) if not Path(place).exists()]
 
 
 def base_of(study: Study, name: str) -> LoadedModel:
