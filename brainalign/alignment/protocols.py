@@ -9,7 +9,7 @@ compared, and two under different names may not.
 """
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -148,6 +148,12 @@ def of(name: str, recording: Recording) -> Protocol:
     if name == AW2024.name and recording.tr is not None and recording.stimuli.run.nunique() > 1:
         return AW2024_RUNS
     return PROTOCOLS[name]
+
+
+def applicable(names: Sequence[str], recording: Recording) -> list[str]:
+    """Protocols of some that can split a recording: to keep stories whole takes two of them."""
+    several = recording.stimuli.story.nunique() > 1
+    return [name for name in names if several or PROTOCOLS[name].splits != "stories"]
 
 
 def splits_of(protocol: Protocol, recording: Recording) -> list[Split]:

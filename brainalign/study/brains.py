@@ -41,13 +41,18 @@ class Features(NamedTuple):
 
 
 def scores(study: Study, features: Features, recording: Recording) -> pd.DataFrame:
-    """Rows of `brain_alignment` under each protocol."""
-    tables = []
-    for name in study.protocols:
+    """Rows of `brain_alignment` under each protocol that suits the recording."""
+    tables, names = [], protocols_of(study, recording)
+    for name in names:
         protocol = protocols.of(name, recording)
         ceiling = ceiling_of(protocol, recording)
         tables.append(brain_alignment(features.at_stimuli(recording, name), recording, protocol, ceiling))
     return pd.concat(tables, ignore_index=True)
+
+
+def protocols_of(study: Study, recording: Recording) -> list[str]:
+    """Protocols of a study that suit a recording; all if none does, and the first says why."""
+    return protocols.applicable(study.protocols, recording) or study.protocols
 
 
 def ceiling_of(protocol: Protocol, recording: Recording) -> Extrapolation | None:
@@ -72,14 +77,15 @@ def scores_at_one_width(study: Study, features: Features, recording: Recording) 
     DataFrame
         A row per protocol and participant (and ``pooled``): ``r`` of the chosen layer, ``width``.
     """
-    train = [len(train) for name in study.protocols for train, _ in _splits(name, recording)]
+    names = protocols_of(study, recording)
+    train = [len(train) for name in names for train, _ in _splits(name, recording)]
     width = min([*train, common_width(study) or np.inf])
     narrow = {
         layer: x if x.shape[1] < width else controls.project(x, width, study.seed)
         for layer, x in features.layers.items()
     }
     tables = []
-    for name in study.protocols:
+    for name in names:
         at_stimuli = features._replace(layers=narrow).at_stimuli(recording, name)
         rows = brain_alignment(at_stimuli, recording, name)
         rows = rows[rows.chosen & (rows.region == ALL) & (rows.split == ALL)].set_index("participant")

@@ -222,7 +222,8 @@ def record(read: xr.DataArray, text: str) -> pd.DataFrame:
     """How a text was read: a row, with ``what`` was read off it, states or surprisal."""
     notes = {key: read.attrs[key] for key in RECORD if key in read.attrs}
     notes["special_tokens"] = " ".join(notes["special_tokens"])
-    return pd.DataFrame([{"text": text, "what": "states" if "layer" in read.dims else "surprisal", **notes}])
+    row = {"text": text, "what": "states" if "layer" in read.dims else "surprisal", **notes}
+    return pd.DataFrame([row], columns=["text", "what", *RECORD])
 
 
 def words(surprisal: np.ndarray, dataset: str) -> pd.DataFrame:

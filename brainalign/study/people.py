@@ -129,7 +129,7 @@ def _word_rate(recording: Recording) -> pd.DataFrame:
 
 def _true_ceilings(study: Study, recording: Recording) -> pd.DataFrame:
     rows, simulated = [], simulated_people(recording.name)
-    for name in study.protocols:
+    for name in brains.protocols_of(study, recording):
         folds = protocols.splits_of(protocols.of(name, recording), recording)
         true = simulated.true_ceiling(folds)
         rows.append({"measure": "true-ceiling", "protocol": name, "value": float(np.median(true)), "n": len(true)})

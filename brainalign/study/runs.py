@@ -111,8 +111,8 @@ def want(study: Study, model: str) -> bool:
     folder, depends = result_path(study, model), _depends(study, _member(study, model))
     store.update(folder / WANTED, _text(depends))
     due = bool(_reasons(folder, depends))
-    if not due:
-        os.utime(folder / WANTED, ns=((folder / DONE).stat().st_mtime_ns,) * 2)
+    if not due:  # older than any result, also those of other models that one process has run
+        os.utime(folder / WANTED, (1, 1))
     return due
 
 
