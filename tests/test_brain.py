@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +202,33 @@ def test_aw2024_of_runs_is_a_plain_loop():
 
 
 # What must come out
+
+
+def test_every_field_of_a_protocol_changes_the_table():
+    other = {
+        "name": "other",
+        "regression": "least squares",
+        "splits": "neighbors",
+        "layer": protocols.NESTED_CHOICE,
+        "alphas": (10.0,),
+        "relative": True,
+        "per": "all",
+        "left_out": "stimulus",
+        "series": "delays",
+    }
+    assert list(other) == [field.name for field in fields(protocols.Protocol)]
+    recording = listening(noise(120, 4), np.repeat([1, 2, 3, 4], 30), words_a_volume=3)
+    words = {name: noise(len(recording.onsets), 12, seed) for seed, name in enumerate(("one", "two"), 1)}
+
+    def table(protocol):
+        layers = {name: to_stimuli(x, recording, protocol) for name, x in words.items()}
+        return brain_alignment(layers, recording, protocol)
+
+    usual = table(protocols.AW2024_RUNS)
+    for name, value in other.items():
+        changed = table(replace(protocols.AW2024_RUNS, **{name: value}))
+        # Beyond the words for how layer and penalty were chosen.
+        assert not changed.iloc[:, :-2].equals(usual.iloc[:, :-2]), name
 
 
 @pytest.mark.parametrize("protocol", EVERY)

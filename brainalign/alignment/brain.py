@@ -115,7 +115,7 @@ def _scores(layers: Iterable[np.ndarray], recording: Recording, protocol: Protoc
     with warnings.catch_warnings():
         # With a penalty that large only directions are left, and no larger one changes r.
         warnings.filterwarnings("ignore", message=".*Extend the grid upwards")
-        if protocol.left_out != "tenth":
+        if protocol.left_out != "tenth" and protocol.series != "components":
             return scores(layers, responses, splits, protocols.penalties_of(protocol, recording))
         # Features and groups are of each training set.
         layers, of_splits = list(layers), []

@@ -4,8 +4,8 @@
     protocols.splits_of(protocol, recording)
 
 ``aw2024`` is what the paper did, ``contiguous`` what it should have done, and ``brainscore-ridge`` is Brain-Score's own
-grouped benchmark. A protocol says everything that a score depends on, so that two scores under one name may be
-compared, and two under different names may not.
+grouped benchmark. A protocol says all in which they differ. What they share is said where it is done: the features in
+`llm.activations` and `volumes`, Pearson r in `predictivity`, medians, means and ceilings in `brain.brain_alignment`.
 """
 
 import functools
@@ -30,12 +30,12 @@ SEVERAL = 3  # groups that it takes to leave one out of a training set
 
 @dataclass(frozen=True)
 class Protocol:
-    """A recipe. What is the same in all of them has a default here.
+    """A recipe; every field changes a score.
 
     Attributes
     ----------
-    name, about : str
-        Its name, and what it is.
+    name : str
+        Its name.
     regression : str
         ``least squares`` or ``ridge``.
     splits : str
@@ -52,14 +52,9 @@ class Protocol:
         What is left out of a training set to choose the penalty: a ``stimulus``, a ``group`` or a ``tenth``.
     series : str
         How words become volumes: ``delays`` (`volumes.of_parts`) or ``components`` (`volumes.components`).
-    context, pooling : str
-        Of the features: what a model reads before a part, and which of the part's tokens represent it.
-    metric, aggregation, normalization : str
-        What is done with predictions, in words.
     """
 
     name: str
-    about: str
     regression: str
     splits: str
     layer: str
@@ -68,11 +63,6 @@ class Protocol:
     per: str = "all"
     left_out: str = ""
     series: str = "delays"
-    context: str = "what comes before in the passage"
-    pooling: str = "last"
-    metric: str = "Pearson r of each unit and its prediction"
-    aggregation: str = "median over the units of all participants, then mean over splits"
-    normalization: str = "divided by the extrapolated ceiling under the same splits, not clipped"
 
     @property
     def penalty(self) -> str:
@@ -85,18 +75,18 @@ class Protocol:
         return self.splits != "shuffled"
 
 
+# What the paper did: least squares on shuffled splits, and the layer that is best on the test sets. Neighbors of a test
+# stimulus are in the training set.
 AW2024 = Protocol(
     "aw2024",
-    "What the paper did: least squares on shuffled splits, and the layer that is best on the test sets. Neighbors of a "
-    "test stimulus are in the training set.",
     regression="least squares",
     splits="shuffled",
     layer=BEST_ON_TEST,
 )
+# What the paper did with Wehbe2014: a word's features reduced to ten components and delayed by one to four volumes,
+# ridge with a penalty for each voxel, a fold a run.
 AW2024_RUNS = replace(
     AW2024,
-    about="What the paper did with Wehbe2014: a word's features reduced to ten components and delayed by one to four "
-    "volumes, ridge with a penalty for each voxel, a fold a run. The layer is the one that is best on the test sets.",
     regression="ridge",
     splits="runs",
     alphas=tuple(np.logspace(-6, 9, 16)),
@@ -104,20 +94,20 @@ AW2024_RUNS = replace(
     left_out="tenth",
     series="components",
 )
+# Brain-Score's grouped benchmark: stories kept whole, ridge with one penalty for all units, chosen by leaving single
+# stimuli out, whose neighbors stay.
 BRAINSCORE_RIDGE = Protocol(
     "brainscore-ridge",
-    "Brain-Score's grouped benchmark: stories kept whole, ridge with one penalty for all units, chosen by leaving "
-    "single stimuli out, whose neighbors stay. The layer is the one that is best on the test sets.",
     regression="ridge",
     splits="stories",
     layer=BEST_ON_TEST,
     alphas=tuple(np.logspace(-3, 3, 7)),
     left_out="stimulus",
 )
+# What the paper should have done: neighbors kept together, ridge with a penalty for each participant; penalty and layer
+# are chosen inside the training sets, by leaving out groups in the same way. No test set decides anything.
 CONTIGUOUS = Protocol(
     "contiguous",
-    "What the paper should have done: neighbors kept together, ridge with a penalty for each participant; penalty and "
-    "layer are chosen inside the training sets, by leaving out groups in the same way. No test set decides anything.",
     regression="ridge",
     splits="neighbors",
     layer=NESTED_CHOICE,
