@@ -96,6 +96,8 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
 
     profile = profiles.load(options.profile or profiles.LOCAL)
     resources = profile.resources(options.partition, options.account) if profile.remote else profiles.scarce()
+    if profile.remote:
+        profiles.check_place()
     if profile.slurm:
         profiles.check(resources)
     due = [model for model in studies.measured(study) if studies.want(study, model) and model in (models or [model])]
@@ -110,15 +112,20 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
         "batches": batches,
         "library": str(store.from_project(books.write_code())),
         "needs": [_needs([asked[model] for model in batch]) for batch in batches if asked],
+        "notebook": plan.NOTEBOOK if asked else None,
         "bases": studies.bases(study),
         "shown": {name: books.shown(name, study) for name in notebooks},
-        "results": str(store.from_project(studies.result_path(study, "any").parent)),
     }
     pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}
     table = studies.models(study)
     kinds = {**(table.origin + ", " + table.kind), **pages}
-    targets = [str(store.from_project(studies.result_path(study, model) / studies.DONE)) for model in models or ()]
-    status = workflow.run(config, options.cores, kinds, profile=profile, resources=resources, targets=targets)
+    targets = [
+        str(store.from_project(workflow.results_of(study.name) / model / studies.DONE)) for model in models or ()
+    ]
+    results = studies.result_path(study, "any").parent
+    status = workflow.run(
+        config, options.cores, kinds, results=results, profile=profile, resources=resources, targets=targets
+    )
     if status:
         print("brainalign: the build stopped", file=sys.stderr)
     return status

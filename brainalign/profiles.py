@@ -5,8 +5,11 @@ or one of your own by its path.
 """
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +91,27 @@ def scarce() -> dict[str, int]:
     n_gpus = len(listed.stdout.splitlines() if visible is None else list(filter(None, visible.split(","))))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
     return {"gpu": n_gpus, "mem_mb": memory} if n_gpus else {}
+
+
+def check_place() -> None:
+    """See that jobs can be handed in from here: Snakemake's executors put two paths before a shell as they are.
+
+    Raises
+    ------
+    ValueError
+        The checkout, or Python, is where a shell would read something else.
+    """
+    project, python = str(store.PROJECT), sys.executable
+    # Paths in the checkout are put between quotes, which do not keep these from a shell; Python's is not.
+    for what, path, plain in (
+        ("the checkout", project, re.search(r'["$`\\\n]', project) is None),
+        ("Python", python, shlex.quote(python) == python),
+    ):
+        if not plain:
+            raise ValueError(
+                f"jobs cannot be handed in from here: a shell would not read the path of {what} as it is, {path}. "
+                "Move it to a plainer one, or run here with --profile local."
+            )
 
 
 def check(resources: Mapping[str, object]) -> None:

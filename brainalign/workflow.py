@@ -33,6 +33,7 @@ def run(
     cores: int,
     kinds: Mapping[str, str],
     *,
+    results: Path,
     profile: Profile | None = None,
     resources: Mapping[str, object] | None = None,
     targets: Sequence[str] = (),
@@ -42,11 +43,13 @@ def run(
     Parameters
     ----------
     config : mapping
-        Of the Snakefile.
+        Of the Snakefile, the study's ``name`` among it.
     cores : int
         Steps that run at once, one thread each, where they run here.
     kinds : mapping
         Kind of each step, by what it is called: those of a kind take about as long.
+    results : Path
+        Folder of the study's results.
     profile : Profile, optional
         Where steps run; by default here.
     resources : mapping, optional
@@ -78,11 +81,13 @@ def run(
     if profile.remote:
         paths["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
     place = {"cwd": store.PROJECT, "env": os.environ | paths, "text": True}
-    with _alone(config["study"]) as lock:
+    name = str(config["name"])
+    with _alone(name) as lock:
+        _link(results_of(name), results)
         # A file, so that nothing that a person wrote goes through a shell.
-        with store.writing(_beside_log(config["study"], "json")) as file:
+        with store.writing(_beside_log(name, "json")) as file:
             file.write_text(json.dumps(config, indent=1), encoding="utf-8")
-        command += ["--configfile", _beside_log(config["study"], "json")]
+        command += ["--configfile", _beside_log(name, "json")]
         dry = subprocess.run([*command, "--dry-run"], capture_output=True, **place)
         if dry.returncode:  # in the build itself Snakemake is quiet
             print(dry.stdout + dry.stderr, file=sys.stderr)
@@ -94,7 +99,7 @@ def run(
         together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
         expected = Expectation(steps, None if profile.remote else cores, kinds)
         with (
-            log_of(config["study"]).open("w", encoding="utf-8") as log,
+            log_of(name).open("w", encoding="utf-8") as log,
             subprocess.Popen(command, pass_fds=[lock], **together, **place) as process,
         ):
             n_lines = _tell(process.stdout, expected, log)
@@ -103,18 +108,33 @@ def run(
     return process.returncode
 
 
-def log_of(study: object) -> Path:
+def log_of(study: str) -> Path:
     """File with what the last run that had something to do has printed, each step with how long it took."""
-    return store.PROJECT / "build" / f"{Path(str(study)).stem}.log"
+    return store.PROJECT / "build" / f"{study}.log"
 
 
-def _beside_log(study: object, ending: str) -> Path:
+def results_of(study: str) -> Path:
+    """Where the Snakefile has a study's results: executors put paths before a shell, and the store's may be any."""
+    return store.PROJECT / "build" / study / "results"
+
+
+def _link(place: Path, folder: Path) -> None:
+    """Let a path lead to a folder, in the project by a way that holds wherever the project is moved."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    way = os.path.relpath(folder, place.parent) if folder.is_relative_to(store.PROJECT) else str(folder)
+    if not place.is_symlink() or os.readlink(place) != way:
+        place.unlink(missing_ok=True)
+        place.symlink_to(way)
+
+
+def _beside_log(study: str, ending: str) -> Path:
     """Hidden file that belongs to the build of a study."""
-    return log_of(study).with_name(f".{log_of(study).stem}.{ending}")
+    return log_of(study).with_name(f".{study}.{ending}")
 
 
 @contextmanager
-def _alone(study: object) -> Iterator[int]:
+def _alone(study: str) -> Iterator[int]:
     """Be the only one who builds a study, for as long as this process lives or one that it hands the lock on to."""
     path = _beside_log(study, "lock")
     path.parent.mkdir(exist_ok=True)

@@ -182,7 +182,7 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     shown = given["shown"]
     assert [*shown] == book.notebooks(study)
     assert shown["claims"] == studies.measured(study) and shown["catalog"] == []
-    assert Path(given["results"]) == store.root() / "results" / "sample"
+    assert given["results"] == store.root() / "results" / "sample" and given["notebook"] is None
     kinds = given["kinds"]
     assert (kinds["oasm"], kinds["gpt2"], kinds["catalog.ipynb"]) == ("control, control", "series, vanilla", "notebook")
     assert kinds["model-stories260K.ipynb"] == "page"
@@ -198,7 +198,8 @@ def test_a_cluster_is_told_what_each_process_takes_and_what_to_make(snakemake, m
     for (gpus, memory, minutes), batch in zip(given["needs"], processes, strict=True):
         assert (gpus, memory) == (max(asked[m].gpus for m in batch), max(asked[m].memory_mb for m in batch))
         assert minutes == sum(asked[m].minutes for m in batch)
-    assert given["targets"] == [str(studies.result_path(study, "stories260K") / studies.DONE)]
+    assert given["notebook"] == (0, 4096, 60)
+    assert given["targets"] == ["build/sample/results/stories260K/done.json"]
     assert given["profile"].slurm and given["checked"] == given["resources"]
     assert given["resources"]["slurm_partition"] == "gpu"
 

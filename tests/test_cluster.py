@@ -23,6 +23,7 @@ nohup sh "$1" >"$1.log" 2>&1 &
 echo $!
 """
 MODELS = ("gpt2", "llama")
+CANARY = "touch canary"
 # Put behind the module that reads: it stops where a pipe has the name of the model.
 READING = """
 
@@ -88,8 +89,10 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Lay out a miniature project, and a study of two tiny models."""
-    folder = tmp_path_factory.mktemp("site")
+    """Lay out a miniature project, and a study of two tiny models, in places that a shell would stumble over."""
+    base = tmp_path_factory.mktemp("site")
+    folder = base / f"my study; {CANARY} $({CANARY}) 'here'"
+    folder.mkdir()
     rng = np.random.default_rng(0)
     words = tiny.TEXT.split()
     rows = [(words[(7 * n + place) % len(words)], f"p{n}", place) for n in range(20) for place in range(1, 9)]
@@ -99,18 +102,19 @@ def site(tmp_path_factory):
     people = [f"v{unit},{'xyz'[unit // 4]},IFG" for unit in range(12)]
     (folder / "people.csv").write_text("unit,participant,region\n" + "\n".join(people))
     tiny.gpt2(folder / "gpt2"), tiny.llama(folder / "llama")
-    study = folder / "mine.yaml"
+    study = folder / f"mine; $({CANARY}).yaml"
     study.write_text(
         "title: Mine\nevidence: people\nrecordings: [{table: roi.csv, participants: people.csv}]\n"
         f"models: [{', '.join(MODELS)}]\ncontrols: [length]\n"
     )
-    project = Project.miniature(folder / "project")
+    project = Project.miniature(base / f"a checkout; {CANARY} 'here'")
     with (project.root / "brainalign/llm/activations.py").open("a", encoding="utf-8") as module:
         module.write(f"\n{STOP}\nPIPES = {str(folder / 'pipes')!r}\n{READING}")
     (folder / "pipes").mkdir()
     laid = Site(project, study)
     yield laid
     laid.end()
+    assert [*base.rglob("canary")] == []  # no shell has run what is in a path
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +212,9 @@ def test_notebooks_are_jobs_and_pages_are_rendered_here(on_slurm):
     jobs = on_slurm.ask("squeue --states=all --noheader").splitlines()
     # Two notebooks, and one for both controls.
     assert len(jobs) - len(before) == 3
+    asked = on_slurm.ask("squeue --states=all --noheader --format=%k|%l|%m|%b").splitlines()
+    assert sum(job.startswith(("rule_notebook", "rule_unmeasured")) for job in asked) == 2
+    assert {job.partition("|")[2] for job in asked if "notebook" in job or "unmeasured" in job} == {"1:00:00|4G|N/A"}
 
 
 def test_a_partition_that_does_not_exist_is_named_before_anything_is_handed_in(on_slurm):

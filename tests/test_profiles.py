@@ -1,5 +1,7 @@
 """Profiles: found by name or path, and what is wrong with a cluster is said before anything is handed in."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from brainalign import cli, profiles
@@ -69,6 +71,22 @@ def test_a_partition_that_does_not_exist_suggests_one(cluster):
     profiles.check({})
     with pytest.raises(LookupError, match=r"unknown partition of SLURM 'gpus'\. Did you mean gpu"):
         profiles.check({"slurm_partition": "gpus"})
+
+
+@pytest.mark.parametrize(
+    ("checkout", "python", "lacking"),
+    [
+        ("/a place; 'here'", "/bin/python", None),
+        ("/a/$(id)", "/bin/python", r"path of the checkout as it is, /a/\$\(id\)\. Move it"),
+        ('/a/"b', "/bin/python", "the checkout"),
+        ("/a", "/a place/bin/python", "path of Python as it is, /a place/bin/python"),
+    ],
+)
+def test_a_place_that_a_shell_would_read_is_named(checkout, python, lacking, monkeypatch):
+    monkeypatch.setattr(profiles.store, "PROJECT", checkout)
+    monkeypatch.setattr(profiles.sys, "executable", python)
+    with pytest.raises(ValueError, match=lacking) if lacking else nullcontext():
+        profiles.check_place()
 
 
 def test_what_slurm_complains_of_is_passed_on(cluster):

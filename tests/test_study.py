@@ -254,6 +254,16 @@ def test_two_models_of_one_name(tmp_path, write, other):
         studies.models(study)
 
 
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [("mine", "mine"), ("my study; touch x $(id)", "my-study-touch-x-id"), ("_a.b-", "a.b-"), ("文", "unnamed")],
+)
+def test_what_is_called_after_a_file_has_a_plain_name(tmp_path, stem, name):
+    (tmp_path / f"{stem}.yaml").write_text(f"{MINIMAL}models: ['models/{stem}.bin']\ncontrols: [oasm]\n")
+    study = studies.load(str(tmp_path / f"{stem}.yaml"))
+    assert study.name == name and [*studies.models(study).index] == [name, "oasm"]
+
+
 # --- results ----------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ if "--dry-run" in sys.argv:
     print({due!r}, file=sys.stderr)
     sys.exit({dry})
 else:
-    assert json.load(open(sys.argv[sys.argv.index("--configfile") + 1])) == {{"study": "mine"}}
+    assert json.load(open(sys.argv[sys.argv.index("--configfile") + 1])) == {{"name": "mine"}}
     assert sys.argv[sys.argv.index("--cores") + 1] == "2"
     if {said!r}:
         print({said!r})
@@ -28,6 +28,10 @@ Job 7: executing claims.ipynb
 Job 0: rendering the book
     Reason: Missing output files: index.html
 """
+
+
+def build(kinds=None):
+    return workflow.run({"name": "mine"}, 2, kinds or {}, results=store.PROJECT / "kept" / "mine")
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def snakemake(tmp_path, monkeypatch):
 
 def test_where_nothing_is_due_nothing_is_run_or_said(snakemake, capfd):
     snakemake("Nothing to be done.", status=1)
-    assert workflow.run({"study": "mine"}, 2, {}) == 0
+    assert build() == 0
     assert capfd.readouterr() == ("", "")
 
 
@@ -57,7 +61,7 @@ def test_each_step_says_how_far_the_work_is(snakemake, capfd):
         "executed claims.ipynb (6.0 s)\nran other (1.0 s)\nran large (9.0 s)",
     )
     kinds = {"small": "model", "large": "model", "claims.ipynb": "notebook"}
-    assert workflow.run({"study": "mine"}, 2, kinds) == 0
+    assert build(kinds) == 0
     lines = capfd.readouterr().out.splitlines()
     assert "a note" in lines and "a warning" in lines and "Using profile local" not in lines
     # Large as small, and what is of no kind that was seen as any: 210 s of work on two cores.
@@ -69,28 +73,28 @@ def test_each_step_says_how_far_the_work_is(snakemake, capfd):
 
 def test_its_status_is_snakemakes(snakemake, capfd):
     snakemake(DUE, "boom", status=3)
-    assert workflow.run({"study": "mine"}, 2, {}) == 3
+    assert build() == 3
     assert "boom" in capfd.readouterr().out
 
 
 def test_what_is_wrong_before_anything_runs_is_said(snakemake, capfd):
     snakemake("MissingInputException: no such notebook", said="never", dry=1)
-    assert workflow.run({"study": "mine"}, 2, {}) == 1
+    assert build() == 1
     out, err = capfd.readouterr()
     assert out == "" and "no such notebook" in err
 
 
 def test_a_snakemake_that_stops_without_a_word_says_where_to_look(snakemake, capfd):
     snakemake(DUE, status=1)
-    assert workflow.run({"study": "mine"}, 2, {}) == 1
+    assert build() == 1
     assert str(store.PROJECT / ".snakemake" / "log") in capfd.readouterr().out
 
 
 def test_two_builds_of_a_study_at_once_are_one_too_many(snakemake, capfd):
     snakemake(DUE, "ran small (1.0 s)")
     with workflow._alone("mine"), pytest.raises(RuntimeError, match="study mine is being built here already"):
-        workflow.run({"study": "mine"}, 2, {})
-    assert workflow.run({"study": "mine"}, 2, {}) == 0
+        build()
+    assert build() == 0
 
 
 def test_a_lock_of_a_killed_build_is_nobodys(snakemake):
@@ -99,7 +103,18 @@ def test_a_lock_of_a_killed_build_is_nobodys(snakemake):
     hold += f"store.PROJECT = pathlib.Path({str(store.PROJECT)!r})\n"
     hold += "with workflow._alone('mine'): os.kill(os.getpid(), signal.SIGKILL)"
     assert subprocess.run([sys.executable, "-c", hold]).returncode == -signal.SIGKILL
-    assert workflow.run({"study": "mine"}, 2, {}) == 0
+    assert build() == 0
+
+
+def test_results_are_reached_by_a_plain_name(snakemake, tmp_path):
+    snakemake("Nothing to be done.")
+    link = tmp_path / "build" / "mine" / "results"
+    for folder in (tmp_path / "kept; $(id)", tmp_path.parent / f"{tmp_path.name} elsewhere", tmp_path / "kept"):
+        workflow.run({"name": "mine"}, 2, {}, results=folder)
+        (folder / "done").touch()
+        assert (link / "done").exists() and link.resolve() == folder
+        # Of two folders that are moved together, one goes on leading to the other.
+        assert link.readlink().is_absolute() != folder.is_relative_to(tmp_path)
 
 
 def test_in_a_queue_nobody_knows_how_long_it_takes():

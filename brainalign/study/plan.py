@@ -48,6 +48,10 @@ class Resources(NamedTuple):
     minutes: int
 
 
+# Of a notebook, which reads tables: its longest work is the noise ceilings of recordings.
+NOTEBOOK = Resources(0, LIBRARIES >> 20, 2 * SHORTEST)
+
+
 @dataclass(frozen=True)
 class Cost:
     """What one model of a study takes; bytes, operations and seconds.

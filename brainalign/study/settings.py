@@ -1,6 +1,7 @@
 """The settings of a study: a YAML file, checked key by key."""
 
 import os
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,11 @@ ENDINGS = {
 }  # of tuned models' names
 PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Field(pattern=PATTERN)
+
+
+def plain(name: str) -> str:
+    """Name for what is called after a file: folders, pages and steps of the engine have it, so it is as `PATTERN`."""
+    return "-".join(re.findall(r"[A-Za-z0-9._-]+", name)).lstrip("._-") or "unnamed"
 
 
 class Settings(BaseModel):
@@ -123,7 +129,7 @@ class LoadedModel(Settings):
         """Its name in the study."""
         ending = "" if self.untrained is None else f"-untrained-{self.untrained}"
         ending += ENDINGS[self.tune.condition] if self.tune else ""
-        return self.name or Path(self.load).name.removesuffix(".bin") + ending
+        return self.name or plain(Path(self.load).name.removesuffix(".bin")) + ending
 
 
 class Tuning(Tune):
@@ -135,7 +141,7 @@ class Tuning(Tune):
     def called(self) -> str:
         """Its name in the study."""
         method = "-lora" if self.method == "lora" else ""
-        return f"{Path(self.model).name}-{self.condition}{method}-{self.seed}"
+        return f"{plain(Path(self.model).name)}-{self.condition}{method}-{self.seed}"
 
 
 class OwnRecording(Settings):
@@ -300,7 +306,7 @@ def load(name: str) -> Study:
         if isinstance(settings.get(key), list):
             settings[key] = [_from(path.parent, model, places) for model in settings[key]]
     try:
-        study = Study.model_validate({"name": path.stem, **settings})
+        study = Study.model_validate({"name": plain(path.stem), **settings})
     except ValidationError as error:
         problems = dict.fromkeys(f"{path}: {_explain(problem)}" for problem in error.errors() if _relevant(problem))
         raise ValueError("\n".join(problems)) from error
