@@ -116,7 +116,7 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
         "bases": studies.bases(study),
         "shown": {name: books.shown(name, study) for name in notebooks},
     }
-    pages = {f"{name}.ipynb": "page" if name.startswith(f"{books.MODEL}-") else "notebook" for name in notebooks}
+    pages = {f"{name}.ipynb": books.kind(name) for name in notebooks} | {workflow.BOOK: "book"}
     table = studies.models(study)
     kinds = {**(table.origin + ", " + table.kind), **pages}
     targets = [
@@ -124,7 +124,14 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
     ]
     results = studies.result_path(study, "any").parent
     status = workflow.run(
-        config, options.cores, kinds, results=results, profile=profile, resources=resources, targets=targets
+        config,
+        options.cores,
+        kinds,
+        results=results,
+        weights=plan.weights(study) | {name: books.WEIGHTS[kind] for name, kind in pages.items()},
+        profile=profile,
+        resources=resources,
+        targets=targets,
     )
     if status:
         print("brainalign: the build stopped", file=sys.stderr)

@@ -1,8 +1,8 @@
 """Runs the Snakefile of the project: what there is to do, how far it is, and how long it still takes.
 
 A dry run says which steps are due. Each step ends with a line of its own ("ran gpt2 (3.1 s)"), by which they are
-counted; how long the others of its kind took is what is expected of a step. Where steps run is a matter of the profile.
-What is printed is kept beside the study's build, as `build/STUDY.log`.
+counted, and which says what to expect of it when it is due again (`expectation`). Where steps run is a matter of the
+profile. What is printed is kept beside the study's build, as `build/STUDY.log`.
 """
 
 import fcntl
@@ -12,20 +12,21 @@ import re
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import mean
 from typing import TextIO
 
 from brainalign import profiles, store
+from brainalign.expectation import Expectation
 from brainalign.profiles import Profile
 
 BINARIES = Path(sys.executable).parent
-PLUGINS = store.PROJECT / "workflow" / "plugins"  # what Snakemake prints while steps run elsewhere
+PLUGINS = store.PROJECT / "workflow" / "plugins"  # what Snakemake prints while steps run
 DUE = re.compile(r"^Job \d+: \w+ (.+)$", re.MULTILINE)  # "Job 3: running gpt2, t5": messages of the Snakefile
+BEGUN = re.compile(r"^(?:running|executing|rendering) (.+)$")  # a job here, with all its steps
 DONE = re.compile(r"^\w+ (.+) \((\d+\.\d) s\)$")
+BOOK = "the book"
 
 
 def run(
@@ -34,6 +35,7 @@ def run(
     kinds: Mapping[str, str],
     *,
     results: Path,
+    weights: Mapping[str, float] | None = None,
     profile: Profile | None = None,
     resources: Mapping[str, object] | None = None,
     targets: Sequence[str] = (),
@@ -47,9 +49,11 @@ def run(
     cores : int
         Steps that run at once, one thread each, where they run here.
     kinds : mapping
-        Kind of each step, by what it is called: those of a kind take about as long.
+        Kind of each step, by what it is called: those of a kind take as long as they weigh.
     results : Path
         Folder of the study's results.
+    weights : mapping, optional
+        Of steps, as in `Expectation`.
     profile : Profile, optional
         Where steps run; by default here.
     resources : mapping, optional
@@ -78,8 +82,7 @@ def run(
         option = "--default-resources" if profile.remote else "--resources"
         command += [option, *(f"{name}={value}" for name, value in resources.items())]
     paths = {"PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}"}
-    if profile.remote:
-        paths["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
+    paths["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
     place = {"cwd": store.PROJECT, "env": os.environ | paths, "text": True}
     name = str(config["name"])
     with _alone(name) as lock:
@@ -92,17 +95,20 @@ def run(
         if dry.returncode:  # in the build itself Snakemake is quiet
             print(dry.stdout + dry.stderr, file=sys.stderr)
             return dry.returncode
-        steps = [step for due in DUE.findall(dry.stdout + dry.stderr) for step in due.split(", ")]
-        if not steps:
+        jobs = [tuple(due.split(", ")) for due in DUE.findall(dry.stdout + dry.stderr)]
+        if not jobs:
             return 0
-        command += ["--logger", "steps"] if profile.remote else ["--quiet", "all"]
+        command += ["--logger", "steps"]
         together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
-        expected = Expectation(steps, None if profile.remote else cores, kinds)
+        seconds = _beside_log(name, "seconds.json")  # that steps took, also in earlier builds
+        before = json.loads(seconds.read_text(encoding="utf-8")) if seconds.exists() else {}
+        shared = {"kinds": kinds, "weights": weights or {}, "waits": _waits(config), "before": before}
+        expected = Expectation(jobs, None if profile.remote else cores, **shared)
         with (
             log_of(name).open("w", encoding="utf-8") as log,
             subprocess.Popen(command, pass_fds=[lock], **together, **place) as process,
         ):
-            n_lines = _tell(process.stdout, expected, log)
+            n_lines = _tell(process.stdout, expected, log, seconds)
     if process.returncode and not n_lines:  # a quiet Snakemake does not say so
         print(f"nothing was run; why, the last file of {store.PROJECT / '.snakemake' / 'log'} says")
     return process.returncode
@@ -146,49 +152,22 @@ def _alone(study: str) -> Iterator[int]:
         yield file.fileno()
 
 
-class Expectation:
-    """How long the steps that are left will take, by how long others took; in a queue (no ``cores``), nobody knows."""
-
-    def __init__(self, steps: list[str], cores: int | None, kinds: Mapping[str, str]):
-        self.steps, self.cores, self.kinds = steps, cores, kinds
-        self.took: dict[str, float] = {}
-        self.since = time.monotonic()
-
-    def done(self, step: str, seconds: float) -> None:
-        """Note that a step is done; one that was not due does not count."""
-        if step in self.steps:
-            self.took[step], self.since = seconds, time.monotonic()
-
-    def seconds(self) -> float | None:
-        """Seconds until the end; None as long as no step is done, and where steps wait in a queue."""
-        if not self.took or self.cores is None:
-            return None
-        of_kind: dict[str | None, list[float]] = {}
-        for step, seconds in self.took.items():
-            of_kind.setdefault(self.kinds.get(step), []).append(seconds)
-        any_kind = list(self.took.values())
-        expected = (of_kind.get(self.kinds.get(step), any_kind) for step in self.steps if step not in self.took)
-        return max(0.0, sum(map(mean, expected)) / self.cores + self.since - time.monotonic())
-
-    def __str__(self) -> str:
-        seconds = self.seconds()
-        if seconds is None:
-            left = "time unknown" if self.cores is None else "time unknown yet"
-        else:
-            left = "less than a minute left" if seconds < 60 else f"about {seconds / 60:.0f} min left"
-        return f"{len(self.took)} of {len(self.steps)} steps, {left}"
+def _waits(config: Mapping[str, object]) -> dict[str, Collection[str]]:
+    """What each step has to wait for in the Snakefile: for its base, for what it shows, for all that is executed."""
+    executed = {f"{name}.ipynb": models for name, models in config.get("shown", {}).items()}
+    return {model: [base] for model, base in config.get("bases", {}).items()} | executed | {BOOK: list(executed)}
 
 
-def _tell(lines, expected: Expectation, log: TextIO) -> int:
+def _tell(lines, expected: Expectation, log: TextIO, seconds: Path) -> int:
     """Print what steps print: on a terminal above a line that says how far it is; elsewhere and in the log with it.
 
-    Returns how many lines that was.
+    What steps took here is kept. Returns how many lines that was.
     """
     from tqdm import tqdm
 
     n_lines = 0
     ended = threading.Event()
-    with tqdm(total=len(expected.steps), bar_format="{desc} {bar} {elapsed}", disable=None) as bar:
+    with tqdm(total=len(expected.job_of), bar_format="{desc} {bar} {elapsed}", disable=None) as bar:
 
         def tick() -> None:
             bar.set_description_str(str(expected))
@@ -200,13 +179,19 @@ def _tell(lines, expected: Expectation, log: TextIO) -> int:
         for line in lines:
             if line.startswith("Using profile"):  # however quiet Snakemake is to be
                 continue
+            begun = BEGUN.match(line := line.rstrip("\n"))
+            if begun and (job := tuple(begun[1].split(", "))) in expected.jobs:
+                expected.begun(job)
+                continue
             n_lines += 1
-            found = DONE.match(line := line.rstrip("\n"))
+            found = DONE.match(line)
             if found:
                 for step in (together := found[1].split(", ")):  # of a job elsewhere
                     expected.done(step, float(found[2]) / len(together))
                 bar.update(len(expected.took) - bar.n)
-            with_progress = f"{line}  {expected}" if found and expected.steps else line
+                if expected.cores:  # in a queue they would have waited, too
+                    store.update(seconds, json.dumps({**expected.before, **expected.took}, indent=1))
+            with_progress = f"{line}  {expected}" if found else line
             print(with_progress, file=log, flush=True)
             tqdm.write(with_progress if bar.disable else line)
             sys.stdout.flush()

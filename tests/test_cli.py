@@ -184,8 +184,12 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     assert shown["claims"] == studies.measured(study) and shown["catalog"] == []
     assert given["results"] == store.root() / "results" / "sample" and given["notebook"] is None
     kinds = given["kinds"]
-    assert (kinds["oasm"], kinds["gpt2"], kinds["catalog.ipynb"]) == ("control, control", "series, vanilla", "notebook")
-    assert kinds["model-stories260K.ipynb"] == "page"
+    assert (kinds["oasm"], kinds["gpt2"]) == ("control, control", "series, vanilla")
+    notebooks = ("catalog.ipynb", "claims.ipynb", "model-stories260K.ipynb")
+    assert [kinds[name] for name in notebooks] == ["unmeasured", "notebook", "page"]
+    weights = given["weights"]
+    assert weights["gpt2"] == weights["catalog.ipynb"] < weights["oasm"] == weights["stories260K"]
+    assert weights["stories260K"] < weights["stories260K-tuned"] < weights["stories260K-instruction-0"]
     assert str(book.html("sample") / "index.html") in capsys.readouterr().out
 
 

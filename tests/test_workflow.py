@@ -1,5 +1,6 @@
 """The workflow is told what there is to do, and says how far it is: with a Snakemake that only prints."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -64,11 +65,29 @@ def test_each_step_says_how_far_the_work_is(snakemake, capfd):
     assert build(kinds) == 0
     lines = capfd.readouterr().out.splitlines()
     assert "a note" in lines and "a warning" in lines and "Using profile local" not in lines
-    # Large as small, and what is of no kind that was seen as any: 210 s of work on two cores.
-    assert "ran small (70.0 s)  1 of 4 steps, about 2 min left" in lines  # 105 s
-    assert "executed claims.ipynb (6.0 s)  2 of 4 steps, less than a minute left" in lines  # (70 + 38) / 2
+    # Large as small, then the book, as long as any: 140 s.
+    assert "ran small (70.0 s)  1 of 4 steps, about 2 min left" in lines
+    assert "executed claims.ipynb (6.0 s)  2 of 4 steps, less than a minute left" in lines
     assert "ran large (9.0 s)  3 of 4 steps, less than a minute left" in lines
     assert sum("2 of 4" in line for line in lines) == 2  # what was not due does not count
+
+
+def test_that_a_job_begins_is_heard_and_not_said(snakemake, capfd):
+    snakemake(DUE, "running small, large\nrunning out of memory")
+    build()
+    assert capfd.readouterr().out.splitlines() == ["running out of memory", "a warning"]
+
+
+def test_what_steps_took_is_kept_for_the_next_build(snakemake, capfd):
+    snakemake(DUE, "ran small (240.0 s)\nran large (360.0 s)")
+    build()
+    snakemake(DUE, "executed claims.ipynb (1.0 s)\nran small (300.0 s)")
+    capfd.readouterr()
+    build()
+    # At today's pace, of one step in two: 300 s of small, 360 s of large, one after the other.
+    assert "executed claims.ipynb (1.0 s)  1 of 4 steps, about 1" in capfd.readouterr().out
+    kept = json.loads((store.PROJECT / "build" / ".mine.seconds.json").read_text())
+    assert kept == {"small": 300.0, "large": 360.0, "claims.ipynb": 1.0}
 
 
 def test_its_status_is_snakemakes(snakemake, capfd):
@@ -115,24 +134,3 @@ def test_results_are_reached_by_a_plain_name(snakemake, tmp_path):
         assert (link / "done").exists() and link.resolve() == folder
         # Of two folders that are moved together, one goes on leading to the other.
         assert link.readlink().is_absolute() != folder.is_relative_to(tmp_path)
-
-
-def test_in_a_queue_nobody_knows_how_long_it_takes():
-    expected = workflow.Expectation(["a", "b"], None, {})
-    expected.done("a", 30.0)
-    assert str(expected) == "1 of 2 steps, time unknown"
-
-
-def test_what_is_expected_passes(monkeypatch):
-    now = [100.0]
-    monkeypatch.setattr(workflow.time, "monotonic", lambda: now[0])
-    expected = workflow.Expectation(["a", "b", "c"], 1, {})
-    assert expected.seconds() is None and str(expected) == "0 of 3 steps, time unknown yet"
-    expected.done("a", 30.0)
-    assert expected.seconds() == 60.0
-    now[0] += 45
-    assert expected.seconds() == 15.0
-    now[0] += 45
-    assert expected.seconds() == 0.0
-    expected.done("b", 90.0)
-    assert expected.seconds() == 60.0 and str(expected) == "2 of 3 steps, about 1 min left"

@@ -35,6 +35,9 @@ NEEDS = {
 UNMEASURED = {"catalog", "precision", "published", "speed", "validation"}
 NOTEBOOKS = store.PROJECT / "notebooks"
 MODEL = "model"  # executed once for each model
+# How long it takes to execute a notebook, and to render all, relative to a notebook that waits for nothing: a rule of
+# thumb before one is timed.
+WEIGHTS = {"unmeasured": 1.0, "page": 2.0, "notebook": 3.0, "book": 4.0}
 
 
 def html(study: str) -> Path:
@@ -73,6 +76,11 @@ def shown(notebook: str, study: studies.Study) -> list[str]:
         return [name for name in measured if name == PEOPLE]
     kin = studies.related(study, about["model"]) if about else measured
     return [name for name in measured if name in kin]
+
+
+def kind(notebook: str) -> str:
+    """Which of `WEIGHTS` a notebook has: it shows nothing that was measured, one model, or all."""
+    return "unmeasured" if notebook in UNMEASURED else "page" if notebook.startswith(f"{MODEL}-") else "notebook"
 
 
 def _models_with_pages(study: studies.Study) -> list[str]:

@@ -21,7 +21,7 @@ from brainalign.llm.arithmetic import BYTES, Network
 from brainalign.llm.batches import MEMORY, WIDTHS
 from brainalign.llm.load import tokenizer_of
 from brainalign.study import texts
-from brainalign.study.members import Member, members
+from brainalign.study.members import Member, members, models
 from brainalign.study.runs import measured, up_to_date
 from brainalign.study.settings import LoadedModel, Study, Tuning, base_of
 from brainalign.study.texts import Text
@@ -38,6 +38,9 @@ LIBRARIES = 4 * GIB  # host memory of Python, torch, and recordings while they a
 SCORING = 3.0  # seconds a layer, recording and protocol: benchmarks/results/encoding.json has 0.1 to 1.9 on two cores
 READING = 2e8  # bytes of weights a second from a disk
 MARGIN, SHORTEST = 2, 30  # what is asked of a scheduler: so many times the time expected, and minutes at least
+# Rules of thumb for what nobody has timed: short notebooks in which a model is read and scored; such readings in which
+# one is trained on the spot, is tuned, and a checkpoint is scored; parameters that double a reading.
+READ, TRAINED, TUNED, CHECKPOINT, LITTLE = 4.0, 7.0, 2.0, 0.2, 1e8
 
 
 class Resources(NamedTuple):
@@ -185,6 +188,32 @@ def resources(study: Study, memory: float | None = None) -> dict[str, Resources]
             minutes = asked[name].minutes + CHECKPOINTS * passes.minutes + math.ceil(MARGIN * seconds / 60)
             asked[name] = Resources(0 if alone else cards, host, minutes)
     return asked
+
+
+def weights(study: Study) -> dict[str, float]:
+    """How long it takes to measure each member, relative to a short notebook: by its size and what is done with it.
+
+    Where its parameters are not known before it is loaded, they count as the mean of its kind.
+    """
+    table, known = models(study), members(study)
+    table.loc[table.origin == "series", "parameters"] = 0  # of which the surprisal is here
+    for name, source in ((name, member.source) for name, member in known.items()):
+        if isinstance(source, Tuning):
+            table.loc[name, "parameters"] = catalog.checkpoints().parameters.get(base_of(study, source.model).load)
+    sizes = table.parameters.fillna(table.groupby(["origin", "kind"]).parameters.transform("mean")).fillna(0)
+    return {name: float(_readings(known[name]) * READ * (1 + sizes[name] / LITTLE)) for name in measured(study)}
+
+
+def _readings(member: Member) -> float:
+    """How often a member is read, with what else is done counted in readings; controls have only scores."""
+    source = member.source
+    if isinstance(source, Tuning):
+        return TUNED + CHECKPOINT * CHECKPOINTS
+    if not isinstance(source, LoadedModel):
+        return 1 / READ if member.about["origin"] == "series" else 1
+    if source.tuned:
+        return 1 + TUNED
+    return 1 + TRAINED * (source.of_microworld is not None and source.untrained is None)
 
 
 def _of_tuning(study: Study, member: Member) -> Cost | None:

@@ -1,6 +1,7 @@
-"""What Snakemake says while steps run elsewhere: a line a step, as steps here say it themselves, and why one failed.
+"""What Snakemake says of steps: when one begins here, where it says the rest itself; of others all.
 
-What a job prints stays in its own log. A line has the seconds since the job was handed in, waiting included.
+That is a line a step, as steps here say it, and why one failed: what a job elsewhere prints stays in its own log. A
+line has the seconds since the job was handed in, waiting included.
 """
 
 import time
@@ -14,7 +15,7 @@ N_LINES = 15  # of the log of a job that failed
 
 
 class LogHandler(LogHandlerBase):
-    """Prints what happens to steps that run elsewhere."""
+    """Prints what happens to steps."""
 
     writes_to_stream = True
     writes_to_file = False
@@ -23,17 +24,21 @@ class LogHandler(LogHandlerBase):
     needs_rulegraph = False
 
     def __post_init__(self) -> None:
-        self.steps: dict[int, tuple[str, float]] = {}
+        self.steps: dict[int, tuple[str, float]] = {}  # that run elsewhere
 
     def emit(self, record) -> None:
         """Print what there is to say of an event, if anything."""
         event = getattr(record, "event", None)
-        if event == LogEvent.JOB_INFO and not record.local:
+        if event == LogEvent.JOB_INFO and record.local:
+            print(record.rule_msg, flush=True)
+        elif event == LogEvent.JOB_INFO:
             self.steps[record.jobid] = (record.rule_msg, time.monotonic())
         elif event == LogEvent.JOB_FINISHED and record.job_id in self.steps:
             message, since = self.steps[record.job_id]
             doing, _, what = message.partition(" ")
             print(f"{DONE.get(doing, doing)} {what} ({time.monotonic() - since:.1f} s)", flush=True)
+        elif not self.steps:
+            return
         elif event == LogEvent.JOB_ERROR:
             self._failed(record)
         elif event is None and (record.levelname == "ERROR" or record.getMessage().startswith("Trying to restart")):

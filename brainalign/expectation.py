@@ -1,0 +1,136 @@
+"""How long a build still takes: what steps took before, or others of their kind by their weight, laid on the cores.
+
+What steps took is kept beside the build, so that it is known from the first second on when it is built again. What has
+never run takes as long as others of its kind, in proportion to its weight; as long as none of them has, as any other.
+The end is that of a schedule in which steps wait for one another as they do in the Snakefile.
+"""
+
+import heapq
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from statistics import median
+
+Job = tuple[str, ...]  # steps that one process runs one after the other
+
+
+@dataclass
+class Expectation:
+    """How long the steps that are left will take; in a queue, which has no cores, nobody knows.
+
+    Attributes
+    ----------
+    jobs : sequence of tuple of str
+        Steps that are due, by the process that runs them.
+    cores : int or None
+        Jobs that run at once.
+    kinds : mapping
+        Kind of each step: those of a kind take as long as they weigh.
+    weights : mapping
+        How long steps take relative to one another, where nobody has timed them; 1 if left out.
+    waits : mapping
+        Steps that each has to wait for.
+    before : mapping
+        Seconds that steps took in earlier builds.
+    clock : callable
+        Seconds from anywhere.
+    """
+
+    jobs: Sequence[Job]
+    cores: int | None
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    waits: Mapping[str, Collection[str]] = field(default_factory=dict)
+    before: Mapping[str, float] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self.job_of = {step: job for job in self.jobs for step in job}
+        self.took: dict[str, float] = {}
+        self.since: dict[Job, float] = {}  # when the step that a job is at has begun
+
+    def begun(self, job: Job) -> None:
+        """Note that a job has begun; one that was not due does not count."""
+        if job in self.jobs:
+            self.since[job] = self.clock()
+
+    def done(self, step: str, seconds: float) -> None:
+        """Note that a step is done, and what it took; of a job that has begun here, its start included."""
+        if step not in self.job_of:
+            return
+        now, job = self.clock(), self.job_of[step]
+        self.took[step] = seconds
+        if job in self.since:
+            self.took[step], self.since[job] = now - self.since[job], now
+
+    def expected(self, step: str) -> float:
+        """Seconds that a step takes: as before, at the pace of today; else as its kind does."""
+        if step in self.before:
+            return self.before[step] * self._pace()
+        known = {name: seconds * self._pace() for name, seconds in self.before.items()} | self.took
+        same = [name for name in known if self.kinds.get(name) == self.kinds.get(step)]
+        # Few of a kind say less than all that is known, of which the median: one long step is no sign of others.
+        usual, weight = median(seconds / self._weight(name) for name, seconds in known.items()), self._weight(step)
+        of_kind = sum(known[name] for name in same) + usual * weight
+        return weight * of_kind / (sum(map(self._weight, same)) + weight)
+
+    def _weight(self, step: str) -> float:
+        return self.weights.get(step, 1.0)
+
+    def _pace(self) -> float:
+        """How much longer steps take today than before: a machine may be busy. One step alone does not say."""
+        again = self.took.keys() & self.before.keys()
+        usual = sum(self.before.values()) / len(self.before) or 1.0
+        return (sum(self.took[step] for step in again) + usual) / (sum(self.before[step] for step in again) + usual)
+
+    def seconds(self) -> float | None:
+        """Seconds until the end; None where nothing has been measured yet, and where steps wait in a queue."""
+        if self.cores is None or not (self.took or self.before):
+            return None
+        left = {job: [step for step in job if step not in self.took] for job in self.jobs}
+        left = {job: steps for job, steps in left.items() if steps}
+        takes = {job: [self.expected(step) for step in steps] for job, steps in left.items()}
+        waiting = self._longest_chain_first(left, {job: sum(seconds) for job, seconds in takes.items()})
+        running: list[tuple[float, Job]] = []
+        for job in left.keys() & self.since.keys():
+            waiting.remove(job)
+            first, *others = takes[job]
+            # What takes longer than expected is expected to go on for as long again as it is late.
+            heapq.heappush(running, (abs(first - (self.clock() - self.since[job])) + sum(others), job))
+        end = 0.0
+        while left:
+            while len(running) < self.cores and (job := self._next(waiting, left)):
+                waiting.remove(job)
+                heapq.heappush(running, (end + sum(takes[job]), job))
+            end, job = heapq.heappop(running)
+            del left[job]
+        return end
+
+    def _next(self, waiting: Sequence[Job], left: Collection[Job]) -> Job | None:
+        """The first job that need not wait for any that is left."""
+        return next((job for job in waiting if not self._jobs_before(job) & left.keys()), None)
+
+    def _jobs_before(self, job: Job) -> set[Job]:
+        return {self.job_of[step] for own in job for step in self.waits.get(own, ()) if step in self.job_of} - {job}
+
+    def _longest_chain_first(self, left: Collection[Job], takes: Mapping[Job, float]) -> list[Job]:
+        """Jobs that are left, first those after which most is to be done that waits for them."""
+        after: dict[Job, list[Job]] = {job: [] for job in left}
+        for job in left:
+            for earlier in self._jobs_before(job) & left.keys():
+                after[earlier].append(job)
+
+        @cache
+        def chain(job: Job) -> float:
+            return takes[job] + max(map(chain, after[job]), default=0.0)
+
+        return sorted(left, key=chain, reverse=True)
+
+    def __str__(self) -> str:
+        seconds = self.seconds()
+        if seconds is None:
+            left = "time unknown" if self.cores is None else "time unknown yet"
+        else:
+            left = "less than a minute left" if seconds < 60 else f"about {seconds / 60:.0f} min left"
+        return f"{len(self.took)} of {len(self.job_of)} steps, {left}"
