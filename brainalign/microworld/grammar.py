@@ -140,7 +140,8 @@ def write(world: World, topic: str, n_sentences: int, rng: np.random.Generator) 
     return Text(topic, *zip(*told, strict=True))
 
 
-def meanings(world: World, texts: Sequence[Text]) -> np.ndarray:
+@cache
+def meanings(world: World, texts: tuple[Text, ...]) -> np.ndarray:
     """Meaning of every sentence of some texts, one below the other: (n_sentences, n_dimensions) as `world.meaning`."""
     return np.array(
         [meaning(world, *told) for text in texts for told in zip(text.events, text.situations, strict=True)]

@@ -127,6 +127,11 @@ class People:
         latent = grammar.meanings(self.world, self.texts)
         return zscore(latent[:, latent.std(axis=0) > 0])
 
+    @cached_property
+    def white_meaning(self) -> np.ndarray:
+        """Meaning in dimensions that are orthonormal over the stimuli: (n_stimuli, n_dimensions)."""
+        return np.linalg.svd(self.meaning, full_matrices=False)[0]
+
     def signal(self, parts: Collection[str] = FROM_TEXT) -> np.ndarray:
         """What text tells of the responses, without drift and noise: (n_stimuli, n_participants * n_units).
 
@@ -137,15 +142,17 @@ class People:
         parts : collection of str
             Of ``meaning``, ``position`` and ``length``.
         """
-        weights = [self._weights(participant) for participant in range(self.n_participants)]
         total = np.zeros((len(self.stimuli), self.n_participants * self.n_units))
         for part in parts:
-            whole = zscore(self._features[part] @ np.hstack([of[part] for of in weights]))
-            total += np.sqrt(getattr(self._shares, part)) * whole
+            total += np.sqrt(getattr(self._shares, part)) * self._of_parts[part]
         return total
 
     def recording(self) -> Recording:
         """What was measured: z-scored responses but for chance, of ``n_participants * n_units`` units."""
+        return self._recording
+
+    @cached_property
+    def _recording(self) -> Recording:
         values = self.signal()
         for participant in range(self.n_participants):
             rng = self._rng(OWN, participant, 1)
@@ -211,6 +218,12 @@ class People:
             before = np.hstack([before, x])
         return features
 
+    @cached_property
+    def _of_parts(self) -> dict[str, np.ndarray]:
+        """What each part tells of the responses, z-scored: (n_stimuli, n_participants * n_units)."""
+        weights = [self._weights(participant) for participant in range(self.n_participants)]
+        return {part: zscore(x @ np.hstack([of[part] for of in weights])) for part, x in self._features.items()}
+
     def _weights(self, participant: int) -> dict[str, np.ndarray]:
         """Of each part, (n_features, n_units)."""
         shared, own = self._rng(SHARED), self._rng(OWN, participant, 0)
@@ -220,12 +233,17 @@ class People:
             for part, x in self._features.items()
         }
 
-    def _when(self, participant: int) -> np.ndarray:
-        """When a participant saw each sentence, counted in sentences: passages come in an order of their own."""
+    @cached_property
+    def _when(self) -> np.ndarray:
+        """When each participant saw each sentence, counted in sentences: (n_participants, n_stimuli) int.
+
+        Passages come in an order of each one's own.
+        """
         codes = pd.factorize(self.stimuli.passage)[0]
-        order = self._rng(OWN, participant, 2).permutation(codes.max() + 1)
-        when = np.empty(len(codes), int)
-        when[np.argsort(np.argsort(order)[codes], kind="stable")] = np.arange(len(codes))
+        when = np.empty((self.n_participants, len(codes)), int)
+        for participant in range(self.n_participants):
+            order = self._rng(OWN, participant, 2).permutation(codes.max() + 1)
+            when[participant, np.argsort(np.argsort(order)[codes], kind="stable")] = np.arange(len(codes))
         return when
 
     def _drift(self, participant: int, rng: np.random.Generator) -> np.ndarray:
@@ -235,10 +253,10 @@ class People:
         drift = [steps[0]]
         for step in steps[1:]:
             drift.append(decay * drift[-1] + np.sqrt(1 - decay**2) * step)
-        return np.array(drift)[self._when(participant)]
+        return np.array(drift)[self._when[participant]]
 
     def _drift_within(self, participant: int, some: np.ndarray) -> float:
         """Expected sum of squares of drift of variance 1 about its mean among some stimuli."""
-        when = self._when(participant)[some]
+        when = self._when[participant][some]
         covariance = np.exp(-np.abs(when[:, None] - when) / self.drift_length)
         return len(some) - covariance.sum() / len(some)

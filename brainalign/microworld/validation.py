@@ -72,7 +72,7 @@ def space(people: People, overlap: float, filler: str, seed: int) -> np.ndarray:
     if not 0 <= overlap <= 1 or filler not in FILLERS:
         raise ValueError(f"space: overlap {overlap} with {filler!r}. Give a share, and one of {', '.join(FILLERS)}.")
     rng = np.random.default_rng([seed, 0])
-    white = np.linalg.svd(people.meaning, full_matrices=False)[0]
+    white = people.white_meaning
     rotated = white @ scipy.stats.ortho_group.rvs(white.shape[1], random_state=rng)
     other = controls.random(*rotated.shape, seed)
     if filler == "neighborhood":
