@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainalign import cli_plan, cli_store, store
+from brainalign import cli_plan, cli_store, store, warm
 
 if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     int
         Exit status: 0, or 1 after a message on standard error.
     """
+    if arguments is None and warm.serving():
+        return warm.run("brainalign.cli:main", sys.argv[1:])
     options = _parser().parse_args(arguments)
     try:
         with _plain_warnings():

@@ -17,12 +17,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from brainalign import profiles, store
-from brainalign.expectation import Expectation
+from brainalign import profiles, store, warm
+from brainalign.expectation import Expectation, Job
 from brainalign.profiles import Profile
 
 BINARIES = Path(sys.executable).parent
 PLUGINS = store.PROJECT / "workflow" / "plugins"  # what Snakemake prints while steps run
+# What steps load, other than our own code: of notebooks, and of models.
+FOR_NOTEBOOKS = ("papermill", "ipykernel.kernelapp", "matplotlib.pyplot", "brainalign.paper.book", "sklearn", "seaborn")
+FOR_MODELS = ("transformers.models.llama.modeling_llama", "transformers.models.t5.modeling_t5", "brainalign.study")
+FOR_MODELS += ("transformers.models.auto.modeling_auto", "lm_eval.models.huggingface", "sklearn.model_selection")
 DUE = re.compile(r"^Job \d+: \w+ (.+)$", re.MULTILINE)  # "Job 3: running gpt2, t5": messages of the Snakefile
 BEGUN = re.compile(r"^(?:running|executing|rendering) (.+)$")  # a job here, with all its steps
 DONE = re.compile(r"^\w+ (.+) \((\d+\.\d) s\)$")
@@ -106,12 +110,20 @@ def run(
         expected = Expectation(jobs, None if profile.remote else cores, **shared)
         with (
             log_of(name).open("w", encoding="utf-8") as log,
-            subprocess.Popen(command, pass_fds=[lock], **together, **place) as process,
+            warm.server([] if profile.remote else _to_load(jobs), place.pop("env")) as environment,
+            subprocess.Popen(command, pass_fds=[lock], env=environment, **together, **place) as process,
         ):
             n_lines = _tell(process.stdout, expected, log, seconds)
     if process.returncode and not n_lines:  # a quiet Snakemake does not say so
         print(f"nothing was run; why, the last file of {store.PROJECT / '.snakemake' / 'log'} says")
     return process.returncode
+
+
+def _to_load(jobs: Sequence[Job]) -> list[str]:
+    """Modules that several of the jobs load."""
+    notebooks = [job for job in jobs if job[0].endswith(".ipynb")]
+    models = [job for job in jobs if job not in notebooks and job[0] != BOOK]
+    return [*FOR_NOTEBOOKS] * (len(notebooks) > 1) + [*FOR_MODELS] * (len(models) > 1)
 
 
 def log_of(study: str) -> Path:

@@ -121,6 +121,7 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
                 temporary,
                 parameters,
                 kernel_name="python3",
+                kernel_manager_class="brainalign.paper.kernels.KernelManager",
                 progress_bar=False,
                 cwd=store.PROJECT,
                 config=config,
