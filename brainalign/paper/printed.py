@@ -115,17 +115,15 @@ def rounding_range(tables: Printed, function: Callable[[Printed], float]) -> tup
     value = function(tables)
     toward_high = {}
     for place, half in _halves(tables).items():
-        # Most functions look at few columns; an uneven shift of a whole column tells which.
-        uneven = half * np.sin(np.arange(1, len(half) + 1) ** 2)
-        if function(_moved(tables, {place: uneven})) != value:
-            steps = half * np.eye(len(half))[half > 0]
-            rises = np.array([function(_moved(tables, {place: step})) - value for step in steps])
-            toward_high[place] = np.sign(rises) @ steps
+        if function(_moved_unevenly(tables, place)) != value:
+            rises = np.array([function(moved) - value for moved in _moved_one_by_one(tables, place)])
+            toward_high[place] = np.sign(rises) @ _steps(half)
     toward_low = {place: -move for place, move in toward_high.items()}
     ends = [value, *(function(_moved(tables, moves)) for moves in (toward_high, toward_low))]
     return float(min(ends)), float(max(ends))
 
 
+@cache
 def _halves(tables: Printed) -> dict[tuple[str, str], np.ndarray]:
     """Half a unit of the last printed digit of each entry, by table and column; zero where nothing is printed."""
     r = tables.correlations.r
@@ -139,6 +137,24 @@ def _halves(tables: Printed) -> dict[tuple[str, str], np.ndarray]:
         place: np.where(missing.get(place, values.isna()), 0.0, 0.5 * 10.0 ** -values.astype(float))
         for place, values in digits.items()
     }
+
+
+def _steps(half: np.ndarray) -> np.ndarray:
+    """A move of each entry that is printed, and of no other: (n_printed, n_entries)."""
+    return half * np.eye(len(half))[half > 0]
+
+
+# Kept, since most claims look at the same columns, and what is computed from the same tables is cached.
+@cache
+def _moved_unevenly(tables: Printed, place: tuple[str, str]) -> Printed:
+    """Most functions look at few columns; an uneven shift of a whole column tells which."""
+    half = _halves(tables)[place]
+    return _moved(tables, {place: half * np.sin(np.arange(1, len(half) + 1) ** 2)})
+
+
+@cache
+def _moved_one_by_one(tables: Printed, place: tuple[str, str]) -> tuple[Printed, ...]:
+    return tuple(_moved(tables, {place: step}) for step in _steps(_halves(tables)[place]))
 
 
 def _moved(tables: Printed, moves: dict[tuple[str, str], np.ndarray]) -> Printed:

@@ -5,7 +5,7 @@ Every public function takes the printed tables and the arguments that `catalog/c
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -233,23 +233,23 @@ def count_above_ceiling(tables: Printed) -> Finding:
 # --- shared -----------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=32)
+@cache
 def _pairs(tables: Printed, score: str) -> pd.DataFrame:
     return make_pairs(tables.group("main"), score)
 
 
-@lru_cache(maxsize=32)
+@cache
 def _changes(tables: Printed, score: str) -> pd.DataFrame:
     return percent_changes(_pairs(tables, score))
 
 
-@lru_cache(maxsize=32)
+@cache
 def _newer_changes(tables: Printed) -> pd.DataFrame:
     by_kind = tables.gemma_llama2.set_index(["kind", "model"])[["linear", "cka", "rsa"]]
     return by_kind.loc["instruction-tuned"] - by_kind.loc["vanilla"]
 
 
-@lru_cache(maxsize=32)
+@cache
 def _pearson(tables: Printed, property: str, score: str, group: str):
     models = tables.group(group)
     return scipy.stats.pearsonr(models[property], models[score])
@@ -260,7 +260,7 @@ def _printed_row(tables: Printed, benchmark: str, category: str) -> pd.Series:
     return rows.loc[(benchmark, category)]
 
 
-@lru_cache(maxsize=32)
+@cache
 def _table2(tables: Printed) -> pd.DataFrame:
     rows = tables.correlations[tables.correlations.benchmark.isin(["MMLU", "BBH"])]
     p = [_p_of_r(r, n) for r, n in zip(rows.r, rows.n_models, strict=True)]
