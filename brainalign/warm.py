@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,9 +68,10 @@ def serve() -> None:
     address, *modules = sys.argv[1:]
     with suppress(KeyboardInterrupt), _Forks(address, _Fork) as forks:
         print(flush=True)
-        for module in modules:
-            with suppress(ImportError):
-                importlib.import_module(module)
+        with warnings.catch_warnings(action="ignore"):  # nobody has asked for this yet
+            for module in modules:
+                with suppress(ImportError):
+                    importlib.import_module(module)
         forks.serve_forever()
 
 
