@@ -201,7 +201,7 @@ def weights(study: Study) -> dict[str, float]:
         if isinstance(source, Tuning):
             table.loc[name, "parameters"] = catalog.checkpoints().parameters.get(base_of(study, source.model).load)
     sizes = table.parameters.fillna(table.groupby(["origin", "kind"]).parameters.transform("mean")).fillna(0)
-    return {name: float(_readings(known[name]) * READ * (1 + sizes[name] / LITTLE)) for name in measured(study)}
+    return {name: float(_readings(known[name]) * READ * (1 + sizes.get(name, 0) / LITTLE)) for name in measured(study)}
 
 
 def _readings(member: Member) -> float:
