@@ -21,6 +21,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,7 @@ def measure(model: LanguageModel, passages: Sequence[Passage], settings: argpars
 
 
 def renamed(model: LanguageModel, number: int) -> LanguageModel:
-    return LanguageModel(model.name, model.network, model.tokenizer, {**model.identity, "run": number})
+    return replace(model, identity={**model.identity, "run": number})
 
 
 def repeated(function: Callable, repeats: int) -> tuple:

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from brainalign import store
 from brainalign.store import entries
+from brainalign.store.files import CHECKSUMS
 
-WHOLE = ("results", "downloads")  # kinds that are ordinary files, not entries
+WHOLE = ("results", "downloads", CHECKSUMS)  # kinds that are ordinary files, not entries
 UNITS = {"days": 86400, "h": 3600, "min": 60, "s": 1}  # seconds
 # Names that tempfile and safetensors give: what still has one after an hour was left by a killed process.
 TEMPORARY = re.compile(r"\.(tmp\w{6}|.+\.[a-z0-9_]{8}(\.\w+)?)")

@@ -12,9 +12,10 @@ from plain import beginning, states_of
 
 from brainalign import store
 from brainalign.human.recording import Passage
-from brainalign.llm import activations, batches
+from brainalign.llm import activations, batches, networks, surprisal
 from brainalign.llm.activations import layer_names
 from brainalign.llm.load import load
+from brainalign.llm.loss import loss
 
 ODD = Passage(
     "odd",
@@ -200,6 +201,20 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(gpt2, monkeypatch):
 
 
 # The store
+
+
+@pytest.mark.parametrize("make", [tiny.gpt2, tiny.t5])
+@pytest.mark.parametrize("untrained", [None, 0])
+def test_what_is_in_the_store_is_read_without_weights(tmp_path, make, untrained, monkeypatch):
+    folder = make(tmp_path / "model")
+    readings = (activations, surprisal, lambda model, passages: loss(model, [tiny.TEXT]))
+    first = [reading(load(folder, untrained=untrained), [SHORT]) for reading in readings]
+    for name in ("fresh", "trained"):
+        monkeypatch.setattr(networks, name, lambda *_: pytest.fail("weights were read"))
+    model = load(folder, untrained=untrained)
+    for reading, before in zip(readings, first, strict=True):
+        again = reading(model, [SHORT])
+        assert again.equals(before) and again.attrs == before.attrs
 
 
 def test_nothing_is_computed_twice(gpt2, monkeypatch):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,7 +21,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from brainalign import catalog
-from brainalign.llm import sources
+from brainalign.llm import networks, sources
 from brainalign.llm.load import load
 
 COMMIT, OTHER_COMMIT = "0123456789abcdef" * 2 + "01234567", "f" * 40
@@ -127,6 +128,50 @@ def test_sizes_are_those_of_the_network(originals):
         assert model.device == torch.device("cpu")
 
 
+@pytest.mark.parametrize("untrained", [None, 0])
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_the_configuration_tells_needs_no_weights(originals, name, untrained, monkeypatch):
+    eager, lazy = load(originals[name], untrained=untrained), load(originals[name], untrained=untrained)
+    network = eager.network
+    monkeypatch.setattr(networks, "fresh", None)
+    monkeypatch.setattr(networks, "trained", None)
+    assert lazy.identity == eager.identity
+    assert lazy.n_parameters == sum(weights.numel() for weights in network.parameters())
+    assert lazy.n_layers == sum(map(len, networks.blocks(network).values()))
+    assert lazy.width == network.get_input_embeddings().weight.shape[1]
+    with pytest.raises(TypeError, match="'NoneType' object is not callable"):
+        lazy.read()
+
+
+def test_weights_are_read_once_whatever_the_model_is_called(originals):
+    model = load(originals["gpt2"])
+    assert replace(model, name="other").network is model.network
+
+
+def test_weights_that_were_exchanged_since_are_not_read(folder):
+    path = folder()
+    model = load(path)
+    weights_of(lambda weights: {name: values + 1 for name, values in weights.items()})(path)
+    with pytest.raises(ValueError, match="a file has been exchanged since the model was identified by it"):
+        model.read()
+    assert load(path).network is not None
+
+
+@pytest.mark.parametrize("untrained", [None, 0])
+@pytest.mark.parametrize("told", [None, "bfloat16"])
+@pytest.mark.parametrize("shards", [False, True])
+def test_the_stored_precision_is_known_before_weights_are_read(folder, told, untrained, shards):
+    path = folder()
+    network = load(path, dtype="float16").network
+    if shards:
+        (path / "model.safetensors").unlink()
+    network.save_pretrained(path, max_shard_size="50KB" if shards else "1GB")
+    edit(path / "config.json", dtype=told)
+    model = load(path, dtype="auto", untrained=untrained)
+    assert model.identity["dtype"] == str(model.network.dtype).removeprefix("torch.")
+    assert model.identity["dtype"] == told or ("float16" if untrained is None else "float32")
+
+
 @pytest.mark.parametrize(("config", "tokenizer", "expected"), [(512, 300, 512), (None, 300, 300), (None, 10**30, None)])
 def test_a_t5_reads_as_much_as_its_config_or_its_tokenizer_says(folder, config, tokenizer, expected):
     path = folder("t5")
@@ -162,8 +207,8 @@ def test_loading_is_quiet_and_leaves_the_caller_alone(originals, capfd):
     torch.manual_seed(7)
     before, verbosity = torch.get_rng_state(), transformers.utils.logging.get_verbosity()
     for path in originals.values():
-        load(path)
-        load(path, untrained=3)
+        for model in (load(path), load(path, untrained=3)):
+            assert model.n_parameters == sum(weights.numel() for weights in model.network.parameters())
     assert torch.equal(torch.get_rng_state(), before)
     assert transformers.utils.logging.get_verbosity() == verbosity
     assert transformers.utils.logging.is_progress_bar_enabled()
@@ -603,7 +648,7 @@ def test_what_is_wrong_with_a_folder_is_said(folder, spoil, error, message):
     path = folder()
     spoil(path)
     with pytest.raises(error, match=f"(?s){re.escape(str(path))}.*{message}"):
-        load(path)
+        load(path).read()
 
 
 def test_shards_are_loaded_and_identified(folder):
@@ -749,7 +794,7 @@ def test_a_base_that_does_not_fit_is_named(originals, tuned, tmp_path):
     with pytest.raises(
         ValueError, match=r"difference is no difference to gpt2: one of them lacks weights.*: \d+ \(lm_head"
     ):
-        load(path, base=originals["gpt2"])
+        load(path, base=originals["gpt2"]).read()
     edit(path / "config.json", intermediate_size=48)
     narrow = load_file(path / "model.safetensors")
     for name, values in list(narrow.items()):
@@ -759,9 +804,9 @@ def test_a_base_that_does_not_fit_is_named(originals, tuned, tmp_path):
     with pytest.raises(
         ValueError, match=r"mlp\.gate_proj\.weight has shape \(48, 32\) in one and \(64, 32\) in the other"
     ):
-        load(path, base=originals["llama"])
+        load(path, base=originals["llama"]).read()
     with pytest.raises(ValueError, match=r"embed_tokens\.weight has shape \(500, 32\) in one and \(501, 32\)"):
-        load(originals["llama"], base=tuned)
+        load(originals["llama"], base=tuned).read()
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         load(path, base=tmp_path / "nowhere")
 

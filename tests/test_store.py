@@ -4,10 +4,14 @@ import hashlib
 import multiprocessing
 import os
 import string
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from brainalign import store
+from brainalign.store import files
 
 
 @pytest.mark.parametrize(
@@ -167,3 +171,113 @@ def test_many_processes_may_write_one_file(tmp_path):
     # Always one writer's text, never two halves.
     assert {len(letters) for letters in seen} == {1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+# Checksums of files
+
+
+CONTENT = b"0123456789abcdef" * (1 << 17)  # two megabytes
+
+
+@pytest.fixture
+def settled(tmp_path):
+    """Write a file that has been there for a while."""
+
+    def write(content: bytes, name: str = "weights") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content)
+        os.utime(path, (1e9, 1e9))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Names of files in the order in which their content is read; the time of inodes is long past, too."""
+    names, plain = [], files._read
+    monkeypatch.setattr(files, "_read", lambda path: names.append(path.name) or plain(path))
+    monkeypatch.setattr(files, "SETTLED", -3600)
+    return names
+
+
+def anew():
+    """Forget what this process has noted, as another process would not know it."""
+    files._noted.cache_clear()
+
+
+def test_a_checksum_is_that_of_the_content(settled):
+    for content in (b"", b"few", CONTENT):
+        path = settled(content)
+        assert store.checksum(path) == store.checksum(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_a_large_file_is_read_once_whatever_process_asks(settled, read, tmp_path):
+    path = settled(CONTENT)
+    (tmp_path / "link").symlink_to(path)
+    sums = set()
+    for name in ("weights", "weights", "link"):
+        anew()
+        sums.add(store.checksum(tmp_path / name))
+    assert len(sums) == 1 and read == ["weights"]
+    anew()
+    small = settled(b"few", "config")
+    assert store.checksum(small) == hashlib.sha256(b"few").hexdigest()
+    assert len(list((store.root() / files.CHECKSUMS).iterdir())) == 1  # a note of the large one alone
+
+
+def test_two_processes_read_a_file_once(settled):
+    path = settled(CONTENT)
+    code = (
+        "import sys; from pathlib import Path; from brainalign import store; from brainalign.store import files\n"
+        "files.SETTLED = -3600\n"
+        "if len(sys.argv) > 2: files._read = None\n"
+        "print(store.checksum(Path(sys.argv[1])))"
+    )
+    run = [sys.executable, "-c", code, str(path)]
+    printed = [subprocess.run([*run, *more], capture_output=True, text=True).stdout for more in ([], ["again"])]
+    assert printed == [hashlib.sha256(CONTENT).hexdigest() + "\n"] * 2
+
+
+@pytest.mark.parametrize("how", ["in place", "by another", "times kept"])
+def test_a_file_that_was_exchanged_is_read_again(settled, read, how):
+    path, other = settled(CONTENT), CONTENT[::-1]
+    before = store.checksum(path)
+    if how == "in place":
+        path.write_bytes(other)
+    elif how == "by another":
+        settled(other, "new").replace(path)
+    else:
+        settled(other)
+    anew()
+    assert store.checksum(path) == hashlib.sha256(other).hexdigest() != before
+    assert len(read) == 2
+
+
+def test_a_file_that_was_just_written_may_change_within_a_tick_of_the_clock(settled, monkeypatch):
+    path, other = settled(CONTENT), CONTENT[::-1]
+    state = files._state(path)
+    monkeypatch.setattr(files, "_state", lambda _: state)
+    sums = []
+    for content in (CONTENT, other):
+        path.write_bytes(content)
+        sums.append(store.checksum(path))
+    assert sums == [hashlib.sha256(content).hexdigest() for content in (CONTENT, other)]
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", '{"state": 1}', '{"sha256": "0"}'])
+def test_a_note_that_is_none_counts_for_nothing(settled, read, note):
+    path = settled(CONTENT)
+    before = store.checksum(path)
+    (kept,) = (store.root() / files.CHECKSUMS).iterdir()
+    kept.write_text(note)
+    anew()
+    assert store.checksum(path) == before
+    assert len(read) == 2
+    anew()
+    assert store.checksum(path) == before and len(read) == 2
+
+
+def test_a_store_that_cannot_be_written_is_no_hindrance(settled, read, monkeypatch, tmp_path):
+    monkeypatch.setenv("BRAINALIGN_STORE", str(settled(b"no folder", "file")))
+    assert store.checksum(settled(CONTENT)) == hashlib.sha256(CONTENT).hexdigest()

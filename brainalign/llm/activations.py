@@ -18,6 +18,7 @@ import xarray as xr
 
 from brainalign import catalog, store
 from brainalign.human.recording import Passage
+from brainalign.llm import networks
 from brainalign.llm import windows as reading
 from brainalign.llm.batches import Batch, batched, identity, inputs, read_all, record
 from brainalign.llm.tokens import coordinates, place_of, special_tokens
@@ -107,7 +108,8 @@ def activations(
 
 def layer_names(model: LanguageModel) -> list[str]:
     """Layers in order: ``0`` (embeddings), ``1``, ..., or ``encoder.0``, ..., ``decoder.0``, ..."""
-    return [f"{stack}{k}" for stack, blocks in _stacks(model).items() for k in range(len(blocks) + 1)]
+    stacks = networks.blocks(model.blank)
+    return [f"{stack}{k}" for stack, blocks in stacks.items() for k in range(len(blocks) + 1)]
 
 
 def _compute(
@@ -207,7 +209,7 @@ def _kept(
         return hook
 
     try:
-        for stack, blocks in _stacks(model).items():
+        for stack, blocks in networks.blocks(model.network).items():
             if f"{stack}0" in layers:
                 handles.append(blocks[0].register_forward_pre_hook(entering(stack), with_kwargs=True))
             for k, block in enumerate(blocks, start=1):
@@ -217,19 +219,6 @@ def _kept(
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _stacks(model: LanguageModel) -> dict[str, torch.nn.ModuleList]:
-    """Blocks of the model, or of its encoder and its decoder: the outermost list of modules in each."""
-    from torch.nn import ModuleList
-
-    network = model.network
-    stacks = {"encoder.": network.get_encoder(), "decoder.": network.get_decoder()}
-    stacks = stacks if model.encoder_decoder else {"": network.base_model}
-    return {
-        name: next(module for module in stack.modules() if isinstance(module, ModuleList))
-        for name, stack in stacks.items()
-    }
 
 
 def _require_tokens(passages: Sequence[Passage], windows: Sequence[Window]) -> None:

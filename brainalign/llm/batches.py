@@ -119,7 +119,7 @@ def inputs(model: LanguageModel, batch: Batch, before: list[int], after: list[in
     if not model.encoder_decoder:
         return {"input_ids": padded([before + window.tokens for window in windows], model.device)}
     encoder = [before + (window.tokens if window.context is None else window.context) + after for window in windows]
-    start = [model.network.config.decoder_start_token_id]
+    start = [model.config.decoder_start_token_id]
     decoder = [start + before + window.tokens for window in windows]
     return masked(encoder, model.device) | {"decoder_input_ids": padded(decoder, model.device)}
 

@@ -243,7 +243,7 @@ def _positions(model: LanguageModel, config: dict) -> int:
     """Tokens that the model reads at once."""
     fits = config["metadata"].get("fits")
     # T5 knows how far tokens are apart, not where they are: instruct-eval has it read what it was not trained to.
-    if fits and hasattr(model.network.config, "relative_attention_num_buckets"):
+    if fits and hasattr(model.config, "relative_attention_num_buckets"):
         return fits
     return model.n_positions or harness.DEFAULT_POSITIONS
 

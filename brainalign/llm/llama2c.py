@@ -6,7 +6,6 @@ apart, so their rows change places; and llama2.c merges whatever pair makes the 
 tokenizer has a list of merges, so each piece becomes one merge for every pair that it can be made of.
 """
 
-import hashlib
 import json
 import struct
 from pathlib import Path
@@ -50,7 +49,7 @@ def converted(weights: Path) -> tuple[Path, dict]:
     if not weights.is_file():
         raise FileNotFoundError(f"there is no {weights}. Give the .bin file of a llama2.c export.")
     tokenizer = _beside(weights)
-    identity = {"weights": _sha256(weights), "tokenizer": _sha256(tokenizer), "revision": REVISION}
+    identity = {"weights": store.checksum(weights), "tokenizer": store.checksum(tokenizer), "revision": REVISION}
     folder = store.root() / "models" / f"llama2c-{store.digest(identity)}"
     if not (folder / "config.json").exists():
         convert(weights, tokenizer, folder)
@@ -108,11 +107,6 @@ def _beside(weights: Path) -> Path:
             "Keep the right one beside it, and no other tok*.bin."
         )
     return found[0]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_weights(path: Path) -> tuple[dict, dict[str, np.ndarray]]:

@@ -11,7 +11,9 @@
 """
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +21,11 @@ import pandas as pd
 
 from brainalign import catalog
 from brainalign.llm import networks, sources
+from brainalign.llm.sources import Source
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 DTYPES = ("float32", "float16", "bfloat16", "auto")
 UNLIMITED = 10**9  # tokens; a tokenizer without a limit says 10^30
@@ -37,28 +40,48 @@ class LanguageModel:
     name : str
         As asked for: the catalog's name, the hub id, or the name of the folder or file; of an untrained twin with
         ``-untrained-SEED`` behind it.
-    network : PreTrainedModel
-        A causal model or an encoder-decoder.
+    config : PreTrainedConfig
+        Settings of the network.
     tokenizer : PreTrainedTokenizerFast
         Fast, so that it knows which characters a token stands for.
     identity : dict
         Plain JSON, for keys of results: all that tells weights, tokenizer and precision from any other's.
+    read : function
+        Gives the network; it reads the weights when it is first called, as what is in the store needs none.
     """
 
     name: str
-    network: "PreTrainedModel" = field(repr=False)
+    config: "PreTrainedConfig" = field(repr=False)
     tokenizer: "PreTrainedTokenizerFast" = field(repr=False)
     identity: dict
+    read: "Callable[[], PreTrainedModel]" = field(repr=False)
+
+    @property
+    def network(self) -> "PreTrainedModel":
+        """A causal model or an encoder-decoder, whose weights are read now if they have not been yet.
+
+        Raises
+        ------
+        ValueError
+            Weights are damaged or missing or left over, or do not fit those of their base; or a file was exchanged
+            after the model was identified by it.
+        """
+        return self.read()
+
+    @cached_property
+    def blank(self) -> "PreTrainedModel":
+        """The network before any weights are read: shapes, on torch's meta device."""
+        return networks.blank(self.config)
 
     @property
     def encoder_decoder(self) -> bool:
         """Whether it has an encoder beside its decoder."""
-        return bool(self.network.config.is_encoder_decoder)
+        return bool(self.config.is_encoder_decoder)
 
     @property
     def n_positions(self) -> int | None:
         """Most tokens that it reads at once; None where nothing sets a limit."""
-        config = self.network.config.get_text_config()
+        config = self.config.get_text_config()
         limits = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")]
         limits.append(self.tokenizer.model_max_length)
         return next((int(limit) for limit in limits if limit and 0 < limit < UNLIMITED), None)
@@ -66,28 +89,22 @@ class LanguageModel:
     @property
     def n_layers(self) -> int:
         """Blocks; those of encoder and decoder together."""
-        config = self.network.config.get_text_config()
-        if not self.encoder_decoder:
-            return config.num_hidden_layers
-        return sum(
-            next(getattr(config, name) for name in names if hasattr(config, name))
-            for names in (("encoder_layers", "num_layers"), ("decoder_layers", "num_decoder_layers"))
-        )
+        return sum(map(len, networks.blocks(self.blank).values()))
 
     @property
     def width(self) -> int:
         """Features of a hidden state."""
-        return self.network.config.get_text_config().hidden_size
+        return self.config.get_text_config().hidden_size
 
     @property
     def n_parameters(self) -> int:
         """Numbers in its weights, with those that are shared counted once."""
-        return sum(weights.numel() for weights in self.network.parameters())
+        return sum(weights.numel() for weights in self.blank.parameters())
 
     @property
     def n_vocabulary(self) -> int:
         """Tokens that it predicts among: a few more than its tokenizer has, where the embedding is padded."""
-        return self.network.config.get_text_config().vocab_size
+        return self.config.get_text_config().vocab_size
 
     @property
     def device(self) -> "torch.device":
@@ -106,6 +123,8 @@ def load(
     new_rows: str = "zero",
 ) -> LanguageModel:
     """Load a language model and its tokenizer, from here where the files are here, else from the hub.
+
+    Its weights are read at the first forward pass; until then, the configuration tells all that there is to know.
 
     Parameters
     ----------
@@ -136,8 +155,8 @@ def load(
     LookupError, FileNotFoundError, PermissionError, ConnectionError
         As in `sources.find`.
     ValueError
-        An argument, the architecture or the tokenizer is of no use here; weights are damaged or missing or left over,
-        or do not fit those of their base.
+        An argument, the architecture or the tokenizer is of no use here. What is wrong with weights is said when they
+        are read (`LanguageModel.network`).
     ImportError
         The device is ``auto`` and accelerate is not installed.
     """
@@ -146,23 +165,51 @@ def load(
     if untrained is None and base is None:
         base, new_rows = _published_base(name_or_path, new_rows)
     source = sources.find(name_or_path, revision, weights=untrained is None)
+    below = sources.find(base) if untrained is None and base is not None else None
     name, identity = source.name, source.identity
     with networks.quiet():
         tokenizer = tokenizer_of(source.folder)
+        config, *_ = [_config_of(part.folder) for part in (source, below) if part]
         if untrained is not None:
             name, identity = f"{name}-untrained-{untrained}", identity | {"untrained": untrained} | networks.versions()
-            config = networks.config_of(source.folder)
-            stored = config.dtype or "float32"  # before it is built in float32
-            network = networks.placed(networks.fresh(config, untrained), stored if dtype == "auto" else dtype, place)
-        elif base is not None:
-            below = sources.find(base)
-            identity = identity | {"base": below.identity, "new_rows": new_rows}
-            network = networks.summed(source, below, dtype, new_rows)
-            network = networks.placed(network, network.dtype, place)
+            stored = str(config.dtype or "float32").removeprefix("torch.")
+            precision = stored if dtype == "auto" else dtype
+            make = partial(_fresh, config, untrained, precision)
         else:
-            network = networks.trained(source.folder, dtype, place)
-    identity = identity | {"dtype": str(network.dtype).removeprefix("torch.")}
-    return LanguageModel(name, network.eval().requires_grad_(False), tokenizer, identity)
+            precision = networks.precision(source.folder, config) if dtype == "auto" else dtype
+            make = partial(_stored, source, below, dtype, new_rows)
+    identity |= {"base": below.identity, "new_rows": new_rows} if below else {}
+    identity |= {"dtype": precision}
+
+    @cache  # and no second time where another name is given to the model
+    def read() -> "PreTrainedModel":
+        with networks.quiet():
+            return make(place).eval().requires_grad_(False)
+
+    return LanguageModel(name, config, tokenizer, identity, read)
+
+
+def _config_of(folder: Path) -> "PreTrainedConfig":
+    """Settings of a network that predicts words; raises as `load`."""
+    config = networks.config_of(folder)
+    networks.architecture(config)
+    return config
+
+
+def _fresh(config: "PreTrainedConfig", seed: int, dtype: str, device: str) -> "PreTrainedModel":
+    return networks.placed(networks.fresh(config, seed), dtype, device)
+
+
+def _stored(source: Source, below: Source | None, dtype: str, new_rows: str, device: str) -> "PreTrainedModel":
+    """Network with the weights of a model, added to those of its base if they are differences."""
+    if below is None:
+        network = networks.trained(source.folder, dtype, device)
+    else:
+        network = networks.summed(source, below, dtype, new_rows)
+        network = networks.placed(network, network.dtype, device)
+    for part in filter(None, (source, below)):
+        part.require_same()  # after they were read: files may be exchanged meanwhile
+    return network
 
 
 def _check_options(dtype: str, untrained: int | None, base: str | Path | None, new_rows: str) -> None:

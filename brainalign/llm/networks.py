@@ -48,8 +48,7 @@ def config_of(folder: Path) -> "PreTrainedConfig":
 def fresh(config: "PreTrainedConfig", seed: int) -> "PreTrainedModel":
     """Network of random weights, drawn on the CPU as the architecture's code draws them.
 
-    The caller's random numbers go on as if nothing had been drawn. The head of a T5 v1.1 (one that does not scale
-    its outputs) is its own, as in every published one: transformers 5 builds it tied to the embedding.
+    The caller's random numbers go on as if nothing had been drawn.
 
     Parameters
     ----------
@@ -70,23 +69,70 @@ def fresh(config: "PreTrainedConfig", seed: int) -> "PreTrainedModel":
     """
     import torch
 
-    architecture = _architecture(config)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
-        network = architecture.from_config(config, dtype=torch.float32)
-        if getattr(config, "scale_decoder_outputs", None) is False:
-            head = torch.empty_like(network.lm_head.weight).normal_(std=config.initializer_factor)
-            network.lm_head.weight = torch.nn.Parameter(head)
-            network.all_tied_weights_keys.pop("lm_head.weight", None)
-    return network
+        return _built(config, dtype=torch.float32)
 
 
 def blank(config: "PreTrainedConfig") -> "PreTrainedModel":
-    """Network whose weights have shapes and no values yet."""
+    """Network whose weights have shapes and no values yet; raises as `fresh`."""
     import torch
 
     with torch.device("meta"):
-        return _architecture(config).from_config(config)
+        return _built(config)
+
+
+def _built(config: "PreTrainedConfig", **options) -> "PreTrainedModel":
+    """Network of a class of transformers.
+
+    The head of a T5 v1.1 (one that does not scale its outputs) is its own, as in every published one: transformers 5
+    builds it tied to the embedding.
+    """
+    import torch
+
+    network = architecture(config).from_config(config, **options)
+    if getattr(config, "scale_decoder_outputs", None) is False:
+        head = torch.empty_like(network.lm_head.weight).normal_(std=config.initializer_factor)
+        network.lm_head.weight = torch.nn.Parameter(head)
+        network.all_tied_weights_keys.pop("lm_head.weight", None)
+    return network
+
+
+def blocks(network: "PreTrainedModel") -> "dict[str, torch.nn.ModuleList]":
+    """Blocks of a network's ``encoder.`` and ``decoder.``, or under an empty name those of one that only decodes.
+
+    They are the outermost list of modules in each; of a network that sees too, those that read text.
+    """
+    from torch.nn import ModuleList
+
+    stacks = {"": network.get_decoder()}
+    if network.config.is_encoder_decoder:
+        stacks = {"encoder.": network.get_encoder(), "decoder.": network.get_decoder()}
+    return {
+        name: next(module for module in stack.modules() if isinstance(module, ModuleList))
+        for name, stack in stacks.items()
+    }
+
+
+def precision(folder: Path, config: "PreTrainedConfig") -> str:
+    """Precision in which the weights of a folder are stored: as its config says, or its first weights are.
+
+    Raises
+    ------
+    ValueError
+        The weights are damaged.
+    """
+    from safetensors import SafetensorError
+    from transformers.modeling_utils import get_state_dict_dtype, load_state_dict
+
+    stored = config.dtype
+    if stored is None:
+        first = min(folder.glob("model*.safetensors"))
+        try:
+            stored = get_state_dict_dtype(load_state_dict(first, map_location="meta"))  # its header alone
+        except SafetensorError as error:
+            raise _damaged(folder, error) from error
+    return str(stored).removeprefix("torch.")
 
 
 def trained(folder: Path, dtype: str, device: str) -> "PreTrainedModel":
@@ -112,14 +158,11 @@ def trained(folder: Path, dtype: str, device: str) -> "PreTrainedModel":
     options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": True}
     options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}  # they are reported, and an error below
     try:
-        network, report = _architecture(config).from_pretrained(
+        network, report = architecture(config).from_pretrained(
             folder, config=config, dtype=dtype, **options, **_map(device)
         )
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(
-            f"the weights in {folder} cannot be loaded: {str(error).strip()}. If they are damaged, download or copy "
-            "them again."
-        ) from error
+        raise _damaged(folder, error) from error
     leftover = {name for name in report["unexpected_keys"] if not BUFFERS.search(name)}
     if report["mismatched_keys"]:
         name, stored, expected = min(report["mismatched_keys"])
@@ -216,8 +259,14 @@ def versions() -> dict[str, str]:
     return {"torch": torch.__version__.partition("+")[0], "transformers": transformers.__version__}
 
 
-def _architecture(config: "PreTrainedConfig"):
-    """Class that builds networks of this kind with their head."""
+def architecture(config: "PreTrainedConfig"):
+    """Class that builds networks of this kind with their head.
+
+    Raises
+    ------
+    ValueError
+        It is neither a causal model nor an encoder-decoder.
+    """
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
     from transformers.models.auto import modeling_auto as known
 
@@ -231,6 +280,13 @@ def _architecture(config: "PreTrainedConfig"):
     raise ValueError(
         f"{config.name_or_path or 'the model'} is of type {kind}, which predicts no next words: neither a causal "
         "language model nor an encoder-decoder of text. Use one of these."
+    )
+
+
+def _damaged(folder: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"the weights in {folder} cannot be loaded: {str(error).strip()}. If they are damaged, download or copy them "
+        "again."
     )
 
 

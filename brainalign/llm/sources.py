@@ -5,7 +5,6 @@ Files are looked for here before the network is asked. With ``BRAINALIGN_MIRROR=
 ``HF_HOME=DIR/huggingface hf download ORG/NAME`` fills it.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -27,6 +26,7 @@ SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.js
 TOKENIZER = (*VOCABULARIES, "merges.txt", *SETTINGS)
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("model.safetensors", INDEX, "model-*-of-*.safetensors")  # no second copy in another layout or precision
+ALL, FILES = (*CONFIG, *TOKENIZER, *WEIGHTS), "files"  # what identifies a folder of one's own, and as what
 CONVERT = (
     "Where you trust them, transformers turns them into safetensors: from_pretrained(OLD).save_pretrained(NEW); then "
     "load NEW. Or see whether the hub has a conversion among the model's pull requests: revision='refs/pr/NUMBER'."
@@ -40,6 +40,20 @@ class Source:
     name: str
     folder: Path
     identity: dict
+
+    def require_same(self) -> None:
+        """See that the files of a folder of one's own are those that identify it.
+
+        Raises
+        ------
+        ValueError
+            One has been exchanged since.
+        """
+        if FILES in self.identity and self.identity[FILES] != _content(self.folder, ALL):
+            raise ValueError(
+                f"{self.folder}: a file has been exchanged since the model was identified by it, so that its results "
+                "would count as those of another. Load the model again."
+            )
 
 
 def find(name: str | Path, revision: str | None = None, weights: bool = True) -> Source:
@@ -91,7 +105,7 @@ def find(name: str | Path, revision: str | None = None, weights: bool = True) ->
     if not weights:
         identity = {"config": _content(folder, CONFIG[:1]), "tokenizer": _content(folder, TOKENIZER)}
     elif not identity:
-        identity = {"files": _content(folder, (*CONFIG, *TOKENIZER, *WEIGHTS))}
+        identity = {FILES: _content(folder, ALL)}
     return Source(name, folder, identity)
 
 
@@ -174,11 +188,7 @@ def _from_disk(name: str | Path) -> tuple[str, Path, dict]:
 def _content(folder: Path, patterns: tuple[str, ...]) -> str:
     """Hash of the files' names and contents."""
     files = sorted(path for path in folder.iterdir() if any(fnmatch(path.name, pattern) for pattern in patterns))
-    hashes = {}
-    for path in files:
-        with path.open("rb") as file:
-            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return store.digest(hashes)
+    return store.digest({path.name: store.checksum(path) for path in files})
 
 
 def _from_hub(repository: str, revision: str, weights: bool) -> Path:

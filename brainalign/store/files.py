@@ -5,13 +5,18 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 # EFBIG is a limit on the size of files, which clusters set; it is met like a full disk.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CHECKSUMS = "checksums"  # folder of the store with the checksums of large files
+LARGE = 1 << 20  # bytes; what is smaller is read about as fast as a note of its checksum
+SETTLED = 2  # seconds, the coarsest clock of a file system: what is as young may change again and keep its times
 
 
 def root() -> Path:
@@ -44,6 +49,49 @@ def digest(*parts) -> str:
         64 hexadecimal digits.
     """
     return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits; of a large file it is taken once, and noted in the store.
+
+    What was noted counts as long as size, times and inode of the file are what they were.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    """
+    path = path.resolve()
+    state = _state(path)
+    return _noted(path, state) if max(state[1:3]) < time.time_ns() - SETTLED * 10**9 else _read(path)
+
+
+@cache
+def _noted(path: Path, state: tuple[int, ...]) -> str:
+    """Checksum of a file in a state, from the note on it where that is of this state."""
+    if state[0] < LARGE:
+        return _read(path)
+    note = root() / CHECKSUMS / f"{digest(str(path))}.json"
+    with suppress(OSError, ValueError, LookupError, TypeError):  # none yet, or none that is whole
+        noted = json.loads(note.read_text(encoding="utf-8"))
+        if noted["state"] == list(state):
+            return noted["sha256"]
+    sha256 = _read(path)
+    if _state(path) == state:
+        with suppress(OSError), writing(note) as file:  # a store that is read-only will do
+            file.write_text(json.dumps({"path": str(path), "state": state, "sha256": sha256}), encoding="utf-8")
+    return sha256
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What changes with a file's content: its size, when content and inode were changed, and the inode."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -5,7 +5,6 @@ that measures it. Places do not matter, contents do: results may be moved.
 """
 
 import ast
-import hashlib
 import io
 import tokenize
 from functools import cache
@@ -157,7 +156,7 @@ def _hashes(place: Path) -> list[str] | str:
     if not place.exists():
         return UNKNOWN
     files = [place] if place.is_file() else sorted(place.glob("*"))
-    return [_hash(file) for file in files if file.is_file()]
+    return [store.checksum(file) for file in files if file.is_file()]
 
 
 @cache
@@ -169,7 +168,8 @@ def code(module: str) -> dict[str, str]:
             digests[name], imports = module_of(_path(name))
             left += imports
     tasks = [*sorted(catalog.TASKS.iterdir()), catalog.BENCHMARK_TASKS]
-    return dict(sorted(digests.items())) | {"tasks of benchmarks": store.digest([_hash(path) for path in tasks])}
+    of_tasks = store.digest([store.checksum(path) for path in tasks])
+    return dict(sorted(digests.items())) | {"tasks of benchmarks": of_tasks}
 
 
 @cache
@@ -207,18 +207,5 @@ def _path(module: str) -> Path | None:
 def library() -> dict[str, str]:
     """Digest of each file of the library: of a module what it does, of any other what it holds."""
     files = sorted(path for path in ROOT.rglob("*") if path.suffix in {".py", ".csv", ".yaml"})
-    return {
-        path.relative_to(ROOT).as_posix(): module_of(path)[0] if path.suffix == ".py" else _hash(path) for path in files
-    }
-
-
-def _hash(path: Path) -> str:
-    stat = path.stat()
-    return _hash_of(path, stat.st_mtime_ns, stat.st_size)
-
-
-@cache
-def _hash_of(path: Path, *_: int) -> str:
-    """SHA-256 of a file as it is at a time."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    contents = ((path, module_of(path)[0] if path.suffix == ".py" else store.checksum(path)) for path in files)
+    return {path.relative_to(ROOT).as_posix(): content for path, content in contents}
