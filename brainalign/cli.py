@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
     from brainalign.human.recording import Recording
     from brainalign.study import Study
-    from brainalign.study.plan import Resources
 
 DEFAULT = "microworld"  # the study that needs nobody's data and nobody's weights
 
@@ -69,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
 
     study = studies.load(options.study)
     models = options.models or studies.measured(study)
-    if options.profile:
+    if options.profile or options.dry_run:
         if unknown := set(models) - set(studies.measured(study)):
             raise LookupError(catalog.unknown(f"model of study {study.name}", min(unknown), studies.measured(study)))
         return _engine(options, study, models)
@@ -100,12 +99,15 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
     resources = profile.resources(options.partition, options.account) if profile.remote else profiles.scarce()
     if profile.remote:
         profiles.check_place()
-    if profile.slurm:
-        profiles.check(resources)
+    asked = {}
+    if profile.remote or resources or options.dry_run:
+        asked = plan.resources(study, **cli_plan.cards(options))
     due = [model for model in studies.measured(study) if studies.want(study, model) and model in (models or [model])]
-    if not cli_plan.require(study, due, gpu=not profile.remote):
-        return 1
-    asked = plan.resources(study) if profile.remote or resources else {}
+    if not options.dry_run:
+        if profile.slurm:
+            profiles.check(resources)
+        if not cli_plan.require(study, due, gpu=not profile.remote):
+            return 1
     notebooks, batches, path = books.notebooks(study), studies.batches(study), studies.path_of(options.study)
     config = {
         # Snakemake runs in the project's folder, from which a path need not lead there.
@@ -113,7 +115,7 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
         "name": study.name,
         "batches": batches,
         "library": str(store.from_project(books.write_code())),
-        "needs": [_needs([asked[model] for model in batch]) for batch in batches if asked],
+        "needs": [cli_plan.together([asked[model] for model in batch]) for batch in batches if asked],
         "notebook": plan.NOTEBOOK if asked else None,
         "bases": studies.bases(study),
         "shown": {name: books.shown(name, study) for name in notebooks},
@@ -121,29 +123,23 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
     pages = {f"{name}.ipynb": books.kind(name) for name in notebooks} | {workflow.BOOK: "book"}
     table = studies.models(study)
     kinds = {**(table.origin + ", " + table.kind), **pages}
-    targets = [
-        str(store.from_project(workflow.results_of(study.name) / model / studies.DONE)) for model in models or ()
-    ]
-    results = studies.result_path(study, "any").parent
-    status = workflow.run(
-        config,
-        options.cores,
-        kinds,
-        results=results,
-        weights=plan.weights(study) | {name: books.WEIGHTS[kind] for name, kind in pages.items()},
-        profile=profile,
-        resources=resources,
-        targets=targets,
-    )
+    results = store.from_project(workflow.results_of(study.name))
+    where = {
+        "results": studies.result_path(study, "any").parent,
+        "profile": profile,
+        "resources": resources,
+        "targets": [str(results / model / studies.DONE) for model in models or ()],
+    }
+    if options.dry_run:
+        jobs = workflow.due(config, options.cores, **where)
+        print(cli_plan.jobs(jobs, asked, profile.resources()) if jobs else "nothing is due")
+        cli_plan.require(study, due, gpu=not profile.remote)
+        return 0
+    weights = plan.weights(study) | {name: books.WEIGHTS[kind] for name, kind in pages.items()}
+    status = workflow.run(config, options.cores, kinds, weights=weights, **where)
     if status:
         print("brainalign: the build stopped", file=sys.stderr)
     return status
-
-
-def _needs(of_models: list[Resources]) -> tuple[int, int, int]:
-    """GPUs, memory and minutes of a process that runs models one after the other."""
-    gpus, memory, minutes = zip(*of_models, strict=True)
-    return max(gpus), max(memory), sum(minutes)
 
 
 def status(options: argparse.Namespace) -> None:
@@ -365,6 +361,8 @@ def _add_engine(parser: argparse.ArgumentParser, profile: str | None) -> None:
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="of this machine, where steps run on it")
     parser.add_argument("--partition", help="of SLURM, where the profile's is not meant")
     parser.add_argument("--account", help="of SLURM")
+    cli_plan.add_accelerator(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say which jobs are due and what each takes, and stop")
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from brainalign.study import Study
+    from brainalign.study.plan import Resources
 
 GB, GIB = 1e9, 1 << 30
 
@@ -19,11 +20,33 @@ GB, GIB = 1e9, 1 << 30
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what `brainalign plan` takes to its parser."""
     parser.add_argument("study")
-    parser.add_argument("--accelerator", metavar="NAME", help="H100, A100, ..., or cpu; A100 if left out")
-    parser.add_argument("--rate", type=float, metavar="FLOPS", help="operations a second, where you measured them")
-    parser.add_argument("--memory", type=float, metavar="GIB", help="memory of a card; the accelerator's if left out")
+    add_accelerator(parser)
     parser.add_argument("--json", action="store_true", help="bytes, operations and hours, for programs")
     parser.set_defaults(run=plan)
+
+
+def add_accelerator(parser: argparse.ArgumentParser) -> None:
+    """Add what says on which cards models run."""
+    parser.add_argument("--accelerator", metavar="NAME", help="H100, A100, ..., or cpu; A100 if left out")
+    parser.add_argument("--rate", type=float, metavar="FLOPS", help="operations a second, where you measured them")
+    parser.add_argument("--memory", type=float, metavar="GIB", help="of a card; the accelerator's if left out")
+
+
+def cards(options: argparse.Namespace) -> dict[str, str | float | None]:
+    """What `study.plan` is to know of the cards on which models run.
+
+    Raises
+    ------
+    ValueError
+        A number that is not positive.
+    """
+    from brainalign.study import plan as plans
+
+    for name in ("rate", "memory"):
+        value = getattr(options, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"--{name} is {value:g}. Give a positive number.")
+    return {"accelerator": options.accelerator or plans.CARD, "rate": options.rate, "memory": options.memory}
 
 
 def plan(options: argparse.Namespace) -> None:
@@ -31,19 +54,18 @@ def plan(options: argparse.Namespace) -> None:
     from brainalign import study as studies
     from brainalign.study import plan as plans
 
-    for name in ("rate", "memory"):
-        value = getattr(options, name)
-        if value is not None and value <= 0:
-            raise ValueError(f"--{name} is {value:g}. Give a positive number.")
     study = studies.load(options.study)
-    accelerator = options.accelerator or plans.CARD
-    table = plans.of(study, accelerator, options.rate, options.memory)
+    on = cards(options)
+    table = plans.of(study, **on)
     if options.json:
         print(table.to_json(orient="index", indent=1))
         return
     print(f"{study.name}: {study.title}\n")
     print(shown(table) if len(table) else "no models are run here: nothing to fetch and nothing to compute on a card")
-    print("\n" + notes(table, accelerator, options.rate, options.memory))
+    print("\n" + notes(table, **on))
+    if unplanned := table.why.dropna().to_dict():
+        print(f"\nnot planned ({len(unplanned)}):")
+        print(listed([f"{name}: {why}" for name, why in unplanned.items()]))
     if lacking := studies.missing(study):
         print(f"\nmissing here ({len(lacking)}):")
         print(listed(lacking))
@@ -53,8 +75,7 @@ def require(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
     """Whether a study can run here; if it cannot, what is missing is on standard error."""
     from brainalign import study as studies
 
-    lacking = studies.missing(study, models, gpu)
-    if lacking:
+    if lacking := studies.missing(study, models, gpu):
         print(f"brainalign: {study.name} cannot be run here. Missing:", file=sys.stderr)
         print(listed(lacking), file=sys.stderr)
     return not lacking
@@ -90,14 +111,14 @@ def shown(table: pd.DataFrame) -> str:
              _number(table.memory.max(), GIB, ",.1f"), _number(table.cards.max(), 1, ".0f"),
              _number(table.flops.sum(), 1e15, ",.2f"), _number(table.hours.sum(), 1, ",.2f"),
              _number(table.scoring.sum(), 1, ",.1f"), ""]  # fmt: skip
-    heads = ["model", "10⁶\nparam.", "\ndtype", "GB to\ndownload", "GB of\nstates", "GPU\nGiB", "\ncards", "\nPFLOP",
+    heads = ["model", "10⁶\nparam.", "\ndtype", "GB to\ndownload", "GB\nkept", "GPU\nGiB", "\ncards", "\nPFLOP",
              "hours,\npasses", "hours,\nscores", "\nstate"]  # fmt: skip
     align = ["left", "right", "left", *["right"] * 7, "left"]
     return tabulate([*rows, total], heads, tablefmt="simple", colalign=align, disable_numparse=True)
 
 
 def fetched(table: pd.DataFrame) -> float:
-    """Bytes of weights that the models of a table take, those that two of them share counted once."""
+    """Bytes of weights that the models of a table lack here, those that two of them share counted once."""
     return sum({name: size for files in table.files.dropna() for name, size in files.items()}.values())
 
 
@@ -120,9 +141,53 @@ def notes(table: pd.DataFrame, accelerator: str, rate: float | None, memory: flo
         "Hours of scores: brain alignment on two cores.",
         *([f"Cards: of {size:g} GiB; totals of memory and cards are those of the largest model."] if size else []),
     ]
+    if (table.training > 0).any():
+        words.append(
+            "Of what is tuned: GiB with gradients and moments; GB of each model that is kept, and its states; "
+            "operations and hours\nof tuning on one card, with samples as long as they may be, and of reading each "
+            "such model."
+        )
     if (table.tokens == "estimated").any():
         words.append(f"Tokens are estimated at {texts.RATE} a word where a text or a tokenizer is not here.")
     return "\n".join(words)
+
+
+def jobs(due: list[list[str]], asked: Mapping[str, Resources], rest: Mapping[str, object]) -> str:
+    """Jobs that are due, and what each asks of a scheduler.
+
+    Parameters
+    ----------
+    due : list of list of str
+        Steps of each job: models, notebooks, the book.
+    asked : mapping
+        Of models.
+    rest : mapping
+        Default resources of the profile, which any other step has.
+    """
+    from tabulate import tabulate
+
+    rows = [[number, ", ".join(steps), *_needed(steps, asked, rest)] for number, steps in enumerate(due, start=1)]
+    heads = ["job", "models", "GPUs", "memory, MB", "minutes"]
+    form = {"tablefmt": "simple", "maxcolwidths": [None, 70], "disable_numparse": True}
+    table = tabulate(rows, heads, colalign=["right", "left", *["right"] * 3], **form)
+    guesses = {step: asked[step].why for steps in due for step in steps if step in asked and asked[step].why}
+    if guesses:
+        table += f"\n\nnot planned ({len(guesses)}), and given a day:\n"
+        table += listed([f"{name}: {why}" for name, why in guesses.items()])
+    return table
+
+
+def _needed(steps: list[str], asked: Mapping[str, Resources], rest: Mapping[str, object]) -> list[str]:
+    """GPUs, megabytes and minutes of a job; nothing of one that is no model's where the profile says nothing."""
+    if steps[0] in asked:
+        return [f"{value:,}" for value in together([asked[step] for step in steps])]
+    return ["0", *(f"{rest[name]:,}" if name in rest else "" for name in ("mem_mb", "runtime"))]
+
+
+def together(of_models: list[Resources]) -> tuple[int, int, int]:
+    """GPUs, memory and minutes of a process that runs models one after the other."""
+    gpus, memory, minutes, _ = zip(*of_models, strict=True)
+    return max(gpus), max(memory), sum(minutes)
 
 
 def _number(value: float, unit: float, form: str) -> str:

@@ -76,30 +76,13 @@ def run(
         The study is being built already.
     """
     profile = profile or profiles.load(profiles.LOCAL)
-    command = [BINARIES / "snakemake", *targets, "--snakefile", "workflow/Snakefile", "--profile", profile.folder]
-    # Nobody else builds this study, so that a lock could only be one that a killed Snakemake has left.
-    command += ["--rerun-incomplete", "--nolock"]
-    # Not "params", which are the outputs' names here, and take Snakemake half a second to compare.
-    command += ["--rerun-triggers", "mtime", "input", "code"]
-    command += [] if profile.remote else ["--cores", str(cores)]
-    if resources:
-        option = "--default-resources" if profile.remote else "--resources"
-        command += [option, *(f"{name}={value}" for name, value in resources.items())]
-    paths = {"PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}"}
-    paths["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
-    place = {"cwd": store.PROJECT, "env": os.environ | paths, "text": True}
-    name = str(config["name"])
+    command, place, name = _command(config, cores, profile, resources, targets), _place(), str(config["name"])
     with _alone(name) as lock:
-        _link(results_of(name), results)
-        # A file, so that nothing that a person wrote goes through a shell.
-        with store.writing(_beside_log(name, "json")) as file:
-            file.write_text(json.dumps(config, indent=1), encoding="utf-8")
-        command += ["--configfile", _beside_log(name, "json")]
-        dry = subprocess.run([*command, "--dry-run"], capture_output=True, **place)
+        dry = _dry_run(config, results, command, place)
         if dry.returncode:  # in the build itself Snakemake is quiet
             print(dry.stdout + dry.stderr, file=sys.stderr)
             return dry.returncode
-        jobs = [tuple(due.split(", ")) for due in DUE.findall(dry.stdout + dry.stderr)]
+        jobs = _jobs(dry)
         if not jobs:
             return 0
         command += ["--logger", "steps"]
@@ -117,6 +100,71 @@ def run(
     if process.returncode and not n_lines:  # a quiet Snakemake does not say so
         print(f"nothing was run; why, the last file of {store.PROJECT / '.snakemake' / 'log'} says")
     return process.returncode
+
+
+def due(
+    config: Mapping[str, object],
+    cores: int,
+    *,
+    results: Path,
+    profile: Profile | None = None,
+    resources: Mapping[str, object] | None = None,
+    targets: Sequence[str] = (),
+) -> list[Job]:
+    """Steps of each job that `run` would hand in, with the same arguments; nothing is made.
+
+    Raises
+    ------
+    RuntimeError
+        Snakemake refuses, in its own words; or the study is being built already.
+    """
+    profile = profile or profiles.load(profiles.LOCAL)
+    with _alone(str(config["name"])):
+        dry = _dry_run(config, results, _command(config, cores, profile, resources, targets), _place())
+    if dry.returncode:
+        raise RuntimeError((dry.stdout + dry.stderr).strip())
+    return _jobs(dry)
+
+
+def _command(
+    config: Mapping[str, object],
+    cores: int,
+    profile: Profile,
+    resources: Mapping[str, object] | None,
+    targets: Sequence[str],
+) -> list[object]:
+    command = [BINARIES / "snakemake", *targets, "--snakefile", "workflow/Snakefile", "--profile", profile.folder]
+    # Nobody else builds this study, so that a lock could only be one that a killed Snakemake has left.
+    command += ["--rerun-incomplete", "--nolock"]
+    # Not "params", which are the outputs' names here, and take Snakemake half a second to compare.
+    command += ["--rerun-triggers", "mtime", "input", "code"]
+    command += [] if profile.remote else ["--cores", str(cores)]
+    if resources:
+        option = "--default-resources" if profile.remote else "--resources"
+        command += [option, *(f"{name}={value}" for name, value in resources.items())]
+    return [*command, "--configfile", _beside_log(str(config["name"]), "json")]
+
+
+def _place() -> dict[str, object]:
+    """Folder and environment of Snakemake."""
+    paths = {"PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}"}
+    paths["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH")]))
+    return {"cwd": store.PROJECT, "env": os.environ | paths, "text": True}
+
+
+def _dry_run(
+    config: Mapping[str, object], results: Path, command: Sequence[object], place: Mapping[str, object]
+) -> subprocess.CompletedProcess:
+    """Ask Snakemake what is due; it is told in a file, so that nothing that a person wrote goes through a shell."""
+    name = str(config["name"])
+    _link(results_of(name), results)
+    with store.writing(_beside_log(name, "json")) as file:
+        file.write_text(json.dumps(config, indent=1), encoding="utf-8")
+    return subprocess.run([*command, "--dry-run"], capture_output=True, **place)
+
+
+def _jobs(dry: subprocess.CompletedProcess) -> list[Job]:
+    return [tuple(steps.split(", ")) for steps in DUE.findall(dry.stdout + dry.stderr)]
 
 
 def _to_load(jobs: Sequence[Job]) -> list[str]:

@@ -208,6 +208,38 @@ def test_a_cluster_is_told_what_each_process_takes_and_what_to_make(snakemake, m
     assert given["resources"]["slurm_partition"] == "gpu"
 
 
+def test_what_a_cluster_is_asked_for_is_for_the_card_that_is_named(snakemake, monkeypatch, write):
+    given, _ = snakemake
+    monkeypatch.setattr(profiles, "check", lambda resources: None)
+    study = write("recordings: [brennan2016]\nmodels: [{load: llama-33b, dtype: float16, device: auto}]")
+    monkeypatch.setattr(studies, "load", lambda _: study)
+    for options, gpus in (([], 1), (["--accelerator", "V100"], 3), (["--memory", "16"], 5)):
+        assert cli.main(["run", "sample", "llama-33b", "--profile", "slurm", *options]) == 0
+        assert [needs[0] for needs in given["needs"]] == [gpus]
+
+
+def test_a_dry_run_lists_jobs_where_there_is_no_cluster(monkeypatch, capsys, tmp_path):
+    jobs = [["llama-33b", "tiny"], ["claims.ipynb"]]
+    asked = {"llama-33b": plan.Resources(3, 70_000, 90), "tiny": plan.Resources(1, 4096, 1440, "nobody knows it.")}
+    monkeypatch.setattr(workflow, "due", lambda *_, **__: jobs)
+    monkeypatch.setattr(workflow, "run", None)
+    monkeypatch.setattr(
+        plan, "resources", lambda study, **on: asked | dict.fromkeys(studies.measured(study), asked["tiny"])
+    )
+    monkeypatch.setattr(studies, "missing", lambda *_: ["a model: not in the cache"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli.main(["book", "sample", "--profile", "slurm", "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    rows = [re.split(r" {2,}", line.strip()) for line in out.splitlines()]
+    assert ["1", "llama-33b, tiny", "3", "70,000", "1,530"] in rows
+    assert ["2", "claims.ipynb", "0", "8,000", "120"] in rows
+    assert "not planned (1), and given a day:" in out and "- tiny: nobody knows it." in out
+    assert "a model: not in the cache" in err
+    jobs.clear()
+    assert cli.main(["run", "sample", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "nothing is due\n"
+
+
 def test_a_model_that_is_not_in_the_study_is_named_before_a_cluster_is_asked(snakemake, capsys):
     assert cli.main(["run", "sample", "stories260k", "--profile", "slurm"]) == 1
     assert "Did you mean stories260K" in capsys.readouterr().err

@@ -2,18 +2,20 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from functools import cache
 
 import pandas as pd
 import pytest
 import tiny
+import transformers
 
-from brainalign import catalog, llm, store
+from brainalign import catalog, cli, cli_plan, llm, store
 from brainalign import study as studies
 from brainalign.human.recording import Passage
-from brainalign.llm import arithmetic, benchmarks
-from brainalign.study import plan, texts
+from brainalign.llm import architectures, benchmarks
+from brainalign.study import costs, plan, texts
 from brainalign.study.settings import LoadedModel
 from brainalign.study.texts import Text
 
@@ -39,64 +41,12 @@ def counted(run):
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS.index)
-def test_parameters_of_every_checkpoint_are_the_published_ones(name):
+def test_parameters_of_every_checkpoint_are_the_published_ones(one_store, name):
     model = CHECKPOINTS.loc[name]
-    network = arithmetic.of(catalog.architectures()[model.config])
+    network = architectures.of(catalog.architectures()[model.config])
     assert network.parameters == model.parameters
-    assert (network.width, network.encoder + network.decoder) == (model.width, model.layers)
-
-
-@pytest.mark.parametrize("name", catalog.architectures())
-def test_parameters_are_those_of_the_network_that_transformers_builds(name):
-    import torch
-    from transformers import AutoConfig
-
-    from brainalign.llm.networks import fresh
-
-    settings = dict(catalog.architectures()[name])
-    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    with torch.device("meta"):
-        network = fresh(config, seed=0)
-    assert arithmetic.of(catalog.architectures()[name]).parameters == sum(w.numel() for w in network.parameters())
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"model_type": "t5", "d_model": 32, "d_kv": 4, "d_ff": 64, "num_layers": 2, "num_heads": 4, "vocab_size": 99},
-        {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_inner": 50,
-         "n_positions": 9, "vocab_size": 99},
-        {
-            "model_type": "llama", "hidden_size": 32, "intermediate_size": 50, "num_hidden_layers": 2,
-            "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 99, "attention_bias": True,
-            "mlp_bias": True,
-        },
-        {
-            "model_type": "mistral", "hidden_size": 32, "intermediate_size": 50, "num_hidden_layers": 2,
-            "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 99,
-        },
-        {
-            "model_type": "gpt_neox", "hidden_size": 32, "intermediate_size": 50, "num_hidden_layers": 2,
-            "num_attention_heads": 4, "vocab_size": 99, "attention_bias": False,
-        },
-    ],
-    ids=lambda settings: settings["model_type"],
-)  # fmt: skip
-def test_settings_that_no_checkpoint_of_the_catalog_has(settings):
-    import torch
-    from transformers import AutoConfig
-
-    from brainalign.llm.networks import fresh
-
-    rest = {key: value for key, value in settings.items() if key != "model_type"}
-    with torch.device("meta"):
-        network = fresh(AutoConfig.for_model(settings["model_type"], **rest), seed=0)
-    assert arithmetic.of(settings).parameters == sum(weights.numel() for weights in network.parameters())
-
-
-def test_an_architecture_without_arithmetic_is_named():
-    with pytest.raises(LookupError, match=r"unknown architecture 'llamma'\. Did you mean llama"):
-        arithmetic.of({"model_type": "llamma"})
+    assert network.width == model.width
+    assert network.layers == model.layers + (2 if network.encoder_decoder else 1)
 
 
 # --- operations and bytes ---------------------------------------------------------------------------------
@@ -114,13 +64,74 @@ def planned():
     return make
 
 
+PUBLISHED = {  # config.json and number of parameters of models on the hub, as the hub counts them in their safetensors
+    "Qwen/Qwen2.5-0.5B": (transformers.Qwen2Config(
+        vocab_size=151936, hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14,
+        num_key_value_heads=2, max_position_embeddings=32768, tie_word_embeddings=True), 494_032_768),
+    "microsoft/Phi-3-mini-4k-instruct": (transformers.Phi3Config(
+        vocab_size=32064, hidden_size=3072, intermediate_size=8192, num_hidden_layers=32, num_attention_heads=32,
+        num_key_value_heads=32, max_position_embeddings=4096, sliding_window=2047, pad_token_id=32000), 3_821_079_552),
+    "mistralai/Mixtral-8x7B-v0.1": (transformers.MixtralConfig(
+        vocab_size=32000, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
+        num_key_value_heads=8, max_position_embeddings=32768, num_local_experts=8, num_experts_per_tok=2),
+        46_702_792_704),
+    "google/gemma-3-1b-pt": (transformers.Gemma3TextConfig(
+        vocab_size=262144, hidden_size=1152, intermediate_size=6912, num_hidden_layers=26, num_attention_heads=4,
+        num_key_value_heads=1, head_dim=256, sliding_window=512, max_position_embeddings=32768), 999_885_952),
+    "google/gemma-3-4b-pt": (transformers.Gemma3Config(
+        text_config={"vocab_size": 262208, "hidden_size": 2560, "intermediate_size": 10240, "num_hidden_layers": 34,
+                     "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "sliding_window": 1024},
+        vision_config={"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "patch_size": 14,
+                       "num_attention_heads": 16, "image_size": 896, "vision_use_head": False}), 4_300_079_472),
+    # Two Gemma 2 of 2,614,341,888 and, for each block of the decoder, attention to the encoder and its two norms.
+    "google/t5gemma-2b-2b-prefixlm": (transformers.T5GemmaConfig(),
+        2 * 2_614_341_888 + 26 * (2 * 2304 * (2048 + 1024) + 2 * 2304)),
+}  # fmt: skip
+
+
+def test_every_class_of_transformers_has_a_row_and_any_other_its_reason(tmp_path, write, capsys):
+    for name, (config, _) in PUBLISHED.items():
+        config.save_pretrained(tmp_path / name.rpartition("/")[2])
+    others = {"telepathy": {"model_type": "telepathy"}, "bert": transformers.BertConfig().to_dict(),
+              "crooked": {"model_type": "llama", "hidden_size": "wide"}}  # fmt: skip
+    for name, settings in others.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(settings))
+    folders = [*(name.rpartition("/")[2] for name in PUBLISHED), *others]
+    for name in folders:
+        shutil.copy(tiny.gpt2(tmp_path / "tiny") / "tokenizer.json", tmp_path / name)
+    study = write(
+        "recordings: [brennan2016]\nreading_times: [natural_stories]\nmodels:\n"
+        + "".join(
+            f"- {{load: {name}, name: {name.replace('.', '-')}, dtype: bfloat16, untrained: 0}}\n" for name in folders
+        )
+    )
+    table = plan.of(study)
+    for name, (_, parameters) in PUBLISHED.items():
+        row = table.loc[name.rpartition("/")[2].replace(".", "-")]
+        assert row.parameters == parameters and pd.isna(row.why)
+        assert (row[["flops", "memory", "store", "hours", "cards"]] > 0).all()
+    assert table.cards["Mixtral-8x7B-v0-1"] == 2
+    assert table.flops[list(others)].isna().all()
+    assert (
+        "transformers" in table.why["telepathy"] and "no class for models of type 'telepathy'" in table.why["telepathy"]
+    )
+    assert "of type bert, which predicts no next words" in table.why["bert"]
+    assert "transformers refuses these settings of a llama" in table.why["crooked"]
+    assert cli.main(["plan", str(tmp_path / "mine.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "not planned (3):" in out and "- telepathy: transformers" in out
+    asked = plan.resources(study)
+    assert asked["telepathy"].gpus == 1 and asked["telepathy"].why == table.why["telepathy"]
+
+
 @pytest.mark.parametrize("shape", [tiny.gpt2, tiny.llama, tiny.t5])
 def test_operations_and_bytes_are_those_of_a_run(tmp_path, write, shape):
     study, model = write(""), llm.load(shape(tmp_path / "model"), device="cpu")
     entry = LoadedModel(load=str(tmp_path / "model"))
     for read, run in ((TEXT, llm.activations), (SCORED, llm.surprisal)):
         found, expected = counted(lambda run=run: run(model, PASSAGES))
-        cost = plan.cost_of(study, entry, read, device="cpu")
+        cost = costs.reading(study, entry, read, device="cpu")
         assert cost.counted and cost.network.parameters == model.n_parameters
         assert cost.flops == pytest.approx(expected, rel=0.02)
         if run is llm.activations:
@@ -128,7 +139,8 @@ def test_operations_and_bytes_are_those_of_a_run(tmp_path, write, shape):
             (path,) = (store.root() / "activations").glob("*.safetensors")
             assert path.stat().st_size == pytest.approx(cost.store, rel=0.1, abs=4000)  # and a record
     weights = (tmp_path / "model" / "model.safetensors").stat().st_size
-    assert sum(cost.download.values()) == pytest.approx(weights, rel=0.1)
+    assert sum(cost.files.values()) == pytest.approx(weights, rel=0.1)
+    assert cost.download == {}  # it is here
 
 
 def test_texts_are_as_the_catalog_describes_them(mirror):
@@ -156,12 +168,44 @@ def test_benchmarks_are_read_too_as_many_of_their_questions_as_are_asked(mirror)
     )
 
 
-def test_tuning_asks_for_cards_that_hold_weights_gradients_and_moments(planned):
-    _, asked = planned("paper")
-    size = catalog.checkpoints().parameters["llama-7b"]
-    card = plan.USABLE * catalog.accelerators()["cards"][plan.CARD]["memory"] * plan.GIB
-    assert asked["llama-7b-instruction-0"].gpus == math.ceil(plan.TRAINING * size / card) > asked["llama-7b"].gpus
-    assert asked["llama-7b-instruction-0"].minutes > asked["llama-7b"].minutes
+def test_what_is_tuned_has_a_row_and_asks_for_cards_that_hold_it(planned):
+    table, asked = planned("paper")
+    names = [entry.called for entry in studies.load("paper").tuning]
+    assert len(names) == 9 and set(names) <= set(table.index)
+    size, card = CHECKPOINTS.parameters["llama-7b"], catalog.accelerators()["cards"][plan.CARD]["memory"] * costs.GIB
+    for name in names:
+        row = table.loc[name]
+        assert row.memory > costs.TRAINING * size and row.parameters == size
+        assert row.cards == asked[name].gpus >= math.ceil(costs.TRAINING * size / (costs.USABLE * card))
+        # Forward, backward, and forward again for checkpointed gradients, of 999 samples thrice, with the head.
+        network = architectures.of(catalog.architectures()["llama-7b"])
+        of_training = 4 * 3 * 999 * network.flops(1, 512, head=True)
+        assert row.training == pytest.approx(of_training / plan.speed_of(plan.CARD, "bfloat16") / 3600)
+        assert row.flops > of_training + 4 * table.flops["llama-7b"] * 0.9  # four models are read after step 0
+        assert row.store > 5 * 4 * size and row.hours > row.training
+        assert row.files == {"llama-7b": 2 * size}
+        assert asked[name].minutes > asked["llama-7b"].minutes
+    assert cli_plan.fetched(table) == cli_plan.fetched(table.drop(index=names))  # the base is fetched once
+
+
+def test_adapters_take_less_than_weights(write, tmp_path):
+    tiny.llama(tmp_path / "mine")
+    samples = [{"instruction": "Say it.", "input": "", "output": "It."}] * 10
+    (tmp_path / "mine.json").write_text(json.dumps(samples))
+    tune = "samples: mine.json, batch_size: 5, epochs: 1, max_length: 32"
+    study = write(
+        f"recordings: [brennan2016]\nmodels: [mine, {{load: mine, name: other, tune: {{{tune}}}}}]\n"
+        f"tuning: [{{model: mine, {tune}, checkpoints: [1]}}, {{model: mine, {tune}, method: lora}}]"
+    )
+    known, unknown = costs.of(study, exact=False)
+    assert unknown == {} and set(known) == {"mine", "other", "mine-instruction-0", "mine-instruction-lora-0"}
+    plain, other, full, lora = known.values()
+    assert plain.training == 0 and other.flops == plain.flops
+    assert full.training == other.training == 3 * 10 * full.network.flops(1, 32, head=True)
+    assert lora.training == 2 * 10 * full.network.flops(1, 32, head=True)
+    assert (full.weights, lora.weights) == (16 * full.network.parameters, 4 * full.network.parameters)
+    assert full.flops == 2 * lora.flops == 2 * plain.flops  # step 1 and the last, which is 2
+    assert full.store - 2 * plain.store == 2 * 4 * full.network.parameters
 
 
 def beginning(text: Text, n: int = 300) -> Text:
@@ -177,7 +221,7 @@ def test_estimated_operations_are_those_of_counted_tokens(tmp_path, mirror, shap
 
     merges = fetch(catalog.dataset("gpt2_merges").file("weights/tokenization/vocab.bpe"))
     tokenizer = tokenizer_of(tiny.gpt2(tmp_path / "model", merges=merges, positions=1024))
-    network = arithmetic.of(catalog.architectures()[shape])
+    network = architectures.of(catalog.architectures()[shape])
     for text in map(beginning, texts.of(studies.load("sample").model_copy(update={"benchmarks": []}))):
         estimated, exact = (
             texts.flops(network, text, texts.lengths(text, network, way), "cuda") for way in (None, tokenizer)
@@ -187,7 +231,7 @@ def test_estimated_operations_are_those_of_counted_tokens(tmp_path, mirror, shap
 
 @pytest.mark.parametrize("shape", ["gpt2", "t5-v1_1-small"])
 def test_estimate_of_a_text_agrees_with_its_words(shape):
-    network = arithmetic.of(catalog.architectures()[shape])
+    network = architectures.of(catalog.architectures()[shape])
     story = Text("story", False, [[1.0] * 400])
     found = texts.lengths(story, network)
     whole = round(400 * texts.RATE) + texts.SPECIAL
@@ -216,7 +260,7 @@ def test_every_study_has_a_plan_and_resources(name, planned):
     assert all(found.gpus == 0 for model, found in asked.items() if origins[model] not in ("model", "tuning"))
     published = table[table.state != "trained here"]
     assert (published[["parameters", "flops", "memory", "host", "store"]] > 0).all(axis=None)
-    assert table.state.isin(["to fetch", "here", "done", "trained here"]).all()
+    assert table.state.isin(["to fetch", "here", "done", "trained here"]).all() and table.why.isna().all()
 
 
 def test_the_paper_is_complete(planned):
@@ -236,15 +280,18 @@ def test_cards_hold_a_model_or_say_how_many_do(write):
     assert by_card["H200"]["llama-33b"] == by_card["A100"]["llama-33b"] == 1
     assert by_card["V100"]["llama-33b"] == 3
     assert plan.resources(study, memory=32)["llama-33b"].gpus == 3
+    assert plan.resources(study, "V100")["llama-33b"].gpus == 3
     assert plan.of(study, "cpu").cards.eq(0).all()
+    assert plan.resources(study, "cpu")["llama-33b"].gpus == 0
 
 
 def test_hours_follow_the_rate(write):
     study = write("recordings: [brennan2016]\nmodels: [gpt2-small]")
     given = plan.of(study, rate=1e12)
     assert given.hours["gpt2-small"] == pytest.approx(given.flops["gpt2-small"] / 1e12 / 3600)
-    with pytest.raises(LookupError, match=r"unknown accelerator 'H1000'\. Did you mean H100.*--rate"):
-        plan.of(study, "H1000")
+    for planning in (plan.of, plan.resources):
+        with pytest.raises(LookupError, match=r"unknown accelerator 'H1000'\. Did you mean H100.*--rate"):
+            planning(study, "H1000")
 
 
 def test_a_model_of_ones_own_is_planned_by_its_settings_and_one_that_is_nowhere_is_not(tmp_path, write):
@@ -252,10 +299,12 @@ def test_a_model_of_ones_own_is_planned_by_its_settings_and_one_that_is_nowhere_
     study = write("recordings: [brennan2016]\nmodels: [mine, nobody/nothing]")
     table = plan.of(study)
     settings = json.loads((tmp_path / "mine" / "config.json").read_text())
-    assert table.parameters["mine"] == arithmetic.of(settings).parameters
+    assert table.parameters["mine"] == architectures.of(settings).parameters
     assert table.state.to_dict() == {"mine": "here", "nothing": "unknown"}
-    assert pd.isna(table.flops["nothing"])
-    assert plan.resources(study)["nothing"].gpus == 0
+    assert pd.isna(table.flops["nothing"]) and pd.isna(table.why["mine"])
+    assert "neither the catalog nor this machine has its config.json" in table.why["nothing"]
+    assert plan.resources(study)["nothing"] == (1, 8192, plan.DAY, table.why["nothing"])
+    assert (table.download["mine"], table.files["mine"]) == (0, {})  # it is here
 
 
 def test_every_card_of_the_catalog_has_its_source():

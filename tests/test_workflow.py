@@ -55,6 +55,17 @@ def test_where_nothing_is_due_nothing_is_run_or_said(snakemake, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_is_due_is_told_job_by_job_and_nothing_is_made(snakemake, capfd):
+    snakemake(DUE, "never")
+    assert workflow.due({"study": "mine"}, 2) == [["small", "large"], ["claims.ipynb"], ["the book"]]
+    assert capfd.readouterr() == ("", "")
+    snakemake("Nothing to be done.")
+    assert workflow.due({"study": "mine"}, 2) == []
+    snakemake("MissingInputException: no such notebook", dry=1)
+    with pytest.raises(RuntimeError, match="no such notebook"):
+        workflow.due({"study": "mine"}, 2)
+
+
 def test_each_step_says_how_far_the_work_is(snakemake, capfd):
     snakemake(
         DUE,

@@ -81,10 +81,8 @@ class LanguageModel:
     @property
     def n_positions(self) -> int | None:
         """Most tokens that it reads at once; None where nothing sets a limit."""
-        config = self.config.get_text_config()
-        limits = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")]
-        limits.append(self.tokenizer.model_max_length)
-        return next((int(limit) for limit in limits if limit and 0 < limit < UNLIMITED), None)
+        limit = self.tokenizer.model_max_length
+        return networks.positions(self.config) or (int(limit) if 0 < limit < UNLIMITED else None)
 
     @property
     def n_layers(self) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +43,35 @@ def config_of(folder: Path) -> "PreTrainedConfig":
             "can be a pickle. Save them as model.safetensors, and delete that entry."
         )
     return config
+
+
+def configured(settings: Mapping) -> "PreTrainedConfig":
+    """Settings of a network, from the entries of a ``config.json``.
+
+    Raises
+    ------
+    ValueError
+        transformers has no class for them, or refuses them.
+    """
+    from transformers import CONFIG_MAPPING
+
+    kind = settings.get("model_type")
+    if kind not in CONFIG_MAPPING:
+        raise ValueError(
+            f"transformers {versions()['transformers']} has no class for models of type {kind!r}, and a model's own "
+            "code is never run."
+        )
+    try:
+        return CONFIG_MAPPING[kind].from_dict(dict(settings))
+    except Exception as error:  # of any kind: each class checks in its own way
+        raise ValueError(f"transformers refuses these settings of a {kind}: {error}") from error
+
+
+def positions(config: "PreTrainedConfig") -> int | None:
+    """Most tokens that a network reads at once; None where its settings set no limit."""
+    config = config.get_text_config()
+    limits = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions"))
+    return next((int(limit) for limit in limits if limit), None)
 
 
 def fresh(config: "PreTrainedConfig", seed: int) -> "PreTrainedModel":
@@ -98,19 +127,23 @@ def _built(config: "PreTrainedConfig", **options) -> "PreTrainedModel":
     return network
 
 
-def blocks(network: "PreTrainedModel") -> "dict[str, torch.nn.ModuleList]":
-    """Blocks of a network's ``encoder.`` and ``decoder.``, or under an empty name those of one that only decodes.
+def stacks(network: "PreTrainedModel") -> "dict[str, PreTrainedModel]":
+    """A network's ``encoder.`` and ``decoder.``, or under an empty name that of one that only decodes.
 
-    They are the outermost list of modules in each; of a network that sees too, those that read text.
+    Of a network that sees too, what reads text.
     """
+    if network.config.is_encoder_decoder:
+        return {"encoder.": network.get_encoder(), "decoder.": network.get_decoder()}
+    return {"": network.get_decoder()}
+
+
+def blocks(network: "PreTrainedModel") -> "dict[str, torch.nn.ModuleList]":
+    """Blocks of each of the `stacks`: the outermost list of modules in it."""
     from torch.nn import ModuleList
 
-    stacks = {"": network.get_decoder()}
-    if network.config.is_encoder_decoder:
-        stacks = {"encoder.": network.get_encoder(), "decoder.": network.get_decoder()}
     return {
         name: next(module for module in stack.modules() if isinstance(module, ModuleList))
-        for name, stack in stacks.items()
+        for name, stack in stacks(network).items()
     }
 
 

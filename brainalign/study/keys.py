@@ -106,7 +106,12 @@ def _source(study: Study, member: Member) -> dict[str, object]:
 
 def _width(study: Study) -> int | str | None:
     others = [entry for entry in study.entries if entry.of_microworld is None]
-    return common_width(study) if all(here(one.load, one.revision, weights=False) for one in others) else UNKNOWN
+    if not all(here(one.load, one.revision, weights=False) for one in others):
+        return UNKNOWN
+    try:
+        return common_width(study)
+    except ValueError:  # transformers has no class for one of them
+        return UNKNOWN
 
 
 def _placeless(settings: object) -> object:

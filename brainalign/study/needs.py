@@ -11,9 +11,9 @@ import pandas as pd
 
 from brainalign import catalog
 from brainalign.llm import sources
-from brainalign.study import plan, texts
+from brainalign.study import costs, plan, texts
+from brainalign.study.costs import GIB, Cost
 from brainalign.study.members import NO_SERIES, members
-from brainalign.study.plan import GIB, Cost
 from brainalign.study.runs import measured
 from brainalign.study.settings import (
     MICROWORLD,
@@ -135,9 +135,8 @@ def _files(published: dict[str, LoadedModel], table: pd.DataFrame) -> Iterator[t
 
 def _cards(study: Study, published: dict[str, LoadedModel]) -> Iterator[str]:
     """Models that no card here holds, and what would hold them."""
-    read = texts.of(study, load=False) if published else []
-    costs = {name: plan.cost_of(study, entry, read, tokenized=False) for name, entry in published.items()}
-    heavy = {name: cost for name, cost in costs.items() if cost and _is_heavy(cost)}
+    known, _ = costs.of(study, published, exact=False)
+    heavy = {name: cost for name, cost in known.items() if _is_heavy(cost)}
     if not heavy:
         return
     cards = _here()
@@ -161,7 +160,7 @@ def _fits(cost: Cost, entry: LoadedModel, card: float, n_cards: int, needed: int
     remedies = []
     if needed > 1:
         remedies.append(f"{needed} such cards hold it" + (" (device: auto)" if entry.device != "auto" else ""))
-    if entry.dtype == "float32" and plan.halved(cost).cards(card) == 1:
+    if entry.dtype == "float32" and cost.halved.cards(card) == 1:
         remedies.append("bfloat16 fits one (dtype: bfloat16)")
     if larger := [
         name for name, known in catalog.accelerators()["cards"].items() if cost.cards(known["memory"] * GIB) == 1
@@ -171,7 +170,7 @@ def _fits(cost: Cost, entry: LoadedModel, card: float, n_cards: int, needed: int
 
 
 def _is_heavy(cost: Cost) -> bool:
-    return cost.flops / plan.CPU_RATE / 3600 > ON_CPU or cost.host > _memory()
+    return (cost.flops + cost.training) / plan.CPU_RATE / 3600 > ON_CPU or cost.host > _memory()
 
 
 def _memory() -> int:

@@ -13,7 +13,7 @@ from brainalign import catalog, human
 from brainalign.human import download
 from brainalign.human.recording import Passage
 from brainalign.llm import windows
-from brainalign.llm.arithmetic import Network
+from brainalign.llm.architectures import Architecture
 from brainalign.llm.batches import batched
 from brainalign.llm.load import UNLIMITED
 from brainalign.llm.tokens import special_tokens
@@ -101,7 +101,7 @@ def absent(data: catalog.Dataset) -> list[catalog.DataFile]:
 
 
 @cache
-def lengths(text: Text, network: Network, tokenizer: PreTrainedTokenizerFast | None = None) -> tuple[int, ...]:
+def lengths(text: Text, network: Architecture, tokenizer: PreTrainedTokenizerFast | None = None) -> tuple[int, ...]:
     """Tokens of each window that a model reads, special tokens included.
 
     Counted, if the text and the tokenizer are here; else estimated at `RATE`.
@@ -111,20 +111,20 @@ def lengths(text: Text, network: Network, tokenizer: PreTrainedTokenizerFast | N
         before, after = special_tokens(tokenizer)
         special = max(len(before) + len(after), int(text.scored))
         limit = limit or (tokenizer.model_max_length if tokenizer.model_max_length < UNLIMITED else None)
-    limit = limit and limit - special - bool(network.encoder)
+    limit = limit and limit - special - network.encoder_decoder
     if tokenizer is None or text.passages is None:
-        found = _estimated(text, limit, shared=text.scored or not network.encoder)
-    elif network.encoder and text.scored:
+        found = _estimated(text, limit, shared=text.scored or not network.encoder_decoder)
+    elif network.encoder_decoder and text.scored:
         found = list(map(len, windows.of_whole_texts(tokenizer, text.passages, limit)))
     else:
-        shared = not network.encoder
+        shared = not network.encoder_decoder
         read, _ = windows.of_beginnings(tokenizer, text.passages, limit, shared=shared, words=text.scored)
         found = list(map(len, read))
     return tuple(special + length for length in found)
 
 
 @cache
-def flops(network: Network, text: Text, found: tuple[int, ...], device: str) -> float:
+def flops(network: Architecture, text: Text, found: tuple[int, ...], device: str) -> float:
     """Operations of all passes over windows of these lengths, each batch filled up to its longest."""
     place = SimpleNamespace(type=device)
     like = SimpleNamespace(width=network.width, n_parameters=network.parameters, device=place)
