@@ -160,12 +160,14 @@ def jobs(due: list[list[str]], asked: Mapping[str, Resources], rest: Mapping[str
     due : list of list of str
         Steps of each job: models, notebooks, the book.
     asked : mapping
-        Of models.
+        Of models, in whose order the jobs are listed.
     rest : mapping
         Default resources of the profile, which any other step has.
     """
     from tabulate import tabulate
 
+    place = {name: number for number, name in enumerate(asked)}
+    due = sorted(due, key=lambda steps: place.get(steps[0], len(place)))  # Snakemake's order means nothing
     rows = [[number, ", ".join(steps), *_needed(steps, asked, rest)] for number, steps in enumerate(due, start=1)]
     heads = ["job", "models", "GPUs", "memory, MB", "minutes"]
     form = {"tablefmt": "simple", "maxcolwidths": [None, 70], "disable_numparse": True}
