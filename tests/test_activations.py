@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+import transformers
 from plain import beginning, states_of
 
 from brainalign import store
@@ -70,6 +71,22 @@ def test_every_layer_and_part_is_that_of_the_plain_loop(model, bare, passages):
     assert ours.dims == ("layer", "part", "feature") and list(ours.layer) == layer_names(model)
     assert list(ours.text) == [part for p in passages for part in p.parts]
     assert ours.attrs["parts_encoded_anew"] <= 3
+
+
+def test_of_a_network_that_sees_too_the_layers_are_those_that_read(tmp_path):
+    folder = tiny.llama(tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    reads = {"vocab_size": 500, "hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "head_dim": 8,
+             "num_key_value_heads": 2, "num_hidden_layers": 3}  # fmt: skip
+    sees = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "image_size": 28, "patch_size": 14}  # fmt: skip
+    config = transformers.Gemma3Config(text_config=reads, vision_config=sees)
+    transformers.Gemma3ForConditionalGeneration(config).save_pretrained(folder)
+    model = load(folder)
+    ours = activations(model, [SHORT])
+    states = np.stack([states_of(model, beginning(SHORT, part))[:, -1] for part in range(len(SHORT.parts))], axis=1)
+    assert list(ours.layer) == layer_names(model) == ["0", "1", "2", "3"] and model.n_layers == 3
+    assert_close(ours.to_numpy()[:3], states[:3])  # the last has its norm applied there
 
 
 def test_a_story_longer_than_the_positions_is_that_of_the_plain_loop(model, bare):
