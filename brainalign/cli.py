@@ -116,7 +116,7 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
         "batches": batches,
         "library": str(store.from_project(books.write_code())),
         "needs": [cli_plan.together([asked[model] for model in batch]) for batch in batches if asked],
-        "notebook": plan.NOTEBOOK if asked else None,
+        "notebook": cli_plan.together([plan.NOTEBOOK]) if asked else None,
         "bases": studies.bases(study),
         "shown": {name: books.shown(name, study) for name in notebooks},
     }
@@ -132,10 +132,10 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
     }
     if options.dry_run:
         jobs = workflow.due(config, options.cores, **where)
-        print(cli_plan.jobs(jobs, asked, profile.resources()) if jobs else "nothing is due")
+        print(cli_plan.jobs(jobs, asked) if jobs else "nothing is due")
         cli_plan.require(study, due, gpu=not profile.remote)
         return 0
-    weights = plan.weights(study) | {name: books.WEIGHTS[kind] for name, kind in pages.items()}
+    weights = plan.weights(study) | books.weights(pages)
     status = workflow.run(config, options.cores, kinds, weights=weights, **where)
     if status:
         print("brainalign: the build stopped", file=sys.stderr)

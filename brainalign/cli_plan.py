@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -152,23 +152,21 @@ def notes(table: pd.DataFrame, accelerator: str, rate: float | None, memory: flo
     return "\n".join(words)
 
 
-def jobs(due: list[list[str]], asked: Mapping[str, Resources], rest: Mapping[str, object]) -> str:
+def jobs(due: Sequence[Sequence[str]], asked: Mapping[str, Resources]) -> str:
     """Jobs that are due, and what each asks of a scheduler.
 
     Parameters
     ----------
-    due : list of list of str
+    due : sequence of sequence of str
         Steps of each job: models, notebooks, the book.
     asked : mapping
         Of models, in whose order the jobs are listed.
-    rest : mapping
-        Default resources of the profile, which any other step has.
     """
     from tabulate import tabulate
 
     place = {name: number for number, name in enumerate(asked)}
     due = sorted(due, key=lambda steps: place.get(steps[0], len(place)))  # Snakemake's order means nothing
-    rows = [[number, ", ".join(steps), *_needed(steps, asked, rest)] for number, steps in enumerate(due, start=1)]
+    rows = [[number, ", ".join(steps), *_needed(steps, asked)] for number, steps in enumerate(due, start=1)]
     heads = ["job", "models", "GPUs", "memory, MB", "minutes"]
     form = {"tablefmt": "simple", "maxcolwidths": [None, 70], "disable_numparse": True}
     table = tabulate(rows, heads, colalign=["right", "left", *["right"] * 3], **form)
@@ -179,14 +177,16 @@ def jobs(due: list[list[str]], asked: Mapping[str, Resources], rest: Mapping[str
     return table
 
 
-def _needed(steps: list[str], asked: Mapping[str, Resources], rest: Mapping[str, object]) -> list[str]:
-    """GPUs, megabytes and minutes of a job; nothing of one that is no model's where the profile says nothing."""
-    if steps[0] in asked:
-        return [f"{value:,}" for value in together([asked[step] for step in steps])]
-    return ["0", *(f"{rest[name]:,}" if name in rest else "" for name in ("mem_mb", "runtime"))]
+def _needed(steps: Sequence[str], asked: Mapping[str, Resources]) -> list[str]:
+    """GPUs, megabytes and minutes of a job; nothing of the book, which is rendered here."""
+    from brainalign.study.plan import NOTEBOOK
+
+    if not steps[0].endswith(".ipynb") and steps[0] not in asked:
+        return ["here", "", ""]
+    return [f"{value:,}" for value in together([asked.get(step, NOTEBOOK) for step in steps])]
 
 
-def together(of_models: list[Resources]) -> tuple[int, int, int]:
+def together(of_models: Sequence[Resources]) -> tuple[int, int, int]:
     """GPUs, memory and minutes of a process that runs models one after the other."""
     gpus, memory, minutes, _ = zip(*of_models, strict=True)
     return max(gpus), max(memory), sum(minutes)

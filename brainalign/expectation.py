@@ -56,13 +56,10 @@ class Expectation:
             self.since[job] = self.clock()
 
     def done(self, step: str, seconds: float) -> None:
-        """Note that a step is done, and what it took; of a job that has begun here, its start included."""
-        if step not in self.job_of:
-            return
-        now, job = self.clock(), self.job_of[step]
-        self.took[step] = seconds
-        if job in self.since:
-            self.took[step], self.since[job] = now - self.since[job], now
+        """Note that a step is done, and what it took; one that was not due does not count."""
+        if step in self.job_of:
+            self.took[step] = seconds
+            self.since[self.job_of[step]] = self.clock()
 
     def expected(self, step: str) -> float:
         """Seconds that a step takes: as before, at the pace of today; else as its kind does."""

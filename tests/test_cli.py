@@ -215,7 +215,7 @@ def test_what_a_cluster_is_asked_for_is_for_the_card_that_is_named(snakemake, mo
     monkeypatch.setattr(studies, "load", lambda _: study)
     for options, gpus in (([], 1), (["--accelerator", "V100"], 3), (["--memory", "16"], 5)):
         assert cli.main(["run", "sample", "llama-33b", "--profile", "slurm", *options]) == 0
-        assert [needs[0] for needs in given["needs"]] == [gpus]
+        assert [needs[0] for needs in given["needs"]] == [0, gpus]  # of the people, and of the model
 
 
 def test_a_dry_run_lists_jobs_where_there_is_no_cluster(monkeypatch, capsys, tmp_path):
@@ -232,7 +232,7 @@ def test_a_dry_run_lists_jobs_where_there_is_no_cluster(monkeypatch, capsys, tmp
     out, err = capsys.readouterr()
     rows = [re.split(r" {2,}", line.strip()) for line in out.splitlines()]
     assert ["1", "llama-33b, tiny", "3", "70,000", "1,530"] in rows
-    assert ["2", "claims.ipynb", "0", "8,000", "120"] in rows
+    assert ["2", "claims.ipynb", "0", "4,096", "60"] in rows
     assert "not planned (1), and given a day:" in out and "- tiny: nobody knows it." in out
     assert "a model: not in the cache" in err
     jobs.clear()

@@ -276,5 +276,6 @@ def test_a_models_page_waits_for_its_own_results_and_its_kins():
     study = Study(name="s", models=models, **about)
     assert book.shown("model-gpt2", study) == ["gpt2", "twin", "tuned", "length"]
     assert book.shown("model-distilgpt2", study) == ["distilgpt2", "length"]
-    assert book.shown("claims", study) == ["gpt2", "distilgpt2", "twin", "tuned", "length"]
+    assert book.shown("people", study) == ["people"]
+    assert book.shown("claims", study) == ["people", "gpt2", "distilgpt2", "twin", "tuned", "length"]
     assert book.shown("catalog", study) == []

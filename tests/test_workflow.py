@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -55,15 +56,16 @@ def test_where_nothing_is_due_nothing_is_run_or_said(snakemake, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_is_due_is_told_job_by_job_and_nothing_is_made(snakemake, capfd):
+def test_what_is_due_is_told_job_by_job_and_nothing_is_made(snakemake, capfd, tmp_path):
+    due = partial(workflow.due, {"study": "mine", "name": "mine"}, 2, results=tmp_path / "results")
     snakemake(DUE, "never")
-    assert workflow.due({"study": "mine"}, 2) == [["small", "large"], ["claims.ipynb"], ["the book"]]
+    assert due() == [("small", "large"), ("claims.ipynb",), ("the book",)]
     assert capfd.readouterr() == ("", "")
     snakemake("Nothing to be done.")
-    assert workflow.due({"study": "mine"}, 2) == []
+    assert due() == []
     snakemake("MissingInputException: no such notebook", dry=1)
     with pytest.raises(RuntimeError, match="no such notebook"):
-        workflow.due({"study": "mine"}, 2)
+        due()
 
 
 def test_each_step_says_how_far_the_work_is(snakemake, capfd):

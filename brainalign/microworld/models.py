@@ -71,6 +71,15 @@ def shape_of(name: str) -> Shape:
     return SHAPES[name]
 
 
+def effort(name: str) -> float:
+    """How long a model is trained, relative to the mean of them: by tokens, width and blocks of all stacks."""
+    efforts = {}
+    for called, shape in SHAPES.items():
+        stacks = 3 if shape.family == "t5" else 1  # blocks of a decoder that attends to an encoder count twice
+        efforts[called] = shape.n_steps * shape.batch_size * shape.length * shape.width * shape.n_blocks * stacks
+    return efforts[name] * len(efforts) / sum(efforts.values())
+
+
 def pretrained(world: World, name: str, progress: bool | None = None) -> Path:
     """Folder of a model that is trained on the corpus of a world: made once, read off the store from then on.
 

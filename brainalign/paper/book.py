@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,9 +36,9 @@ NEEDS = {
 UNMEASURED = {"catalog", "precision", "published", "speed", "validation"}
 NOTEBOOKS = store.PROJECT / "notebooks"
 MODEL = "model"  # executed once for each model
-# How long it takes to execute a notebook, and to render all, relative to a notebook that waits for nothing: a rule of
-# thumb before one is timed.
-WEIGHTS = {"unmeasured": 1.0, "page": 2.0, "notebook": 3.0, "book": 4.0}
+# How long it takes to execute a notebook, by name or kind, and to render all, relative to one that only shows what is
+# known: rules of thumb before one is timed.
+WEIGHTS = {"validation.ipynb": 40.0, "published.ipynb": 10.0, "page": 2.0, "notebook": 4.0, "book": 15.0}
 
 
 def html(study: str) -> Path:
@@ -79,8 +80,13 @@ def shown(notebook: str, study: studies.Study) -> list[str]:
 
 
 def kind(notebook: str) -> str:
-    """Which of `WEIGHTS` a notebook has: it shows nothing that was measured, one model, or all."""
+    """What a notebook shows: nothing that was measured, one model, or all."""
     return "unmeasured" if notebook in UNMEASURED else "page" if notebook.startswith(f"{MODEL}-") else "notebook"
+
+
+def weights(kinds: Mapping[str, str]) -> dict[str, float]:
+    """How long steps of a kind take, notebooks and the book, relative to one another."""
+    return {step: WEIGHTS.get(step, WEIGHTS.get(kind, 1.0)) for step, kind in kinds.items()}
 
 
 def _models_with_pages(study: studies.Study) -> list[str]:

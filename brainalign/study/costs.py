@@ -118,7 +118,7 @@ def of(
     for name, source in chosen.items():
         try:
             known[name] = _of(study, source, read, device, exact)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             unknown[name] = str(error)
     return known, unknown
 

@@ -15,8 +15,9 @@ import pandas as pd
 
 from brainalign import catalog
 from brainalign.llm import sources
+from brainalign.microworld import models as trained_here
 from brainalign.study import costs
-from brainalign.study.costs import CHECKPOINTS, GIB, LIBRARIES, Cost
+from brainalign.study.costs import GIB, LIBRARIES, Cost
 from brainalign.study.members import Member, members, models
 from brainalign.study.runs import measured, up_to_date
 from brainalign.study.settings import LoadedModel, Study, Tuning, base_of
@@ -30,8 +31,8 @@ READING = 2e8  # bytes of weights a second from a disk
 MARGIN, SHORTEST = 2, 30  # what is asked of a scheduler: so many times the time expected, and minutes at least
 DAY = 24 * 60  # minutes that are asked for where nothing is expected
 # Rules of thumb for what nobody has timed: short notebooks in which a model is read and scored; such readings in which
-# one is trained on the spot, is tuned, and a checkpoint is scored; parameters that double a reading.
-READ, TRAINED, TUNED, CHECKPOINT, LITTLE = 4.0, 7.0, 2.0, 0.2, 1e8
+# one is trained on the spot, is tuned, and is tuned with its checkpoints scored; parameters that double a reading.
+READ, TRAINED, TUNED, FOLLOWED, LITTLE = 3.0, 9.0, 2.0, 3.5, 1e8
 COLUMNS = ["parameters", "dtype", "files", "download", "disk", "store", "memory", "host", "cards", "flops", "hours",
            "training", "scoring", "tokens", "state", "why"]  # fmt: skip
 
@@ -204,9 +205,11 @@ def _readings(member: Member) -> float:
     """How often a member is read, with what else is done counted in readings; controls have only scores."""
     source = member.source
     if isinstance(source, Tuning):
-        return TUNED + CHECKPOINT * CHECKPOINTS
+        return FOLLOWED
     if not isinstance(source, LoadedModel):
         return 1 / READ if member.about["origin"] == "series" else 1
     if source.tuned:
         return 1 + TUNED
-    return 1 + TRAINED * (source.of_microworld is not None and source.untrained is None)
+    if source.of_microworld is None or source.untrained is not None:
+        return 1
+    return 1 + TRAINED * trained_here.effort(source.of_microworld)
