@@ -25,6 +25,7 @@ GAP = 5  # volumes between training and test: ten seconds, in which most of a re
 BEST_ON_TEST, NESTED_CHOICE = "best on test", "nested leave-one-group-out"
 CROWD = 10  # of more participants than this, some of their combinations make a ceiling
 DEALS = 3  # of each size: of 27 participants, 678 predictions in place of some 3,500
+REMEMBERED = 16  # recordings and protocols whose splits and ceilings are kept: every model needs them
 SEVERAL = 3  # groups that it takes to leave one out of a training set
 
 
@@ -146,7 +147,8 @@ def applicable(names: Sequence[str], recording: Recording) -> list[str]:
     return [name for name in names if several or PROTOCOLS[name].splits != "stories"]
 
 
-def splits_of(protocol: Protocol, recording: Recording) -> list[Split]:
+@functools.lru_cache(maxsize=REMEMBERED)
+def splits_of(protocol: Protocol, recording: Recording) -> tuple[Split, ...]:
     """Training and test sets, as rows of the recording.
 
     Shuffled splits depend on the order of stimuli. Theirs is that of the recording's file, which the coordinate
@@ -176,7 +178,7 @@ def splits_of(protocol: Protocol, recording: Recording) -> list[Split]:
         splits.check(found, len(stimuli))
     except ValueError as error:
         raise ValueError(f"{recording.name}: protocol {protocol.name}: {error}") from error
-    return found
+    return tuple(found)
 
 
 def groups_of(recording: Recording) -> np.ndarray:
@@ -223,6 +225,7 @@ def penalties_of(protocol: Protocol, recording: Recording, train: np.ndarray | N
     return Penalties(protocol.alphas, protocol.relative, groups, protocol.per, labels)
 
 
+@functools.lru_cache(maxsize=REMEMBERED)
 def ceiling_of(protocol: Protocol, recording: Recording) -> ceiling.Extrapolation:
     """Give the noise ceiling under a protocol: its regression, its splits; kept in the store.
 

@@ -42,12 +42,15 @@ def table(
     layers = _with_choice(result, list(names), protocol, units.participant.to_numpy())
     # A unit whose region is "all" has none of its own.
     participants, regions = [POOLED, *recording.participants], dict.fromkeys([ALL, *units.region])
-    frames = []
+    blocks = []
     for who, region in itertools.product(participants, regions):
         mine = ((units.participant == who) | (who == POOLED)) & ((units.region == region) | (region == ALL))
         if mine.any():
-            frames += _rows(layers, mine.to_numpy(), who, region, ceiling)
-    rows = pd.concat(frames, ignore_index=True)
+            blocks += _rows(layers, mine.to_numpy(), who, region, ceiling)
+    # Arrays are laid one below the other: hundreds of small tables would take longer than the scores.
+    n_layers = len(layers.names)
+    columns = {name: [np.broadcast_to(block[name], n_layers) for block in blocks] for name in blocks[0]}
+    rows = pd.DataFrame({name: np.concatenate(values) for name, values in columns.items()})
     rows = rows.assign(dataset=recording.name, protocol=protocol.name, r_normalized=rows.r / rows.ceiling)
     return _with_deviation(rows.assign(layer_choice=protocol.layer, alpha_choice=protocol.penalty))[COLUMNS]
 
@@ -132,19 +135,19 @@ def _layers_of_splits(result: Scores, protocol: Protocol) -> np.ndarray:
 
 def _rows(
     layers: _Layers, mine: np.ndarray, who: str, region: str, ceiling: Extrapolation | None
-) -> list[pd.DataFrame]:
-    """Rows of some units: a frame for all splits together, and for everybody's units one a split."""
+) -> list[dict[str, object]]:
+    """Columns of some units, a row a layer: for all splits together, and for everybody's units of each split."""
     r, alpha = (np.median(values[:, :, mine], axis=2) for values in (layers.r, layers.alpha))  # layer x split
     limit = np.nan if ceiling is None else np.nanmedian(ceiling.unit_ceiling[mine])
     same = {"participant": who, "region": region, "layer": layers.names, "n_units": mine.sum(), "ceiling": limit}
     same |= {"share": layers.share, "chosen": layers.chosen}
     r2 = np.median(layers.r2[:, mine], axis=1)
     together = {"split": ALL, "r": r.mean(axis=1), "r2": r2, "alpha": np.median(alpha, axis=1)}
-    rows = [pd.DataFrame(same | together)]
+    rows = [same | together]
     if (who, region) == (POOLED, ALL):
         for split in range(r.shape[1]):
             alone = {"split": str(split), "r": r[:, split], "r2": np.nan, "alpha": alpha[:, split]}
-            rows.append(pd.DataFrame(same | alone))
+            rows.append(same | alone)
     return rows
 
 
