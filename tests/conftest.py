@@ -15,7 +15,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 pytest_plugins = ["books"]
 # Modules that take longest, in order: others fill what they leave.
 LONGEST = [
-    *("test_paper_study", "test_browser", "test_killed", "test_tuning", "test_cluster", "test_rerun"),  # slow ones
+    *(
+        "test_true_shapes",
+        "test_real_model",
+        "test_browser",
+        "test_killed",
+        "test_tuning",
+        "test_cluster",
+        "test_rerun",
+    ),  # slow ones
     *("test_stories260k", "test_validation", "test_ceiling", "test_capability", "test_gram", "test_claims"),
 ]
 ROOT = Path(__file__).resolve().parents[1]

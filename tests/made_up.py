@@ -26,7 +26,7 @@ SENTENCES = {"pereira2018.243": (6, [243 // TOPICS + (k < 243 % TOPICS) for k in
              "blank2014": (5, [143, 153, 135, 157, 181, 181, 189, 178])}  # fmt: skip
 VOLUMES = {"wehbe2014": (8, [303, 303, 303, 302]), "brennan2016": (27, [362])}
 REGIONS = ("LIFG", "LPTL")  # of which each participant has a unit
-FEATURES = 3  # of a state; like most stimuli that models read, they leave no trace in the shape of results
+FEATURES = 12  # of a state; like most stimuli that models read, they leave no trace in the shape of results
 SHORTER = {"pereira2018.243": 2, "pereira2018.384": 4, "blank2014": 8, "wehbe2014": 3, "brennan2016": 1}
 LEAST = 4  # stimuli of a story
 WORDS, STORIES, READERS = 10_256, 10, 60
