@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
     from brainalign.human.recording import Recording
     from brainalign.study import Study
+    from brainalign.study.plan import Resources
 
 DEFAULT = "microworld"  # the study that needs nobody's data and nobody's weights
 
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _engine(options: argparse.Namespace, study: Study, models: Collection[str] | None = None) -> int:
-    """Have Snakemake run models of a study, or make its book."""
+    """Have Snakemake run models of a study, or make its book; or say what it would do."""
     from brainalign import profiles, workflow
     from brainalign import study as studies
     from brainalign.paper import book as books
@@ -108,21 +109,7 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
             profiles.check(resources)
         if not cli_plan.require(study, due, gpu=not profile.remote):
             return 1
-    notebooks, batches, path = books.notebooks(study), studies.batches(study), studies.path_of(options.study)
-    config = {
-        # Snakemake runs in the project's folder, from which a path need not lead there.
-        "study": options.study if options.study in studies.names() else str(path.resolve()),
-        "name": study.name,
-        "batches": batches,
-        "library": str(store.from_project(books.write_code())),
-        "needs": [cli_plan.together([asked[model] for model in batch]) for batch in batches if asked],
-        "notebook": cli_plan.together([plan.NOTEBOOK]) if asked else None,
-        "bases": studies.bases(study),
-        "shown": {name: books.shown(name, study) for name in notebooks},
-    }
-    pages = {f"{name}.ipynb": books.kind(name) for name in notebooks} | {workflow.BOOK: "book"}
-    table = studies.models(study)
-    kinds = {**(table.origin + ", " + table.kind), **pages}
+    config = _config(options.study, study, asked)
     results = store.from_project(workflow.results_of(study.name))
     where = {
         "results": studies.result_path(study, "any").parent,
@@ -135,11 +122,33 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
         print(cli_plan.jobs(jobs, asked) if jobs else "nothing is due")
         cli_plan.require(study, due, gpu=not profile.remote)
         return 0
-    weights = plan.weights(study) | books.weights(pages)
+    pages = {f"{name}.ipynb": books.kind(name) for name in config["shown"]} | {workflow.BOOK: "book"}
+    table, weights = studies.models(study), plan.weights(study) | books.weights(pages)
+    kinds = {**(table.origin + ", " + table.kind), **pages}
     status = workflow.run(config, options.cores, kinds, weights=weights, **where)
     if status:
         print("brainalign: the build stopped", file=sys.stderr)
     return status
+
+
+def _config(name: str, study: Study, asked: Mapping[str, Resources]) -> dict[str, object]:
+    """What the Snakefile is told of a study, and what its jobs ask for, if anybody counts."""
+    from brainalign import study as studies
+    from brainalign.paper import book as books
+    from brainalign.study import plan
+
+    batches, path = studies.batches(study), studies.path_of(name)
+    return {
+        # Snakemake runs in the project's folder, from which a path need not lead there.
+        "study": name if name in studies.names() else str(path.resolve()),
+        "name": study.name,
+        "batches": batches,
+        "library": str(store.from_project(books.write_code())),
+        "needs": [cli_plan.together([asked[model] for model in batch]) for batch in batches if asked],
+        "notebook": cli_plan.together([plan.NOTEBOOK]) if asked else None,
+        "bases": studies.bases(study),
+        "shown": {notebook: books.shown(notebook, study) for notebook in books.notebooks(study)},
+    }
 
 
 def status(options: argparse.Namespace) -> None:
