@@ -30,9 +30,10 @@ IN_TRAINING = "bfloat16"  # in which a model of float32 computes on a card while
 READING = 2e8  # bytes of weights a second from a disk
 MARGIN, SHORTEST = 2, 30  # what is asked of a scheduler: so many times the time expected, and minutes at least
 DAY = 24 * 60  # minutes that are asked for where nothing is expected
-# Rules of thumb for what nobody has timed: short notebooks in which a model is read and scored; such readings in which
-# one is trained on the spot, is tuned, and is tuned with its checkpoints scored; parameters that double a reading.
-READ, TRAINED, TUNED, FOLLOWED, LITTLE = 3.0, 9.0, 2.0, 3.5, 1e8
+# Rules of thumb for what nobody has timed: short notebooks in which a model reads the microworld, or texts that people
+# read, and is scored; such readings in which one is trained on the spot, is tuned, and is tuned with its checkpoints
+# scored; parameters that double a reading.
+READ, READ_LONG, TRAINED, TUNED, FOLLOWED, LITTLE = 3.0, 12.0, 9.0, 2.0, 3.0, 1e8
 COLUMNS = ["parameters", "dtype", "files", "download", "disk", "store", "memory", "host", "cards", "flops", "hours",
            "training", "scoring", "tokens", "state", "why"]  # fmt: skip
 
@@ -198,18 +199,21 @@ def weights(study: Study) -> dict[str, float]:
         if isinstance(source, Tuning):
             table.loc[name, "parameters"] = catalog.checkpoints().parameters.get(base_of(study, source.model).load)
     sizes = table.parameters.fillna(table.groupby(["origin", "kind"]).parameters.transform("mean")).fillna(0)
-    return {name: float(_readings(known[name]) * READ * (1 + sizes.get(name, 0) / LITTLE)) for name in measured(study)}
+    return {name: _weight(study, known[name]) * (1 + float(sizes.get(name, 0)) / LITTLE) for name in measured(study)}
 
 
-def _readings(member: Member) -> float:
-    """How often a member is read, with what else is done counted in readings; controls have only scores."""
+def _weight(study: Study, member: Member) -> float:
+    """How long it takes to measure a little member: people, series and controls are only scored."""
     source = member.source
+    base = base_of(study, source.model) if isinstance(source, Tuning) else source
+    if not isinstance(base, LoadedModel):
+        return 1.0
     if isinstance(source, Tuning):
-        return FOLLOWED
-    if not isinstance(source, LoadedModel):
-        return 1 / READ if member.about["origin"] == "series" else 1
-    if source.tuned:
-        return 1 + TUNED
-    if source.of_microworld is None or source.untrained is not None:
-        return 1
-    return 1 + TRAINED * trained_here.effort(source.of_microworld)
+        readings = FOLLOWED
+    elif source.tuned:
+        readings = 1 + TUNED
+    elif source.of_microworld is None or source.untrained is not None:
+        readings = 1
+    else:
+        readings = 1 + TRAINED * trained_here.effort(source.of_microworld)
+    return readings * (READ_LONG if base.of_microworld is None else READ)
