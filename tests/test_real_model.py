@@ -86,5 +86,6 @@ def test_surprisal_goes_with_reading_times(built):
     rows = results(built, MODEL, "behavior")
     rows = rows[(rows.measure == "r") & (rows.story == "all") & (rows.alignment == "original")]
     assert 0.28 < rows.value.item() < 0.35
-    bits = results(built, MODEL, "words")
-    assert 8 < bits.surprisal.mean() < 13 and bits.surprisal.corr(bits.yardstick) > 0.7
+    words, of_twin = results(built, MODEL, "words"), results(built, TWIN, "words")
+    assert 4 < words.surprisal.mean() < 7 < 15 < of_twin.surprisal.mean()  # bits
+    assert words.surprisal.corr(words.yardstick) > 0.7 > of_twin.surprisal.corr(of_twin.yardstick) + 0.3
