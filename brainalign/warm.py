@@ -7,7 +7,6 @@ Where there is no server, the command calls the function itself. It ends when th
 where the command is ended, so is the fork.
 """
 
-import importlib
 import json
 import os
 import pkgutil
@@ -34,13 +33,14 @@ KILLED = 137  # the status that a shell gives
 
 @contextmanager
 def server(modules: Sequence[str], environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Serve forks that have some modules loaded, of one thread each, as long as the block lasts.
+    """Serve forks that have some modules loaded, and some functions called, of one thread each, while the block lasts.
 
     Parameters
     ----------
     modules : sequence of str
-        What to load. Of one that cannot be loaded, whoever needs it says so. If there are none, there is no server;
-        nor on macOS, whose frameworks do not bear to be forked.
+        What to load, and written ``module:function`` what to call, as it remembers its result. Of what cannot be
+        loaded, whoever needs it says so. If there is nothing, there is no server; nor on macOS, whose frameworks do not
+        bear to be forked.
     environment : mapping
         Of the server.
 
@@ -69,9 +69,10 @@ def serve() -> None:
     with suppress(KeyboardInterrupt), _Forks(address, _Fork) as forks:
         print(flush=True)
         with warnings.catch_warnings(action="ignore"):  # nobody has asked for this yet
-            for module in modules:
+            for name in modules:
                 with suppress(ImportError):
-                    importlib.import_module(module)
+                    if callable(loaded := pkgutil.resolve_name(name)):
+                        loaded()
         forks.serve_forever()
 
 

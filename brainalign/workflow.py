@@ -27,6 +27,7 @@ PLUGINS = store.PROJECT / "workflow" / "plugins"  # what Snakemake prints while 
 FOR_NOTEBOOKS = ("papermill", "ipykernel.kernelapp", "matplotlib.pyplot", "brainalign.paper.book", "sklearn", "seaborn")
 FOR_MODELS = ("transformers.models.llama.modeling_llama", "transformers.models.t5.modeling_t5", "brainalign.study")
 FOR_MODELS += ("transformers.models.auto.modeling_auto", "lm_eval.models.huggingface", "sklearn.model_selection")
+FOR_ALL = "brainalign.study.keys:library"  # what our code does, on which all results depend, is digested once
 DUE = re.compile(r"^Job \d+: \w+ (.+)$", re.MULTILINE)  # "Job 3: running gpt2, t5": messages of the Snakefile
 BEGUN = re.compile(r"^(?:running|executing|rendering) (.+)$")  # a job here, with all its steps
 DONE = re.compile(r"^\w+ (.+) \((\d+\.\d) s\)$")
@@ -171,7 +172,8 @@ def _to_load(jobs: Sequence[Job]) -> list[str]:
     """Modules that several of the jobs load."""
     notebooks = [job for job in jobs if job[0].endswith(".ipynb")]
     models = [job for job in jobs if job not in notebooks and job[0] != BOOK]
-    return [*FOR_NOTEBOOKS] * (len(notebooks) > 1) + [*FOR_MODELS] * (len(models) > 1)
+    needed = [*FOR_NOTEBOOKS] * (len(notebooks) > 1) + [*FOR_MODELS] * (len(models) > 1)
+    return [*needed, FOR_ALL] if needed else []
 
 
 def log_of(study: str) -> Path:

@@ -15,9 +15,15 @@ COMMAND = [sys.executable, "-m", "brainalign.warm"]
 ACTS = """
 import json, os, sys, time
 
+remembered = []
+
+def remember():
+    remembered.append("called")
+
 def report(arguments):
     about = {"arguments": arguments, "folder": os.getcwd(), "mine": os.environ.get("MINE"), "pid": os.getpid()}
-    print(json.dumps(about | {"loaded": "colorsys" in sys.modules, "input": sys.stdin.read(), "parent": os.getppid()}))
+    about |= {"loaded": "colorsys" in sys.modules, "remembered": remembered, "parent": os.getppid()}
+    print(json.dumps(about | {"input": sys.stdin.read()}))
     print("noted", file=sys.stderr)
 
 def end(arguments):
@@ -37,11 +43,13 @@ def linger(arguments):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """Of a server that has loaded a module; `acts` has functions to call."""
+    """Of a server that has loaded a module and called a function; `acts` has functions to call."""
     folder = tmp_path_factory.mktemp("acts")
     (folder / "acts.py").write_text(ACTS)
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    with warm.server(["colorsys", "no_such_module"], os.environ | {"PYTHONPATH": path}) as found:
+    with warm.server(
+        ["colorsys", "no_such_module", "acts:remember", "no_such_module:function"], os.environ | {"PYTHONPATH": path}
+    ) as found:
         yield found
 
 
@@ -62,10 +70,15 @@ def test_a_call_has_arguments_folder_environment_input_and_output_of_the_caller(
     done = subprocess.run([*COMMAND, "acts:report", "a b", "ü"], env=environment | {"MINE": long[:100_000]}, **call)
     about = json.loads(done.stdout)
     assert (about["arguments"], about["folder"], about["input"]) == (["a b", "ü"], str(tmp_path), "read")
-    assert about["loaded"] and about["mine"] == long[:100_000] and done.stderr == "noted\n"
+    assert (
+        about["loaded"]
+        and about["remembered"] == ["called"]
+        and about["mine"] == long[:100_000]
+        and done.stderr == "noted\n"
+    )
     alone = {name: value for name, value in environment.items() if name != warm.SERVER}
     without = json.loads(subprocess.run([*COMMAND, "acts:report", "a b", "ü"], env=alone, **call).stdout)
-    assert without["arguments"] == about["arguments"] and not without["loaded"]
+    assert without["arguments"] == about["arguments"] and not without["loaded"] and not without["remembered"]
 
 
 @pytest.mark.parametrize(("how", "status", "said"), [
