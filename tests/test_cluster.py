@@ -184,12 +184,12 @@ def test_a_study_on_slurm_survives_jobs_that_are_killed(on_slurm, undisturbed):
     ways = {"gpt2": cancel, "llama": psutil.Process.kill}
     printed = killed_at_work(on_slurm, ways, "--partition", slurm.PARTITION)
     assert "running gpt2 failed: SLURM-job" in printed and "running llama failed: SLURM-job" in printed
-    assert "ran gpt2" in printed and "ran llama" in printed and "3 of 3 steps" in printed
+    assert "ran gpt2" in printed and "ran llama" in printed and "4 of 4 steps" in printed
     attempts = {}
     for line in on_slurm.ask("squeue --states=all --noheader --sort=i --format=%k|%l|%m").split():
         rule, limit, memory = line.split("|")
         attempts.setdefault(rule, []).append((limit, int(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]))
-    assert sorted(map(len, attempts.values())) == [1, 2, 2]
+    assert sorted(map(len, attempts.values())) == [1, 1, 2, 2]
     for (limit, memory), *again in attempts.values():
         assert limit == "30:00" and again in ([], [("1:00:00", 2 * memory)])
     same(on_slurm.results, undisturbed)
@@ -210,8 +210,8 @@ def test_notebooks_are_jobs_and_pages_are_rendered_here(on_slurm):
     assert "rendered the book" in printed
     assert (on_slurm.project.html("miniature") / "executed" / "scores.html").is_file()
     jobs = on_slurm.ask("squeue --states=all --noheader").splitlines()
-    # Two notebooks, and one for both controls.
-    assert len(jobs) - len(before) == 3
+    # Two notebooks, one for both controls, and one for the people.
+    assert len(jobs) - len(before) == 4
     asked = on_slurm.ask("squeue --states=all --noheader --format=%k|%l|%m|%b").splitlines()
     assert sum(job.startswith(("rule_notebook", "rule_unmeasured")) for job in asked) == 2
     assert {job.partition("|")[2] for job in asked if "notebook" in job or "unmeasured" in job} == {"1:00:00|4G|N/A"}
@@ -228,5 +228,5 @@ def test_a_partition_that_does_not_exist_is_named_before_anything_is_handed_in(o
 
 def test_a_study_through_any_other_scheduler_survives_a_job_that_is_killed(on_script, undisturbed):
     printed = killed_at_work(on_script, {"gpt2": psutil.Process.kill})
-    assert printed.count(" failed: ") == 1 and "3 of 3 steps" in printed
+    assert printed.count(" failed: ") == 1 and "4 of 4 steps" in printed
     same(on_script.results, undisturbed)

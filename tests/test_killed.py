@@ -129,7 +129,7 @@ def test_a_study_killed_in_each_phase_completes_with_the_same_bytes(tmp_path):
     printed, _ = undisturbed.communicate()
     assert undisturbed.returncode == 0
     expected = results(tmp_path / "undisturbed")
-    assert {Path(name).parent.name for name in expected} == {"llama-small", "llama-small-instruction-0"}
+    assert {Path(name).parent.name for name in expected} == {"people", "llama-small", "llama-small-instruction-0"}
     for name, occasion in KILLS.items():
         kill_at(begin(STUDY, tmp_path / "killed", str(study)), name, occasion)
         assert results(tmp_path / "killed") != expected
