@@ -381,6 +381,19 @@ def test_results_depend_on_every_module_that_measuring_can_reach_and_on_no_page(
     assert not any(name.startswith(("brainalign.paper", "brainalign.cli")) for name in code)
 
 
+def test_what_a_module_does_is_its_text_without_docstrings_comments_and_blank_lines(tmp_path):
+    def digest(text):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.py"
+        path.write_text(text)
+        return keys.module_of(path)[0]
+
+    text = '"""Doc."""\n\nPROMPT = """one\n\n  two"""\n\n\ndef twice(x):\n    """Doc."""\n    return 2 * x\n'
+    same = '"""Other.\n\nMore.\n"""\nPROMPT = """one\n\n  two"""\ndef twice(x):\n    # why\n    return 2 * x  # so\n'
+    assert digest(text) == digest(same)
+    others = [text.replace("2 * x", "3 * x"), text.replace("one\n\n", "one\n"), text.replace("one", "one ")]
+    assert digest(text) not in {digest(other) for other in others}
+
+
 def test_a_change_of_one_series_leaves_the_others(tiny, monkeypatch):
     measuring.results(tiny.load())
     tiny.calls.clear()

@@ -181,14 +181,16 @@ def code(module: str) -> dict[str, str]:
 def module_of(path: Path) -> tuple[str, list[str]]:
     """Digest of what a module does, and the modules of ours that it imports, at its head or in its functions."""
     text, imports = path.read_text(encoding="utf-8"), []
-    tree, lines = ast.parse(text), text.splitlines()
+    tree, lines, in_strings = ast.parse(text), text.splitlines(), set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             lines[token.start[0] - 1] = lines[token.start[0] - 1][: token.start[1]]
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             first, last = node.body[0].lineno, node.body[0].end_lineno
-            lines[first - 1 : last] = [""] * (last - first + 1)
+            lines[first - 1 : last] = [None] * (last - first + 1)
+        if isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno > node.lineno:
+            in_strings.update(range(node.lineno - 1, node.end_lineno))  # in which blanks count
         if isinstance(node, ast.Import):
             imports += [name.name for name in node.names]
         if isinstance(node, ast.ImportFrom):
@@ -200,7 +202,8 @@ def module_of(path: Path) -> tuple[str, list[str]]:
             package = ".".join(path.parent.relative_to(ROOT.parent).parts)
             imports += [f"{package}.{beside.stem}" for beside in path.parent.glob("[!_]*.py")]
     # Of the text itself, and not of the tree, which is another in the next version of Python.
-    does = [line.rstrip() for line in lines if line.strip()]
+    left = [(row, line) for row, line in enumerate(lines) if line is not None]
+    does = [line if row in in_strings else line.rstrip() for row, line in left if line.strip() or row in in_strings]
     return store.digest(does), [name for name in imports if name.split(".")[0] == ROOT.name]
 
 

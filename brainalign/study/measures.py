@@ -67,7 +67,7 @@ def analyses(study: Study, member: Member) -> list[str]:
     """What a study measures of one of its members, by name."""
     origin = member.about["origin"]
     of_reading = ["words", "behavior"] if study.reading_times else []
-    if origin == "people":
+    if origin == PEOPLE:
         of_recordings = ["recordings", "responses", "reliability"] if study.recordings else []
         return of_recordings + (["reading", "readers"] if study.reading_times else [])
     if origin == "series":
