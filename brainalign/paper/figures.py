@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+TICKS = 4  # intervals between values below rows that are named
 GRAY = "#888888"
 # Told apart by people with any common color blindness, and on white as on black.
 FAMILIES = {"T5": "#3a87c8", "LLaMA": "#d9691e", "GPT2": "#209e78", "other": "#a679c8"}
@@ -304,6 +305,7 @@ def row_panels(
 
 def name_rows(ax: plt.Axes, names: list[str]) -> None:
     """Name the rows of an axes, from top to bottom."""
+    ax.locator_params(axis="x", nbins=TICKS)  # names leave little room for values
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
