@@ -11,16 +11,14 @@ import functools
 import inspect
 import itertools
 import math
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from brainalign import store
 from brainalign.alignment import predictivity
+from brainalign.alignment.encoding import threads
 from brainalign.alignment.predictivity import Metric, least_squares
 from brainalign.alignment.splits import Split, check
 
@@ -161,9 +159,8 @@ def _scores(
         return metric(features, predicted, splits)
 
     scores = {}
-    # Matrices this small gain nothing from a BLAS's threads, and lose much where those meet other work.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as workers:
-        for pool, predicted in zip(pools, workers.map(of_pool, pools), strict=True):
+    with threads(exact[0]) as each:
+        for pool, predicted in zip(pools, each(of_pool, pools), strict=True):
             scores |= {(one, pool): of_one for one, of_one in zip(pools[pool], predicted, strict=True)}
 
     def of_size(one: int, size: list[tuple[int, ...]]) -> np.ndarray:

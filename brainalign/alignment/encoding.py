@@ -92,8 +92,14 @@ def threads(array: Array):
     if namespace(array) is not np:
         yield map
         return
-    with _libraries().limit(limits=1), ThreadPoolExecutor(os.cpu_count()) as workers:
-        yield workers.map
+    n = n_threads()
+    with _libraries().limit(limits=1), ThreadPoolExecutor(n) as workers:
+        yield workers.map if n > 1 else map
+
+
+def n_threads() -> int:
+    """As many as a BLAS would take: a process that was given one gains nothing from taking turns with itself."""
+    return max((library["num_threads"] for library in _libraries().info()), default=os.cpu_count() or 1)
 
 
 @cache

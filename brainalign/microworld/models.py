@@ -167,7 +167,7 @@ def _config(shape: Shape):
             d_ff=2 * shape.width,
             num_heads=shape.width // 16,
             num_layers=shape.n_blocks,
-            feed_forward_proj="gated-gelu",
+            feed_forward_proj="gated-gelu_pytorch_tanh",
             dropout_rate=0.0,
             initializer_factor=0.4,  # with 1, as for embeddings that are scaled down, losses begin at 20 nats
             decoder_start_token_id=PAD,
