@@ -17,8 +17,6 @@ def save_figure(
     *,
     notebook: str,
     title: str,
-    caption: str,
-    alt: str,
     evidence: str,
     wide: bool = False,
 ) -> None:
@@ -36,10 +34,6 @@ def save_figure(
         The notebook that made it.
     title : str
         The finding, in a few words.
-    caption : str
-        MyST; says what is shown, what the intervals are, and quotes live numbers.
-    alt : str
-        What the figure shows, for those who do not see it.
     evidence : str
         On what it rests; a key of `numbers.EVIDENCE`.
     wide : bool
@@ -48,11 +42,11 @@ def save_figure(
     Raises
     ------
     ValueError
-        A text is empty, or the evidence is not one of the marks.
+        The title is empty, or the evidence is not one of the marks.
     """
     import matplotlib.pyplot as plt
 
-    _require(path, evidence, title=title, caption=caption, alt=alt)
+    _require(path, evidence, title)
     with store.writing(_file(path, ".svg")) as svg:
         # The salt makes ids that are the same in every build and differ between the figures of one page.
         with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{notebook}/{path.name}"}):
@@ -63,10 +57,10 @@ def save_figure(
                 bbox_inches="tight",
                 metadata={"Date": None, "Creator": None},
             )
-        svg.write_text(_for_the_page(svg.read_text(encoding="utf-8"), alt), encoding="utf-8")
+        svg.write_text(_for_the_page(svg.read_text(encoding="utf-8"), title), encoding="utf-8")
     plt.close(figure)
     _write_data(path, data)
-    words = {"title": title, "caption": caption, "evidence": evidence, "notebook": notebook, "wide": wide}
+    words = {"title": title, "evidence": evidence, "notebook": notebook, "wide": wide}
     _write_json(path, words)
 
 
@@ -77,7 +71,6 @@ def save_table(
     notebook: str,
     title: str,
     evidence: str | None = None,
-    caption: str = "",
     columns: dict[str, str | tuple[str, str]] | None = None,
     details: str | None = None,
     filters: tuple[str, ...] = (),
@@ -97,8 +90,6 @@ def save_table(
         What it holds.
     evidence : str, optional
         On what it rests; a key of `numbers.EVIDENCE`. Left out where it holds no results.
-    caption : str
-        MyST below the title.
     columns : dict
         The columns to show, in order: name to label, or to (label, format of its numbers). All as they are if left
         out.
@@ -116,7 +107,7 @@ def save_table(
     LookupError
         A column does not exist, or the reader is to filter by one that is not shown.
     """
-    _require(path, evidence, title=title)
+    _require(path, evidence, title)
     if data.empty:
         raise ValueError(f"table {path.name} has no rows")
     shown = {name: spec if isinstance(spec, tuple) else (spec, "") for name, spec in (columns or {}).items()}
@@ -132,7 +123,6 @@ def save_table(
         path,
         {
             "title": title,
-            "caption": caption,
             "evidence": evidence,
             "notebook": notebook,
             "header": [label for label, _ in shown.values()],
@@ -151,7 +141,7 @@ def _cell(value, form: str) -> str:
     return number(value, form) if form and not isinstance(value, str) else str(value)
 
 
-def _for_the_page(svg: str, alt: str) -> str:
+def _for_the_page(svg: str, title: str) -> str:
     """SVG to stand inside a page: no prolog, no fixed size, ids of its own, a name for screen readers."""
     from xml.sax.saxutils import quoteattr
 
@@ -163,7 +153,7 @@ def _for_the_page(svg: str, alt: str) -> str:
     head, rest = svg.split(">", 1)
     width = re.search(r'width="([\d.]+)pt"', head)[1]
     head = re.sub(r' (width|height)="[^"]*"', "", head)
-    return f'{head} role="img" aria-label={quoteattr(alt)} style="max-width: {float(width):.0f}pt">{rest}'
+    return f'{head} role="img" aria-label={quoteattr(title)} style="max-width: {float(width):.0f}pt">{rest}'
 
 
 def _file(path: Path, ending: str) -> Path:
@@ -181,9 +171,8 @@ def _write_json(path: Path, words: dict) -> None:
         file.write_text(json.dumps(words, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _require(path: Path, evidence: str | None, **texts: str) -> None:
+def _require(path: Path, evidence: str | None, title: str) -> None:
     if evidence is not None and evidence not in EVIDENCE:
         raise ValueError(f"{path.name}: evidence must be one of {', '.join(EVIDENCE)}, not {evidence!r}")
-    for name, text in texts.items():
-        if not text.strip():
-            raise ValueError(f"{path.name} has an empty {name}")
+    if not title.strip():
+        raise ValueError(f"{path.name} has an empty title")

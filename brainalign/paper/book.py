@@ -17,24 +17,11 @@ import yaml
 import brainalign
 from brainalign import catalog, store
 from brainalign import study as studies
-from brainalign.paper import factors
-from brainalign.paper.notebook import BUILD, page_name, source
+from brainalign.paper import factors, numbers
+from brainalign.paper.notebook import BUILD, NOTEBOOKS, about, page_name, source
 from brainalign.study import keys
 from brainalign.study.members import PEOPLE
 
-# Notebooks that need a part of a study (`Study.parts`); all others run on any study.
-NEEDS = {
-    "behavioral_alignment": "behavior",
-    "people": "people",
-    "brain_alignment": "brain",
-    "controls": "brain",
-    "factors": "capability",
-    "instruction_tuning": "tuning",
-    "validation": "validation",
-}
-# Those that read nothing of what a study measured, and need not wait for it.
-UNMEASURED = {"catalog", "precision", "published", "speed", "validation"}
-NOTEBOOKS = store.PROJECT / "notebooks"
 MODEL = "model"  # executed once for each model
 # How long it takes to execute a notebook, by name or kind, and to render all, relative to one that only shows what is
 # known: rules of thumb before one is timed.
@@ -48,8 +35,7 @@ def html(study: str) -> Path:
 
 def notebooks(study: studies.Study) -> list[str]:
     """Names of the notebooks that have something to show in a study, one for each of its trained language models."""
-    names = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
-    shown = [name for name in names if NEEDS.get(name) in {None, *study.parts} and name != MODEL]
+    shown = [name for name in _names() if about(name).needs in {None, *study.parts}]
     return shown + [page_name(MODEL, name) for name in _models_with_pages(study)]
 
 
@@ -62,7 +48,7 @@ def template(notebook: str, study: studies.Study) -> tuple[Path, dict]:
         No such notebook; the message suggests near names.
     """
     pages = {page_name(MODEL, name): {"model": name} for name in _models_with_pages(study)}
-    known = {path.stem: {} for path in NOTEBOOKS.glob("*.ipynb") if path.stem != MODEL} | pages
+    known = {name: {} for name in _names()} | pages
     if notebook not in known:
         raise LookupError(catalog.unknown("notebook", notebook, known))
     return NOTEBOOKS / f"{MODEL if notebook in pages else notebook}.ipynb", known[notebook]
@@ -70,7 +56,7 @@ def template(notebook: str, study: studies.Study) -> tuple[Path, dict]:
 
 def shown(notebook: str, study: studies.Study) -> list[str]:
     """Members whose results a notebook of a study shows, and must wait for: all, a page's own and its kin, or none."""
-    if notebook in UNMEASURED:
+    if not about(notebook).measured:
         return []
     measured, about = studies.measured(study), template(notebook, study)[1]
     if notebook == PEOPLE:
@@ -81,12 +67,17 @@ def shown(notebook: str, study: studies.Study) -> list[str]:
 
 def kind(notebook: str) -> str:
     """What a notebook shows: nothing that was measured, one model, or all."""
-    return "unmeasured" if notebook in UNMEASURED else "page" if notebook.startswith(f"{MODEL}-") else "notebook"
+    return "unmeasured" if not about(notebook).measured else "page" if notebook.startswith(f"{MODEL}-") else "notebook"
 
 
 def weights(kinds: Mapping[str, str]) -> dict[str, float]:
     """How long steps of a kind take, notebooks and the book, relative to one another."""
     return {step: WEIGHTS.get(step, WEIGHTS.get(kind, 1.0)) for step, kind in kinds.items()}
+
+
+def _names() -> list[str]:
+    """Names of the notebooks that are executed once."""
+    return sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb") if path.stem != MODEL)
 
 
 def _models_with_pages(study: studies.Study) -> list[str]:
@@ -177,6 +168,7 @@ def stage(study: str) -> None:
     store.update(target / "_config.yml", yaml.safe_dump(config, sort_keys=False))
     about = {"name": settings.name, "title": settings.title, "parts": [*settings.parts, *_comparisons(settings)]}
     store.update(target / "executed" / "study.json", json.dumps(about, indent=1))
+    store.update(target / "executed" / "numbers.json", json.dumps(numbers.collected(target / "executed"), indent=1))
     built = {
         "Study": f"{settings.name} ({settings.title})",
         "Built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -242,7 +234,7 @@ def _comparisons(study: studies.Study) -> list[str]:
 def _contents(study: studies.Study) -> dict:
     """Table of contents without the notebooks that the study leaves out, and with a page for each of its models."""
     contents = yaml.safe_load((store.PROJECT / "_toc.yml").read_text(encoding="utf-8"))
-    left_out = {f"executed/{name}" for name in NEEDS} - {f"executed/{name}" for name in notebooks(study)}
+    left_out = {f"executed/{name}" for name in _names()} - {f"executed/{name}" for name in notebooks(study)}
     for part in contents["parts"]:
         part["chapters"] = [chapter for chapter in part["chapters"] if chapter["file"] not in left_out]
     if models := _models_with_pages(study):

@@ -11,16 +11,43 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from brainalign import catalog, store
 from brainalign import study as studies
 from brainalign.paper import assets
-from brainalign.paper.numbers import Numbers
+from brainalign.paper.numbers import Live, Numbers, live_of, records
 
 BUILD = store.PROJECT / "build"
+NOTEBOOKS = store.PROJECT / "notebooks"
 PLACES = {"study", "output"}  # parameters that say where, and not how
+
+
+class About(NamedTuple):
+    """What a notebook says of itself: its metadata, under ``brainalign``.
+
+    Attributes
+    ----------
+    needs : str, optional
+        The part of a study (`Study.parts`) without which it has nothing to show.
+    measured : bool
+        Whether it shows what a study measured, and has to wait for that.
+    evidence : str, optional
+        On what its numbers rest by default, if not on what the study's do.
+    """
+
+    needs: str | None = None
+    measured: bool = True
+    evidence: str | None = None
+
+
+def about(name: str) -> About:
+    """What the notebook of a name says of itself."""
+    path = NOTEBOOKS / f"{name}.ipynb"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return About(**content.get("metadata", {}).get("brainalign", {}))
 
 
 @dataclass(frozen=True)
@@ -44,16 +71,23 @@ class Notebook:
     folder: Path
     numbers: Numbers
 
-    def figure(self, name: str, figure, data: pd.DataFrame, **texts) -> None:
+    def show(self, *numbers: Live) -> None:
+        """Hand numbers to the book, and show them."""
+        for live in numbers:
+            self.numbers.show(live)
+
+    def figure(self, name: str, figure, data: pd.DataFrame, title: str, **options) -> None:
         """Save a figure for the book (see `assets.save_figure`) and show it."""
         from IPython.display import SVG, display
 
-        assets.save_figure(self.folder / name, figure, data, notebook=self.name, **texts)
+        options = {"evidence": self.numbers.evidence} | options
+        assets.save_figure(self.folder / name, figure, data, notebook=self.name, title=title, **options)
         display(SVG(filename=self.folder / f"{name}.svg"))
 
-    def table(self, name: str, data: pd.DataFrame, **texts) -> None:
+    def table(self, name: str, data: pd.DataFrame, title: str, **options) -> None:
         """Save a table for the book; see `assets.save_table`."""
-        assets.save_table(self.folder / name, data, notebook=self.name, **texts)
+        options = {"evidence": self.numbers.evidence} | options
+        assets.save_table(self.folder / name, data, notebook=self.name, title=title, **options)
 
     @cached_property
     def results(self) -> pd.DataFrame:
@@ -61,14 +95,7 @@ class Notebook:
         return studies.results(self.study)
 
 
-def begin(
-    name: str,
-    study: str,
-    output: str,
-    evidence: str | None = None,
-    needs: str | None = None,
-    page: str | None = None,
-) -> Notebook:
+def begin(name: str, study: str, output: str, page: str | None = None) -> Notebook:
     """Begin a notebook: refuse parameters that it does not have, read its study, make its folder.
 
     Parameters
@@ -79,10 +106,6 @@ def begin(
         Name or path of the study.
     output : str
         Folder that gets the figures and tables, in a folder of the notebook's name.
-    evidence : str, optional
-        On what its numbers rest by default, if not on what the study's do.
-    needs : str, optional
-        The part of a study (`Study.parts`) without which the notebook has nothing to show.
     page : str, optional
         What this run is about, such as one of a study's models, where each has a page of its own.
 
@@ -97,7 +120,7 @@ def begin(
 
     refuse_unknown_parameters(_history())
     _tell_parameters(changed_parameters(_history()))
-    loaded = studies.load(study)
+    loaded, (needs, _, evidence) = studies.load(study), about(name)
     if needs and needs not in loaded.parts:
         able = [name for name in studies.names() if needs in studies.load(name).parts]
         raise ValueError(f"study {loaded.name!r} has no {needs}, which {name}.ipynb shows; try {' or '.join(able)}")
@@ -179,11 +202,7 @@ def _in_the_book(name: str, study: str, output: Path) -> dict[str, str]:
     if output.resolve() == executed.resolve() or not path.exists():
         return {}
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    found = {}
-    for output in [output for cell in cells for output in cell.get("outputs", ())]:
-        if glued := output.get("metadata", {}).get("scrapbook"):
-            found[glued["name"]] = "".join(output["data"][f"{glued['mime_prefix']}text/plain"])
-    return found
+    return {key: text for record in records(path) for key, text in live_of(record).texts().items()}
 
 
 def _assigned(source: str) -> dict[str, str]:

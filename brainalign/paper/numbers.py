@@ -1,8 +1,17 @@
-"""Live numbers: each one in the book's prose is a link to the notebook cell that computed it."""
+"""Live numbers: each one in the book's prose is a link to the notebook cell that computed it.
+
+    notebook.show(Live("change", 6.2, "+.1f", " %", low=1.0, high=11.3, n=17, method="bootstrap over bases"))
+
+leaves a record in the executed notebook. `collected` reads those of a build, and pages quote them by name.
+"""
 
 import html
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, asdict, dataclass, fields
+from numbers import Integral
+from pathlib import Path
 
 EVIDENCE = {
     "printed": "the paper's printed tables",
@@ -11,39 +20,74 @@ EVIDENCE = {
     "machine": "time, memory and rounding on one machine",
 }
 NO_BREAK = "\u00a0"
+RECORD = "live"  # among the metadata of a cell's output
 
 
 @dataclass(frozen=True)
-class LiveNumber:
-    """What a page shows where it quotes a number.
+class Live:
+    """A number, or a word that follows from one, that pages quote.
 
     Attributes
     ----------
-    text : str
-        The number or word as formatted; its plain text and LaTeX are this and nothing else.
-    target : str
-        ``NOTEBOOK#anchor`` of the cell that computed it.
-    title : str
-        What it rests on: evidence, study, n, interval, method.
-    evidence : str
-        A key of `EVIDENCE`.
+    key : str
+        The name that pages quote it by.
+    value : float or str
+        The number, or the word.
+    form : str
+        Format of the number, as for `format`.
+    unit : str
+        Appended to the formatted number.
+    low, high : float, optional
+        Confidence interval, in the unit of the value; pages quote its ends as ``KEY.low`` and ``KEY.high``.
+    n : int, optional
+        On how many it rests.
+    method : str
+        Test or protocol, in a few words.
+    evidence : str, optional
+        On what it rests, a key of `EVIDENCE`, if not on what the notebook's numbers rest on.
+
+    Raises
+    ------
+    ValueError
+        The value or an end of the interval is missing, infinite or an empty word.
     """
 
-    text: str
-    target: str
-    title: str
-    evidence: str
+    key: str
+    value: float | str
+    form: str = ".2f"
+    unit: str = ""
+    _: KW_ONLY
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    method: str = ""
+    evidence: str | None = None
 
-    def __repr__(self) -> str:
-        return self.text
+    def __post_init__(self):
+        for name in ("value", "low", "high"):  # numbers of Python's own, which a file can hold
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                object.__setattr__(self, name, int(value) if isinstance(value, Integral) else float(value))
+        object.__setattr__(self, "n", None if self.n is None else int(self.n))
+        self.texts()
 
-    def _repr_latex_(self) -> str:
-        return self.text
+    def texts(self) -> dict[str, str]:
+        """What each of its keys is quoted as: itself, and the ends of its interval."""
+        ends = {} if self.low is None else {f"{self.key}.low": self.low, f"{self.key}.high": self.high}
+        return {
+            key: formatted(key, value, self.form, self.unit) for key, value in ({self.key: self.value} | ends).items()
+        }
 
-    def _repr_html_(self) -> str:
-        # The book's Sphinx extension turns `live:` into a path relative to the quoting page.
-        title = html.escape(self.title, quote=True)
-        return f'<a class="live {self.evidence}" href="live:{self.target}" title="{title}">{html.escape(self.text)}</a>'
+    def interval(self) -> str:
+        """Its interval in words and without the unit, or nothing."""
+        return "" if self.low is None else f"95 % interval {' to '.join(self._ends())}"
+
+    def estimate(self) -> str:
+        """Itself and its interval: ``+6.2 % [+1.0, +11.3]``."""
+        return f"{self.texts()[self.key]} [{', '.join(self._ends())}]"
+
+    def _ends(self) -> list[str]:
+        return [number(end, self.form) for end in (self.low, self.high)]
 
 
 class Numbers:
@@ -56,98 +100,71 @@ class Numbers:
     study : str
         Name of the study.
     evidence : str
-        On what numbers rest unless `show` says otherwise; a key of `EVIDENCE`.
+        On what numbers rest unless they say otherwise; a key of `EVIDENCE`.
     book : dict, optional
         Texts of the numbers that the built book has; where one is another, `show` says so.
     """
 
-    def __init__(self, notebook: str, study: str, evidence: str, book: dict[str, str] | None = None):
+    def __init__(self, notebook: str, study: str, evidence: str, book: Mapping[str, str] | None = None):
         self.notebook, self.book = notebook, book or {}
         self.study = study
         self.evidence = evidence
         self.shown: dict[str, str] = {}
 
-    def show(
-        self,
-        key: str,
-        value: float | str,
-        form: str = ".2f",
-        unit: str = "",
-        *,
-        low: float | None = None,
-        high: float | None = None,
-        n: int | None = None,
-        method: str = "",
-        evidence: str | None = None,
-    ) -> None:
-        """Hand a number or a word to the book under a key, and show it in the notebook.
-
-        Parameters
-        ----------
-        key : str
-            The name that pages quote it by.
-        value : float or str
-            The number, or the word that follows from one.
-        form : str
-            Format of the number, as for `format`.
-        unit : str
-            Appended to the formatted number.
-        low, high : float, optional
-            Confidence interval, in the unit of the value; pages quote its ends as ``KEY.low`` and ``KEY.high``.
-        n : int, optional
-            On how many it rests.
-        method : str
-            Test or protocol, in a few words.
-        evidence : str, optional
-            On what it rests, if not on what the notebook's numbers rest on by default.
+    def show(self, live: Live) -> None:
+        """Hand a number to the book, and show it in the notebook.
 
         Raises
         ------
         ValueError
-            The key was used before, or the value is missing, infinite or an empty word.
+            Its key was used before.
         """
         from IPython.display import HTML, display
-        from myst_nb import glue
 
-        text = formatted(key, value, form, unit)
-        texts, interval = {key: text}, ""
-        if low is not None:
-            texts |= {f"{key}.low": formatted(key, low, form, unit), f"{key}.high": formatted(key, high, form, unit)}
-            interval = f"95 % interval {number(low, form)} to {number(high, form)}"
+        texts = live.texts()
         if twice := [name for name in texts if name in self.shown]:
             raise ValueError(f"live number {twice[0]!r} is shown twice in {self.notebook}.ipynb; give it another key")
-        evidence = evidence or self.evidence
-        parts = [
-            EVIDENCE[evidence],
-            f"study {self.study}",
-            f"n = {n}" if n is not None else "",
-            interval,
-            method,
-        ]
-        title = "; ".join(part for part in parts if part)
-        for name, words in texts.items():
-            glue(name, LiveNumber(words, f"{self.notebook}#{anchor(key)}", title, evidence), display=False)
         self.shown |= texts
-        there = self.book.get(key, text)
-        other = "" if there == text else f" <em>The book has {html.escape(there)}.</em>"
-        display(
-            HTML(
-                f'<div class="shown {evidence}" id="{anchor(key)}"><code>{html.escape(key)}</code> '
-                f"<b>{html.escape(text)}</b> <small>{html.escape(title)}</small>{other}</div>"
-            )
+        record = asdict(live) | {"evidence": live.evidence or self.evidence, "study": self.study}
+        record["cell"] = f"{self.notebook}#{anchor(live.key)}"
+        there = self.book.get(live.key, texts[live.key])
+        other = "" if there == texts[live.key] else f" <em>The book has {html.escape(there)}.</em>"
+        cell = (
+            f'<div class="shown {record["evidence"]}" id="{anchor(live.key)}"><code>{html.escape(live.key)}</code> '
+            f"<b>{html.escape(texts[live.key])}</b> <small>{html.escape(title_of(record))}</small>{other}</div>"
         )
+        display(HTML(cell), metadata={RECORD: record})
 
-    def quote(self, key: str) -> str:
-        """MyST that quotes a number which this notebook has shown, for captions.
 
-        Raises
-        ------
-        LookupError
-            No such number was shown.
-        """
-        if key not in self.shown:
-            raise LookupError(f"{self.notebook}.ipynb quotes {key!r} before it shows it")
-        return f"{{glue:}}`/executed/{self.notebook}.ipynb::{key}`"
+def records(notebook: Path) -> list[dict]:
+    """Numbers that an executed notebook has shown: what `Live` holds, the study, and the cell (``NOTEBOOK#anchor``)."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    return [output["metadata"][RECORD] for output in outputs if RECORD in output.get("metadata", ())]
+
+
+def collected(executed: Path) -> dict[str, dict]:
+    """The `records` of all notebooks that were executed into a folder, by ``NOTEBOOK:KEY``."""
+    paths = sorted(executed.glob("*.ipynb"))
+    return {f"{path.stem}:{record['key']}": record for path in paths for record in records(path)}
+
+
+def live_of(record: Mapping) -> Live:
+    """The number of a record."""
+    return Live(**{field.name: record[field.name] for field in fields(Live)})
+
+
+def title_of(record: Mapping) -> str:
+    """What a number rests on: evidence, study, n, interval, method."""
+    n = f"n = {record['n']}" if record["n"] is not None else ""
+    parts = (EVIDENCE[record["evidence"]], f"study {record['study']}", n, live_of(record).interval(), record["method"])
+    return "; ".join(filter(None, parts))
+
+
+def link(record: Mapping, text: str) -> str:
+    """HTML of a number's text: a link to its cell, whose ``live:`` the Sphinx extension makes relative to a page."""
+    title = html.escape(title_of(record), quote=True)
+    return f'<a class="live {record["evidence"]}" href="live:{record["cell"]}" title="{title}">{html.escape(text)}</a>'
 
 
 def formatted(key: str, value: float | str, form: str, unit: str) -> str:

@@ -2,27 +2,38 @@
 
 Directives:
 
-- ``{result-figure} NOTEBOOK/NAME`` and ``{result-table} NOTEBOOK/NAME`` place what a notebook saved. Pages link to it
-  by NAME, or by the option ``:name:``, which pages of one kind need: a name may stand only once in a book.
+- ``{result-figure} NOTEBOOK/NAME`` and ``{result-table} NOTEBOOK/NAME`` place what a notebook saved; their content is
+  the caption, and the option ``:alt:`` says what a figure shows. Pages link to it by NAME, or by the option
+  ``:name:``, which pages of one kind need: a name may stand only once in a book.
 - ``{when} PART`` and ``{unless} PART`` keep their content if the study built fills that part of the book, or not.
 - ``{build}`` says what was built, when and from which commit.
+
+Roles, for the numbers that notebooks have shown (`numbers.Live`):
+
+- ``{live}`KEY` `` is a number of the notebook that the page's front matter names (``live: NOTEBOOK``), and
+  ``{live}`NOTEBOOK:KEY` `` that of another. A number that may be missing says what stands in its place:
+  ``{live}`KEY|not run` ``.
+- ``{estimate}`KEY` `` is a number with its 95 % interval, as one link.
 """
 
 import html
 import json
 import re
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
+from xml.sax.saxutils import quoteattr
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from myst_nb.ext.glue.utils import PendingGlueReference
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from brainalign.paper.numbers import EVIDENCE
+from brainalign.paper.numbers import EVIDENCE, Live, link, live_of
 
 LONG = 30  # characters; a cell with more gets room
 LIVE = re.compile(r'href="live:([^"#]+)#')
@@ -32,7 +43,7 @@ class Asset(SphinxDirective):
     """Shared by figures and tables: finds the files and tells Sphinx that the page depends on them."""
 
     required_arguments = 1
-    has_content = False
+    has_content = True
     option_spec: ClassVar = {"name": directives.unchanged_required}
 
     def read(self, ending: str) -> str:
@@ -69,10 +80,10 @@ class Asset(SphinxDirective):
         line.extend([*self.mark(words["evidence"]), download, nodes.Text(" · "), notebook])
         return line
 
-    def inline(self, text: str) -> list[nodes.Node]:
+    def inline(self, lines: Sequence[str]) -> list[nodes.Node]:
         """MyST text of one paragraph, as inline nodes."""
         container = nodes.container()
-        self.state.nested_parse([text], self.lineno, container)
+        self.state.nested_parse(lines, self.content_offset, container)
         return [node for paragraph in container.children for node in paragraph.children]
 
     def anchored(self, node: nodes.Element, name: str) -> nodes.Element:
@@ -90,17 +101,23 @@ class Asset(SphinxDirective):
 class ResultFigure(Asset):
     """Place a figure that a notebook saved: the SVG in the page, caption, links."""
 
+    option_spec: ClassVar = Asset.option_spec | {"alt": directives.unchanged_required}
+
     def run(self) -> list[nodes.Node]:
         """Build the figure."""
-        words = json.loads(self.read(".json"))
+        words, svg = json.loads(self.read(".json")), self.read(".svg")
         figure = self.anchored(
             nodes.figure(classes=["result", *(["wide"] if words["wide"] else [])]), self.name_of_asset
         )
-        figure += nodes.raw("", f'<div class="drawing">{self.read(".svg")}</div>', format="html")
+        if not (self.content and "alt" in self.options):
+            raise self.error(f"{self.arguments[0]} has no caption, or no :alt: that says what it shows")
+        alt = quoteattr("".join(shown(self.inline([self.options["alt"]]))))
+        svg = re.sub(r'(?<=aria-label=)"[^"]*"', lambda _: alt, svg, count=1)
+        figure += nodes.raw("", f'<div class="drawing">{svg}</div>', format="html")
         caption = nodes.caption()
         caption += nodes.strong("", words["title"] + ".")
         caption += nodes.Text(" ")
-        caption.extend(self.inline(words["caption"]))
+        caption.extend(self.inline(self.content))
         figure += caption
         legend = nodes.legend()
         legend += self.links(words)
@@ -117,9 +134,9 @@ class ResultTable(Asset):
         box = self.anchored(nodes.container(classes=["result", "result-table"]), self.name_of_asset)
         title = nodes.paragraph(classes=["table-title"])
         title += nodes.strong("", words["title"])
-        if words["caption"]:
+        if self.content:
             title += nodes.Text(" ")
-            title.extend(self.inline(words["caption"]))
+            title.extend(self.inline(self.content))
         box += title
         scroll = nodes.container(classes=["table-scroll"])
         scroll += self.table(words)
@@ -210,8 +227,66 @@ class Build(SphinxDirective):
         return [paragraph]
 
 
+class LiveNumber(SphinxRole):
+    """A number that a notebook has shown, or what stands in its place."""
+
+    with_interval = False
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.Node]]:
+        """Look it up among the numbers of the build."""
+        address, *otherwise = self.text.split("|", 1)
+        notebook, _, key = address.rpartition(":")
+        notebook = notebook or front_matter(self.inliner.document).get("live", "")
+        self.env.note_dependency(str(Path(self.env.srcdir, "executed", f"{notebook}.ipynb")))
+        ending = next((end for end in (".low", ".high") if key.endswith(end)), "")
+        for name in (key, key.removesuffix(ending)):
+            if record := numbers_of(self.env).get(f"{notebook}:{name}"):
+                text = self.text_of(live_of(record), key)
+                if text:
+                    return [nodes.raw(text, link(record, text), format="html", shown=text)], []
+        if otherwise:
+            return [nodes.Text(otherwise[0])], []
+        message = f"{notebook or 'a notebook that no front matter names'} has shown no number {key!r}"
+        return [], [self.inliner.reporter.error(message, line=self.lineno)]
+
+    def text_of(self, live: Live, key: str) -> str:
+        """What stands in the page."""
+        return live.texts().get(key, "")
+
+
+class Estimate(LiveNumber):
+    """A number with its interval."""
+
+    def text_of(self, live: Live, key: str) -> str:
+        """What stands in the page; nothing of a number without an interval."""
+        return live.estimate() if live.key == key and live.low is not None else ""
+
+
+def front_matter(document: nodes.document) -> dict[str, str]:
+    """Front matter of the page that is being read."""
+    first = document.children[0] if document.children else None
+    listed = first if isinstance(first, nodes.field_list) else ()
+    return {field[0].astext(): field[1].astext() for field in listed}
+
+
+def numbers_of(env: BuildEnvironment) -> dict[str, dict]:
+    """Numbers of the build that is being read, as `numbers.collected` has them."""
+    path = Path(env.srcdir, "executed", "numbers.json")
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(1)
+def _read(path: Path, written: int) -> dict[str, dict]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def shown(found: Sequence[nodes.Node]) -> list[str]:
+    """Text of inline nodes as a reader sees it, live numbers included."""
+    return [node.get("shown", node.astext()) if isinstance(node, nodes.raw) else node.astext() for node in found]
+
+
 class LiveLinks(SphinxPostTransform):
-    """Make the links of live numbers relative to the page that quotes them; runs after glue has pasted them."""
+    """Make the links of live numbers relative to the page that quotes them."""
 
     default_priority = 6
 
@@ -226,12 +301,6 @@ class LiveLinks(SphinxPostTransform):
             if "live:" in node.astext():
                 text = LIVE.sub(relative, node.astext())
                 node.replace_self(nodes.raw("", text, format="html"))
-
-
-def note_quoted_notebooks(app: Sphinx, document: nodes.document) -> None:
-    """Read a page again whenever a notebook that it quotes has been executed again."""
-    for node in document.findall(PendingGlueReference):
-        app.env.note_dependency(str(app.env.doc2path(node.refdoc)))
 
 
 def drop_thebe(app: Sphinx, page: str, template: str, context: dict, document: nodes.document | None) -> None:
@@ -259,9 +328,10 @@ def setup(app: Sphinx) -> dict:
     app.add_directive("when", When)
     app.add_directive("unless", Unless)
     app.add_directive("build", Build)
+    app.add_role("live", LiveNumber())
+    app.add_role("estimate", Estimate())
     app.add_post_transform(LiveLinks)
     # Before napoleon, which is loaded first, turns sections into fields.
     app.connect("autodoc-process-docstring", show_examples, priority=100)
-    app.connect("doctree-read", note_quoted_notebooks)
     app.connect("html-page-context", drop_thebe, priority=900)  # after those who add scripts
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,233 @@
+"""Section 4.1 on the printed scores: does tuning raise brain alignment, and what does the answer rest on?
+
+tables = printed.load()
+changes = published_brain.changes(tables, seed=0)
+notebook.show(*published_brain.numbers_of_changes(changes))
+"""
+
+import pandas as pd
+
+from brainalign.paper.numbers import Live, p_value
+from brainalign.paper.pairs import change_of_mean, make_pairs, mean_of_changes, paired_tests, percent_changes
+from brainalign.paper.printed import BRAIN_DATASETS, Printed
+from brainalign.paper.statistics import leave_one_group_out
+
+DATASETS = ["average", *BRAIN_DATASETS]
+ALPHA = 0.05
+NOT_RUN = "not run: needs recordings and models"
+# Columns of the tables, and the form of their numbers.
+COLUMNS_OF_TESTS = {
+    "test": "Test",
+    "unit": "Unit",
+    "estimate": ("Estimate", ".2f"),
+    "low": ("low", ".2f"),
+    "high": ("high", ".2f"),
+    "p": ("p", ".4f"),
+    "n": ("Pairs", ".0f"),
+    "n_bases": ("Bases", ".0f"),
+}
+
+
+def pairs(tables: Printed) -> pd.DataFrame:
+    """Pairs of the paper's 25 models on the average of its data sets, with each one's ``percent_change``."""
+    return percent_changes(make_pairs(tables.group("main"), "average"))
+
+
+def pairs_by_dataset(tables: Printed) -> pd.DataFrame:
+    """The same on each data set and their average, with the column ``dataset``."""
+    main = tables.group("main")
+    return pd.concat([percent_changes(make_pairs(main, name)).assign(dataset=name) for name in DATASETS])
+
+
+def changes(tables: Printed, **bootstrap) -> pd.DataFrame:
+    """Change with tuning on each data set, in percent.
+
+    Parameters
+    ----------
+    tables : Printed
+    **bootstrap
+        `seed` and `resamples` of the bootstrap over bases.
+
+    Returns
+    -------
+    DataFrame
+        A row a data set: ``estimate`` with ``low`` and ``high``, the mean over pairs of each one's change; ``of_mean``
+        with its ends, the change of the mean score; ``printed``; ``n`` pairs in ``n_clusters`` bases.
+    """
+    main = tables.group("main")
+
+    def row(dataset: str) -> dict:
+        table = make_pairs(main, dataset)
+        of_mean = change_of_mean(table, **bootstrap)
+        ends = {"of_mean": of_mean.estimate, "of_mean_low": of_mean.low, "of_mean_high": of_mean.high}
+        mean = vars(mean_of_changes(table, **bootstrap))
+        return {"dataset": dataset, **mean, **ends, "printed": tables.changes[dataset]}
+
+    return pd.DataFrame(map(row, DATASETS))
+
+
+def numbers_of_changes(changes: pd.DataFrame) -> list[Live]:
+    """Numbers of `changes`, as ``change.DATASET``, and of its pairs."""
+    average, found = changes.iloc[0], []
+    for row in changes.itertuples():
+        key, n, percent = f"change.{row.dataset}", row.n, ("+.1f", " %")
+        mean, of_mean = "mean of the pairs' changes, bootstrap over bases", "change of the mean score"
+        found += [
+            Live(key, row.estimate, *percent, low=row.low, high=row.high, n=n, method=mean),
+            Live(f"{key}.printed", row.printed, *percent, method="as printed"),
+            Live(
+                f"{key}.of-mean", row.of_mean, *percent, low=row.of_mean_low, high=row.of_mean_high, n=n, method=of_mean
+            ),
+        ]
+    printed, method = changes.printed[1:].mean(), "mean of the three printed changes"
+    found += [Live("pairs.n", average.n, "d"), Live("pairs.bases", average.n_clusters, "d")]
+    return [*found, Live("change.mean-of-printed", printed, "+.1f", " %", method=method)]
+
+
+def tests(tables: Printed, **bootstrap) -> pd.DataFrame:
+    """Seven tests of the average change: two over pairs, five over bases (`pairs.paired_tests`)."""
+    return paired_tests(make_pairs(tables.group("main"), "average"), effect="percent", **bootstrap)
+
+
+def verdict(tests: pd.DataFrame) -> str:
+    """What tuning does to brain alignment, by the sign flip over bases.
+
+    It is exact, and assumes only that tuning could as well have turned all effects of a base the other way.
+    """
+    flip = _sign_flip(tests)
+    return "does not reliably raise" if flip.p >= ALPHA else "raises" if flip.estimate > 0 else "lowers"
+
+
+def numbers_of_tests(tests: pd.DataFrame) -> list[Live]:
+    """The p value of each test, as ``test.UNIT.TEST``, how many of those over bases find a change, and the verdict."""
+    found = [
+        Live(
+            f"test.{row.unit}.{row.test}".lower().replace(" ", "-"),
+            p_value(row.p),
+            n=row.n,
+            method=f"{row.test} over {row.unit}s",
+        )
+        for row in tests.itertuples()
+    ]
+    by_base, flip = tests[tests.unit == "base"], _sign_flip(tests)
+    method = "tests with the base as the unit whose p is below .05"
+    rests_on = f"sign flip over {flip.n_bases} bases, {p_value(flip.p)}"
+    return [
+        *found,
+        Live("tests.base.n", len(by_base), "d"),
+        Live("tests.base.significant", (by_base.p < ALPHA).sum(), "d", method=method),
+        Live("change.verdict", verdict(tests), n=flip.n, method=rests_on),
+    ]
+
+
+def _sign_flip(tests: pd.DataFrame) -> pd.Series:
+    return tests.set_index("test").loc["sign flip"]
+
+
+def by_base(pairs: pd.DataFrame) -> pd.Series:
+    """Mean change of the models tuned from each base, in percent, ascending."""
+    return pairs.groupby("base").percent_change.mean().sort_values()
+
+
+def numbers_by_family(pairs: pd.DataFrame) -> list[Live]:
+    """Who gains and who loses."""
+    of_base, families = by_base(pairs), pairs.groupby("family").percent_change
+    small, large = of_base["t5-small"], of_base["t5-large"]
+    losing = "bases whose tuned models score lower on average"
+    return [
+        Live("bases.losing", (of_base < 0).sum(), "d", method=losing),
+        Live("pairs.losing", (pairs.percent_change < 0).sum(), "d", method="pairs that lose"),
+        Live("change.t5-small-large", (small + large) / 2, "+.0f", " %"),
+        Live("change.llama", families.mean()["LLaMA"], "+.1f", " %", n=families.size()["LLaMA"]),
+        Live("change.t5", families.mean()["T5"], "+.1f", " %", n=families.size()["T5"]),
+    ]
+
+
+def title_of_pairs(pairs: pd.DataFrame) -> str:
+    """What Figure 1B shows."""
+    most = by_base(pairs).idxmax()
+    family = pairs.set_index("base").family[most].iloc[0]
+    return f"Tuning raises {(pairs.percent_change > 0).sum()} of {len(pairs)} pairs, and {family} models most"
+
+
+def strip(changes: pd.DataFrame) -> pd.DataFrame:
+    """The average change as printed, as recomputed, and the place of a study's own: rows of `figures.strip`."""
+    average = changes.iloc[0]
+    note = f"{average.n} pairs, bootstrap over {average.n_clusters} bases"
+    rows = [
+        {"label": "as printed", "estimate": average.printed, "note": "no interval printed"},
+        {"label": "recomputed", **average[["estimate", "low", "high"]], "note": note},
+        {"label": "this study", "note": NOT_RUN},
+    ]
+    return pd.DataFrame(rows)
+
+
+def title_of_changes(changes: pd.DataFrame) -> str:
+    """What Figure 1C shows."""
+    clear = changes.dataset[changes.low > 0]
+    return f"The interval excludes zero for {len(clear)} of {len(changes)}: {', '.join(clear)}"
+
+
+def robustness(tables: Printed, **bootstrap) -> pd.DataFrame:
+    """The average change with the GPT-2 family, of it alone, and without each family and each base.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `figures.forest`; ``group`` is ``all``, ``family`` or ``base``, ``left_out`` who is.
+    """
+    main, everyone = pairs(tables), make_pairs(tables.group("with-gpt2"), "average")
+
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame([vars(mean_of_changes(table, **bootstrap))])
+
+    def without(group: str) -> pd.DataFrame:
+        left = leave_one_group_out(main, group, change).query("left_out != 'none'")
+        return left.assign(label="without " + left.left_out, group=group)
+
+    whole = {"all pairs": main, "with GPT-2 added": everyone, "GPT-2 alone": everyone.query("family == 'GPT2'")}
+    rows = [change(table).assign(label=label, group="all") for label, table in whole.items()]
+    return pd.concat([*rows, without("family"), without("base")])
+
+
+def numbers_of_robustness(robustness: pd.DataFrame) -> list[Live]:
+    """The change with GPT-2, of GPT-2 alone, and without the base that matters most."""
+    least = _least(robustness)
+    rows = robustness.set_index("label")
+    named = {"change.gpt2": "GPT-2 alone", "change.with-gpt2": "with GPT-2 added"}
+    found = [(key, rows.loc[label]) for key, label in named.items()]
+    return [
+        *(Live(key, row.estimate, "+.1f", " %", low=row.low, high=row.high, n=row.n) for key, row in found),
+        Live("change.without-one.least", least.estimate, "+.1f", " %", low=least.low, high=least.high),
+        Live("change.without-one.least.base", least.left_out),
+    ]
+
+
+def title_of_robustness(robustness: pd.DataFrame, tables: Printed) -> str:
+    """On which base the change rests most, and whether all GPT-2 models lose."""
+    shrinks = f"without {_least(robustness).left_out} the gain shrinks most"
+    gpt2 = make_pairs(tables.group("with-gpt2"), "average").query("family == 'GPT2'")
+    lose = (gpt2.tuned < gpt2.vanilla).all()
+    return f"Every GPT-2 model loses with tuning, and {shrinks}" if lose else shrinks[0].upper() + shrinks[1:]
+
+
+def _least(robustness: pd.DataFrame) -> pd.Series:
+    without = robustness[robustness.group == "base"]
+    return without.loc[without.estimate == without.estimate.min()].iloc[0]
+
+
+def above_ceiling(tables: Printed) -> pd.DataFrame:
+    """Models whose average score exceeds its noise ceiling."""
+    main = tables.group("main")
+    return main.loc[main.average > tables.ceilings["average"], ["model", "average"]]
+
+
+def numbers_of_ceilings(tables: Printed) -> list[Live]:
+    """Printed noise ceilings, and how many models score above them."""
+    main, above = tables.group("main"), len(above_ceiling(tables))
+    pereira = (main.pereira2018 > tables.ceilings["pereira2018"]).sum()
+    return [
+        *(Live(f"ceiling.{name}", value, ".3f", method="as printed") for name, value in tables.ceilings.items()),
+        Live("ceiling.above.n", above, "d", n=len(main), method="models whose average exceeds its ceiling"),
+        Live("ceiling.above.pereira2018", pereira, "d", n=len(main)),
+    ]
