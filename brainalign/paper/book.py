@@ -58,10 +58,10 @@ def shown(notebook: str, study: studies.Study) -> list[str]:
     """Members whose results a notebook of a study shows, and must wait for: all, a page's own and its kin, or none."""
     if not about(notebook).measured:
         return []
-    measured, about = studies.measured(study), template(notebook, study)[1]
+    measured, parameters = studies.measured(study), template(notebook, study)[1]
     if notebook == PEOPLE:
         return [name for name in measured if name == PEOPLE]
-    kin = studies.related(study, about["model"]) if about else measured
+    kin = studies.related(study, parameters["model"]) if parameters else measured
     return [name for name in measured if name in kin]
 
 

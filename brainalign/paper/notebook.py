@@ -201,7 +201,6 @@ def _in_the_book(name: str, study: str, output: Path) -> dict[str, str]:
     path = executed / f"{name}.ipynb"
     if output.resolve() == executed.resolve() or not path.exists():
         return {}
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     return {key: text for record in records(path) for key, text in live_of(record).texts().items()}
 
 
