@@ -1,13 +1,21 @@
 """Finds results that somebody typed by hand into the book's prose. A number is live, or it has a reason to be there.
 
-The text of a file is blanked step by step, each character in its place, so that what is left keeps its line: first
-what is no prose, then what is allowed. Every number that remains is a finding.
+MyST's own parser says what is prose. Of that, what is allowed is blanked; every number that remains is a finding.
 """
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+import yaml
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from myst_parser.config.main import MdParserConfig
+from myst_parser.parsers.mdit import create_md_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,11 +36,12 @@ SHARE = r"(?:half|(?:a|one|two|three)[\s-](?:third|quarter|fifth)s?)"
 OUTCOME = r"(?:gain|lose|rise|fall|improve|match|differ|agree|disagree|hold|fail|survive)\b"
 DIGITS = r"[-+−]?(?:\d[\d,]*(?:\.\d+)?|\.\d+)"
 
+HEADING = "# "  # stands before the text of one
+
 # Why a number may stand in the text. Everything else is live.
 ALLOWED = {
     "section, figure, table, appendix": rf"\b(?i:sections?|figures?|tables?|appendix|appendices)\s+{LABELS}",
-    "section that a heading opens": r"^\#+\s+\d+(?:\.\d+)*\s",
-    "item of a numbered list": r"^\s*\d+[.)]\s",
+    "section that a heading opens": rf"{HEADING}\d+(?:\.\d+)*\s",
     "name: GPT-2, T5-XL, Pereira2018, SHA-256": r"\b[A-Z][A-Za-z]*(?:[-_]?\d+(?:\.\d+)*[A-Za-z]*)+(?:-\w+)*\b",
     "size in a model's name, panel of a figure": r"\b\d+(?:\.\d+)?[A-Z]\b",
     "version": r"\b(?:[Vv]ersion|Python|CC BY(?:-[A-Z]+)*)\s+\d+(?:\.\d+)*",
@@ -44,7 +53,7 @@ ALLOWED = {
 }
 
 # What is left of digits is a result; results in words have these forms. The first that fits names the finding.
-FOUND = {
+RESULTS = {
     "percentage": rf"(?:{DIGITS}|\b{WORD})[\s-]*(?:%|per\s?cent\b|percentage\s+points?\b)",
     "statistic": rf"\b\w+\s*[=<>≤≥≈]\s*{DIGITS}",
     "number": DIGITS,
@@ -56,10 +65,17 @@ FOUND = {
 # Directives whose content is no prose, and those whose argument is a name.
 LITERAL = {"eval-rst", "raw", "code", "code-block", "code-cell", "math", "literalinclude", "mermaid"}
 NAMING = LITERAL | {"result-figure", "result-table", "when", "unless", "container", "figure", "image"}
-FENCE = re.compile(r"\s*(?P<fence>`{3,}|:{3,}|~{3,})\s*(?:\{(?P<directive>[\w:-]+)\})?(?P<rest>.*)")
+DIRECTIVE = re.compile(r"\{(?P<name>[\w:-]+)\}\s*(?P<argument>.*)")
+OPTION = re.compile(r":(?P<name>[\w-]+):(?P<text>.*)")
+SPOKEN = {"alt"}  # options that are read aloud
+
+# Roles that show a live number, or no prose; any other leaves what it shows.
+LIVE = {"live", "estimate", "math", "cite"}
 
 # Inline code and math may hold any setting or symbol. A number that stands alone in it, or behind `r =`, is a result.
 INLINE_RESULT = re.compile(rf"(?<![\w=(,/.+-]){DIGITS}(?:\s*\\?%)?(?![\w./(-])|\b[rp]\s*[=<>]\s*{DIGITS}")
+ADDRESS = re.compile(r"https?://\S+")
+SECTION = re.compile(r"\d(?:\.\d)?")
 
 
 @dataclass(frozen=True)
@@ -92,88 +108,91 @@ def check(path: Path) -> list[Finding]:
 
 def findings(text: str, name: str = "text") -> list[Finding]:
     """All findings in Markdown, in their order; `name` says where it is from."""
-    left = prose(text)
+    lines, results = text.split("\n"), []
+    for first, block in prose(text):
+        for start, kind, number in _results(block):
+            line = first + block.count("\n", 0, start)
+            results.append((line, start, Finding(f"{name}:{line + 1}", kind, number, lines[line].strip())))
+    return [finding for *_, finding in sorted(results, key=lambda result: result[:2])]
+
+
+def prose(text: str, first: int = 0) -> Iterator[tuple[int, str]]:
+    """Blocks of Markdown as a reader reads them, and the line on which each begins."""
+    heading = ""
+    for token in _parser().parse(text):
+        start = first + (token.map or [0])[0]
+        if token.type == "heading_open":
+            heading = HEADING
+        elif token.type == "inline":
+            yield start, heading + _shown(token.children)
+            heading = ""
+        elif token.type in ("fence", "colon_fence"):
+            yield from _directive(token, start)
+
+
+@cache
+def _parser() -> MarkdownIt:
+    extensions = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["parse"]["myst_enable_extensions"]
+    return create_md_parser(MdParserConfig(enable_extensions=set(extensions)), RendererHTML)
+
+
+def _directive(token: Token, start: int) -> Iterator[tuple[int, str]]:
+    """Title and content of a directive; backticks without one are code, colons without one a division of the page."""
+    directive = DIRECTIVE.match(token.info.strip())
+    if not directive:
+        yield from prose(token.content, start + 1) if token.type == "colon_fence" else ()
+        return
+    if directive["name"] not in NAMING:
+        yield start, directive["argument"]
+    if directive["name"] in LITERAL:
+        return
+    lines = token.content.split("\n")
+    n_options = next((n for n, line in enumerate(lines) if not OPTION.match(line)), len(lines))
+    for place, line in enumerate(lines[:n_options], start + 1):
+        if (option := OPTION.match(line))["name"] in SPOKEN:
+            yield from prose(option["text"].strip(), place)
+    yield from prose("\n".join(lines[n_options:]), start + 1 + n_options)
+
+
+def _shown(children: Sequence[Token]) -> str:
+    """Text of a block: without live numbers, tags and addresses, and of code and math what may be a result."""
+    text, link = "", None
+    for child in children:
+        if child.type in ("softbreak", "hardbreak"):
+            text += "\n"
+        elif child.type == "text":
+            text += ADDRESS.sub(" ", child.content)
+        elif child.type in ("em_open", "em_close"):
+            text += "*"
+        elif child.type == "image":
+            text += _shown(child.children)
+        elif child.type in ("code_inline", "math_inline"):
+            text += _only_results(child.content)
+        elif child.type == "myst_role" and child.meta["name"].split(":")[0] not in LIVE:
+            text += child.content.split("<")[0]
+        elif child.type == "link_open":
+            link = len(text)
+        elif child.type == "link_close" and SECTION.fullmatch(text[link:]):  # a link that is nothing but a section
+            text = text[:link]
+        else:
+            text += " "
+    return text
+
+
+def _only_results(code: str) -> str:
+    texts = [match[0] for match in INLINE_RESULT.finditer(code)]
+    return f" {' '.join(text for text in texts if re.search(r'[.%=<>]', text))} "
+
+
+def _results(block: str) -> Iterator[tuple[int, str, str]]:
+    """Where in a block a result stands, what kind it is, and itself."""
     for pattern in ALLOWED.values():
-        left = re.sub(pattern, _blank, left, flags=re.MULTILINE)
-    found = {}
-    for kind, pattern in FOUND.items():
-        for match in re.finditer(pattern, left, flags=re.IGNORECASE):
-            found[match.start()] = (kind, " ".join(match[0].split()))
-        left = re.sub(pattern, _blank, left, flags=re.IGNORECASE)
-    lines = text.split("\n")
-    numbers = {start: text.count("\n", 0, start) for start in sorted(found)}
-    return [Finding(f"{name}:{n + 1}", *found[start], lines[n].strip()) for start, n in numbers.items()]
-
-
-def prose(text: str) -> str:
-    """Markdown with everything blanked that a reader does not read as prose."""
-    text = _without_literal_blocks(text)
-    text = re.sub(r"\A---\n.*?\n---\n|<!--.*?-->|\$\$.*?\$\$", _blank, text, flags=re.DOTALL)
-    text = re.sub(r"^%.*$|^\([\w.-]+\)=$", _blank, text, flags=re.MULTILINE)
-    # Roles: a live number goes altogether, any other leaves what it shows.
-    text = re.sub(r"\{(?:glue:\w*|math|cite[\w:]*)\}`[^`]*`", _blank, text)
-    text = re.sub(r"\{[\w:-]+\}`(?:([^`<]*)<[^`>]*>|([^`]*))`", _keep, text)
-    text = re.sub(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", _inline, text, flags=re.DOTALL)
-    text = re.sub(r"(?<![\\$\w])(\$)(?![\s$])(.+?)(?<![\s\\])\$(?!\d)", _inline, text, flags=re.DOTALL)
-    # Addresses, tags and attributes; a link that is nothing but a section's number is one.
-    text = re.sub(r"\[\d(?:\.\d)?\]\([\w./-]+\.md\)", _blank, text)
-    text = re.sub(r"\]\([^)\s]*\)|<https?://[^>]*>|https?://\S+", _blank, text)
-    return re.sub(r"</?[a-z][^<>]*>|\{[#.][^}]*\}", _blank, text, flags=re.IGNORECASE)
-
-
-def _without_literal_blocks(text: str) -> str:
-    """Blank code, and of directives all but their content and titles."""
-    lines, opened, options = [], [], False
-    for line in text.split("\n"):
-        literal = bool(opened) and opened[-1][1]
-        options = options and bool(re.match(r"\s*:[\w-]+:", line))
-        match = FENCE.match(line)
-        if match and opened and _closes(match, opened[-1][0]):
-            opened.pop()
-            line = ""
-        elif match and not literal:
-            opened.append((match["fence"], _is_literal(match)))
-            options = True
-            titled = match["directive"] is not None and match["directive"] not in NAMING
-            line = match["rest"].rjust(len(line)) if titled else ""
-        elif literal or options:
-            line = ""
-        lines.append(line)
-    return "\n".join(left.ljust(len(line)) for left, line in zip(lines, text.split("\n"), strict=True))
-
-
-def _is_literal(opening: re.Match) -> bool:
-    # Backticks without a directive are code; colons without one are a division of the page.
-    return opening["directive"] in LITERAL or (opening["directive"] is None and opening["fence"][0] != ":")
-
-
-def _closes(match: re.Match, fence: str) -> bool:
-    closing = match["fence"]
-    return closing[0] == fence[0] and len(closing) >= len(fence) and not (match["directive"] or match["rest"].strip())
+        block = re.sub(pattern, _blank, block, flags=re.MULTILINE)
+    for kind, pattern in RESULTS.items():
+        for match in re.finditer(pattern, block, flags=re.IGNORECASE):
+            yield match.start(), kind, " ".join(match[0].split())
+        block = re.sub(pattern, _blank, block, flags=re.IGNORECASE)
 
 
 def _blank(match: re.Match) -> str:
-    return _spaces(match[0])
-
-
-def _keep(match: re.Match) -> str:
-    """Leave the group that matched in its place, blank the rest."""
-    return _leave(match, [match.span(match.lastindex)])
-
-
-def _inline(match: re.Match) -> str:
-    """Leave only results of inline code or math."""
-    start = match.start(2)
-    spans = [(start + found.start(), start + found.end()) for found in INLINE_RESULT.finditer(match[2])]
-    return _leave(match, [(a, b) for a, b in spans if re.search(r"[.%=<>]", match.string[a:b])])
-
-
-def _leave(match: re.Match, spans: list[tuple[int, int]]) -> str:
-    kept = list(_spaces(match[0]))
-    for start, end in spans:
-        kept[start - match.start() : end - match.start()] = match.string[start:end]
-    return "".join(kept)
-
-
-def _spaces(text: str) -> str:
-    return re.sub(r"[^\n]", " ", text)
+    return re.sub(r"[^\n]", " ", match[0])
