@@ -12,7 +12,7 @@ import pytest
 from brainalign.paper import assets, begin, sphinx_extension
 from brainalign.paper.numbers import EVIDENCE
 
-TEXTS = {"notebook": "published", "title": "It rises", "caption": "As it does.", "alt": "A line", "evidence": "printed"}
+TEXTS = {"notebook": "published", "title": "It rises", "evidence": "printed"}
 DATA = pd.DataFrame({"model": ["a", "b", "c"], "size": [1, 20, 300], "score": [0.5, -0.25, np.nan]})
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -91,10 +91,10 @@ def test_background_is_the_pages(saved):
     assert "fill: #ffffff" not in saved()
 
 
-@pytest.mark.parametrize("alt", ["A line", "a < b & \"c\" > 'd'", 'only "double"', "−0.5 – é"])
-def test_alt_text_is_there_for_screen_readers(saved, alt):
-    root = ElementTree.fromstring(saved(alt=alt))
-    assert (root.get("role"), root.get("aria-label")) == ("img", alt)
+@pytest.mark.parametrize("title", ["A line", "a < b & \"c\" > 'd'", 'only "double"', "−0.5 – é"])
+def test_title_is_there_for_screen_readers(saved, title):
+    root = ElementTree.fromstring(saved(title=title))
+    assert (root.get("role"), root.get("aria-label")) == ("img", title)
 
 
 def test_figure_is_closed(saved):
@@ -104,10 +104,9 @@ def test_figure_is_closed(saved):
 
 
 def test_words_of_a_figure(saved, tmp_path):
-    saved(wide=True, caption="−0.5 is {glue:}`x`")
+    saved(wide=True)
     assert json.loads((tmp_path / "figure-1.json").read_text(encoding="utf-8")) == {
         "title": "It rises",
-        "caption": "−0.5 is {glue:}`x`",
         "evidence": "printed",
         "notebook": "published",
         "wide": True,
@@ -119,8 +118,7 @@ def test_words_of_a_figure(saved, tmp_path):
     [
         ({"evidence": "hearsay"}, f"figure-1: evidence must be one of {', '.join(EVIDENCE)}, not 'hearsay'"),
         ({"title": ""}, "figure-1 has an empty title"),
-        ({"caption": " \n"}, "figure-1 has an empty caption"),
-        ({"alt": ""}, "figure-1 has an empty alt"),
+        ({"title": " \n"}, "figure-1 has an empty title"),
     ],
 )
 def test_figure_without_words_is_refused(saved, tmp_path, changes, message):
@@ -221,8 +219,7 @@ def test_notebook_saves_under_its_own_name(tmp_path, monkeypatch):
     monkeypatch.setattr("IPython.display.display", lambda shown: None)
     with plt.rc_context():
         notebook = begin("published", "printed", str(tmp_path / "executed"))
-        words = {key: text for key, text in TEXTS.items() if key != "notebook"}
-        notebook.figure("figure-1", draw(), DATA, **words)
+        notebook.figure("figure-1", draw(), DATA, "It rises")
         notebook.table("table-1", DATA, title="Scores.")
     folder = tmp_path / "executed" / "published"
     assert sorted(path.name for path in folder.iterdir()) == [

@@ -23,7 +23,7 @@ OF_EACH_KIND = ("gpt2", "stories260K-untrained-0", "length+position")
 LETTERS = "ABCDEFGHIJKLM"
 STUDY = "miniature"
 PAGE = "book/glossary.md"
-QUOTE = "{glue:}`/executed/catalog.ipynb::planted`"
+QUOTE = "{live}`catalog:planted`"
 
 
 def only(study):
@@ -153,7 +153,7 @@ def test_every_quoted_number_is_live(book):
         source = book.project.root.joinpath(f"{name_of(name)}.md")
         text = source.read_text(encoding="utf-8") if source.exists() else ""
         if not re.search(r"\{(when|unless)\}", text):
-            assert len(page.select("a.live")) >= text.count("{glue:}"), name
+            assert len(page.select("a.live")) >= len(re.findall(r"\{(?:live|estimate)\}`[^`|]*`", text)), name
 
 
 def test_every_live_number_leads_to_its_cell(book):
@@ -377,7 +377,7 @@ def test_a_notebook_executed_again_updates_the_pages_that_quote_it(workshop):
     with project.appended(PAGE, f"It says {QUOTE}."):
         for number in (41, 42):
             before = project.times(STUDY)
-            with planted(project, f'notebook.numbers.show("planted", {number}, "d")'):
+            with planted(project, f'notebook.show(Live("planted", {number}, "d"))'):
                 done = project.build(STUDY)
             assert done.returncode == 0, done.stdout
             changed = {name for name, time in project.times(STUDY).items() if time != before[name]}
@@ -390,7 +390,7 @@ def test_a_notebook_executed_again_updates_the_pages_that_quote_it(workshop):
 
 def test_a_missing_number_fails_the_build(workshop):
     project = workshop.project
-    with project.appended(PAGE, "It is {glue:}`/executed/scores.ipynb::no.such.key`."):
+    with project.appended(PAGE, "It is {live}`scores:no.such.key`."):
         done = project.build(STUDY)
     assert done.returncode != 0
     assert "no.such.key" in done.stdout

@@ -14,10 +14,10 @@ from nbformat import v4
 
 from brainalign import store
 from brainalign import study as studies
-from brainalign.paper import begin, book
+from brainalign.paper import begin, book, sections
 from brainalign.paper import notebook as notebooks
-from brainalign.paper.notebook import refuse_unknown_parameters
-from brainalign.paper.numbers import Numbers
+from brainalign.paper.notebook import about, refuse_unknown_parameters
+from brainalign.paper.numbers import records
 from brainalign.study import Study
 
 NOTEBOOKS = sorted((store.PROJECT / "notebooks").glob("*.ipynb"))
@@ -72,30 +72,28 @@ def test_unknown_parameters_are_refused(declared, injected, messages):
 
 
 def test_begin(tmp_path):
-    notebook = begin("published", "sample", str(tmp_path), evidence="printed")
-    assert (notebook.name, notebook.study.name, notebook.folder) == ("published", "sample", tmp_path / "published")
-    assert (notebook.numbers.notebook, notebook.numbers.study, notebook.numbers.evidence) == (
-        "published", "sample", "printed",
-    )  # fmt: skip
-    assert begin("published", "sample", str(tmp_path)).numbers.evidence == "people"
+    notebook, name = begin("published_brain", "sample", str(tmp_path)), "published_brain"
+    assert (notebook.name, notebook.study.name, notebook.folder) == (name, "sample", tmp_path / name)
+    assert (notebook.numbers.notebook, notebook.numbers.study, notebook.numbers.evidence) == (name, "sample", "printed")
+    assert begin("people", "sample", str(tmp_path)).numbers.evidence == "people"
 
 
 def test_begin_names_a_study_that_has_what_is_needed(tmp_path):
     message = r"study 'printed' has no behavior, which behavioral_alignment\.ipynb shows; try .*sample"
     with pytest.raises(ValueError, match=message):
-        begin("behavioral_alignment", "printed", str(tmp_path), needs="behavior")
-    assert begin("behavioral_alignment", "sample", str(tmp_path), needs="behavior").study.name == "sample"
+        begin("behavioral_alignment", "printed", str(tmp_path))
+    assert begin("behavioral_alignment", "sample", str(tmp_path)).study.name == "sample"
 
 
 def test_begin_on_an_unknown_study(tmp_path):
     with pytest.raises(LookupError, match=r"Did you mean printed\?"):
-        begin("published", "printd", str(tmp_path))
+        begin("published_brain", "printd", str(tmp_path))
 
 
 def test_results_are_computed_once(tmp_path, monkeypatch):
     computed = []
     monkeypatch.setattr(studies, "results", lambda study: computed.append(study) or pd.DataFrame())
-    notebook = begin("published", "printed", str(tmp_path))
+    notebook = begin("published_brain", "printed", str(tmp_path))
     assert computed == []
     assert notebook.results is notebook.results
     assert computed == [notebook.study]
@@ -118,20 +116,20 @@ def template(tmp_path):
     return write
 
 
-BEGIN = 'from brainalign.paper import begin\nnotebook = begin("tiny", study, output)'
+BEGIN = (
+    "from brainalign.paper import begin\nfrom brainalign.paper.numbers import Live\n"
+    'notebook = begin("tiny", study, output)'
+)
 
 
 def test_executed_notebook_has_its_parameters_and_numbers(template, tmp_path):
-    path = template(BEGIN, 'notebook.numbers.show("seed", seed, "d")')
+    path = template(BEGIN, 'notebook.show(Live("seed", seed, "d"))')
     output = tmp_path / "out" / "tiny.ipynb"
     book.execute(path, output, {"seed": 7, "output": str(tmp_path)})
     assert [file.name for file in output.parent.iterdir()] == ["tiny.ipynb"]
-    outputs = nbformat.read(output, 4).cells[-1].outputs
-    (glued,) = [out for out in outputs if "scrapbook" in out.metadata]
-    assert glued.metadata["scrapbook"]["name"] == "seed"
-    assert glued.data["application/papermill.record/text/plain"] == "7"
-    assert 'href="live:tiny#number-seed"' in glued.data["application/papermill.record/text/html"]
-    assert "study printed" in glued.data["application/papermill.record/text/html"]
+    (record,) = records(output)
+    assert (record["key"], record["value"], record["cell"]) == ("seed", 7, "tiny#number-seed")
+    assert record["study"] == record["evidence"] == "printed"
 
 
 def test_misspelt_parameter_stops_a_notebook(template, tmp_path):
@@ -173,7 +171,7 @@ def parameters_of(path: Path) -> str:
 
 
 def test_there_are_notebooks():
-    assert {"published", "claims", "behavioral_alignment"} <= {path.stem for path in NOTEBOOKS}
+    assert {"published_brain", "claims", "behavioral_alignment"} <= {path.stem for path in NOTEBOOKS}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
@@ -184,7 +182,7 @@ def test_notebook_is_committed_clean(path):
     assert [cell.outputs for cell in code] == [[]] * len(code)
     assert [cell.execution_count for cell in code] == [None] * len(code)
     # Neither who ran it nor when.
-    assert set(content.metadata) <= {"kernelspec", "language_info"}
+    assert set(content.metadata) <= {"kernelspec", "language_info", "brainalign"}
     assert content.metadata.kernelspec.name == "python3"
     assert content.metadata.language_info == {"name": "python"}
     assert [set(cell.metadata) - {"tags"} for cell in content.cells] == [set()] * len(content.cells)
@@ -231,7 +229,7 @@ def test_book_leaves_out_notebooks_without_anything_to_show():
     names = [path.stem for path in NOTEBOOKS if path.stem != book.MODEL]
     triple = [f"model-stories260K{ending}" for ending in ("", "-tuned", "-no-instruction")]
     assert sample == [*(name for name in names if name != "validation"), *triple]
-    assert printed == [name for name in names if name not in book.NEEDS]
+    assert printed == [name for name in names if about(name).needs is None]
     assert set(names) <= set(microworld)
 
 
@@ -246,27 +244,20 @@ def test_parameters_that_are_not_the_default_ones_are_told():
 def test_a_number_that_the_book_has_otherwise_says_so(template, tmp_path, monkeypatch):
     monkeypatch.setattr(notebooks, "BUILD", tmp_path)
     executed = notebooks.source("printed") / "executed"
-    path = template(BEGIN, 'notebook.numbers.show("n", 3, "d"); notebook.numbers.show("same", 1, "d")')
-    book.execute(path, executed / "published.ipynb", {"study": "printed", "output": str(executed)})
-    found = notebooks._in_the_book("published", "printed", tmp_path / "mine")
+    path = template(BEGIN, 'notebook.show(Live("n", 3, "d"), Live("same", 1, "d"))')
+    book.execute(path, executed / "tiny.ipynb", {"study": "printed", "output": str(executed)})
+    found = notebooks._in_the_book("tiny", "printed", tmp_path / "mine")
     assert found == {"n": "3", "same": "1"}
-    assert notebooks._in_the_book("published", "printed", executed) == {}
+    assert notebooks._in_the_book("tiny", "printed", executed) == {}
     assert notebooks._in_the_book("claims", "printed", tmp_path / "mine") == {}
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda what: shown.append(what.data))
-    monkeypatch.setattr("myst_nb.glue", lambda *_, **__: None)
-    live = Numbers("published", "printed", "printed", found)
-    live.show("n", 4, "d")
-    live.show("same", 1, "d")
-    live.show("new", 1, "d")
-    assert ["The book has 3." in text for text in shown] == [True, False, False]
 
 
 @pytest.mark.parametrize("path", sorted(book.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_that_reads_results_waits_for_them(path):
-    source = path.read_text(encoding="utf-8")
-    reads = "notebook.results" in source or re.search(r"studies\.(run|results)\(", source) is not None
-    assert reads == (path.stem not in book.UNMEASURED)
+    section = Path(sections.__path__[0], f"{path.stem}.py")
+    text = path.read_text(encoding="utf-8") + (section.read_text(encoding="utf-8") if section.exists() else "")
+    reads = re.search(r"notebook\.results|studies\.results\(", text) is not None
+    assert reads == about(path.stem).measured
 
 
 def test_a_models_page_waits_for_its_own_results_and_its_kins():

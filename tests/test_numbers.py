@@ -1,14 +1,28 @@
 """A number in prose is right, typographic and traceable, or it is an error."""
 
+import json
 import math
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from IPython.core.formatters import format_display_data
 
-from brainalign.paper import numbers
-from brainalign.paper.numbers import LiveNumber, Numbers, correlation, formatted, number, p_value
+from brainalign.paper.numbers import (
+    EVIDENCE,
+    RECORD,
+    Live,
+    Numbers,
+    anchor,
+    collected,
+    correlation,
+    formatted,
+    link,
+    live_of,
+    number,
+    p_value,
+    title_of,
+)
 
 SPACE = "\u00a0"
 
@@ -29,23 +43,16 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture
-def glued(monkeypatch):
-    """What was glued, by key, and what the notebook displayed."""
-    live, displayed = {}, []
-    monkeypatch.setattr("myst_nb.glue", lambda key, value, display: live.update({key: (value, display)}))
-    monkeypatch.setattr("IPython.display.display", displayed.append)
-    return live, displayed
+def displayed(monkeypatch):
+    """What the notebook displayed: pairs of HTML and the record beside it."""
+    outputs = []
+    monkeypatch.setattr("IPython.display.display", lambda cell, metadata: outputs.append((cell.data, metadata[RECORD])))
+    return outputs
 
 
 @pytest.fixture
-def shown(glued):
-    """Function that shows a number under the key `r`, and gives what a page would quote."""
-
-    def show(*arguments, **options):
-        Numbers("published", "printed", "printed").show("r", *arguments, **options)
-        return glued[0]["r"][0]
-
-    return show
+def numbers():
+    return Numbers("published", "printed", "printed")
 
 
 # --- text -------------------------------------------------------------------------------------------------
@@ -82,17 +89,15 @@ def test_word_stays_as_it_is():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, np.float64("nan"), "", "  \n"])
-def test_what_is_no_number_raises_and_names_the_key(shown, glued, value):
+def test_what_is_no_number_raises_and_names_the_key(value):
     with pytest.raises(ValueError, match="live number 'r' is "):
-        shown(value)
-    assert glued == ({}, [])
+        Live("r", value)
 
 
 @pytest.mark.parametrize(("low", "high"), [(math.nan, 1.0), (0.0, math.nan), (0.0, None), (-math.inf, 1.0)])
-def test_interval_without_an_end_raises_and_names_the_key(shown, glued, low, high):
-    with pytest.raises(ValueError, match="live number 'r'"):
-        shown(0.5, low=low, high=high)
-    assert glued == ({}, [])
+def test_interval_without_an_end_raises_and_names_the_key(low, high):
+    with pytest.raises(ValueError, match="live number 'r"):
+        Live("r", 0.5, low=low, high=high)
 
 
 @pytest.mark.parametrize(
@@ -131,94 +136,92 @@ def test_p_value_that_is_none(p):
 # --- keys -------------------------------------------------------------------------------------------------
 
 
-def test_key_is_used_once(glued):
-    live = Numbers("published", "printed", "printed")
-    live.show("r", 0.8)
+def test_key_is_used_once(numbers, displayed):
+    numbers.show(Live("r", 0.8))
     with pytest.raises(ValueError, match=r"live number 'r' is shown twice in published\.ipynb; give it another key"):
-        live.show("r", 0.9)
-    assert live.shown == {"r": "0.80"}
+        numbers.show(Live("r", 0.9))
+    assert numbers.shown == {"r": "0.80"} and len(displayed) == 1
 
 
 @pytest.mark.parametrize(("first", "second"), [("r", "r.low"), ("r.high", "r")])
-def test_key_is_not_that_of_an_interval(glued, first, second):
-    live = Numbers("published", "printed", "printed")
-    live.show(first, 0.5, low=0, high=1)
+def test_key_is_not_that_of_an_interval(numbers, displayed, first, second):
+    numbers.show(Live(first, 0.5, low=0, high=1))
     with pytest.raises(ValueError, match="is shown twice"):
-        live.show(second, 0.5, low=0, high=1)
+        numbers.show(Live(second, 0.5, low=0, high=1))
 
 
-def test_ends_of_an_interval_are_quotable(glued):
-    live = Numbers("published", "printed", "printed")
-    live.show("r", -0.5, ".1f", " %", low=-1, high=0)
-    assert live.shown == {"r": f"−0.5{SPACE}%", "r.low": f"−1.0{SPACE}%", "r.high": f"0.0{SPACE}%"}
-    assert set(glued[0]) == {"r", "r.low", "r.high"}
-    assert {value.target for value, _ in glued[0].values()} == {"published#number-r"}
-    assert live.quote("r.high") == "{glue:}`/executed/published.ipynb::r.high`"
-
-
-def test_quote_is_a_glue_role_of_what_was_shown(glued):
-    live = Numbers("published", "printed", "printed")
-    with pytest.raises(LookupError, match=r"published\.ipynb quotes 'r\.mmlu' before it shows it"):
-        live.quote("r.mmlu")
-    live.show("r.mmlu", 0.8)
-    assert live.quote("r.mmlu") == "{glue:}`/executed/published.ipynb::r.mmlu`"
-
-
-def test_failed_number_is_not_quoted(shown, glued):
-    live = Numbers("published", "printed", "printed")
-    with pytest.raises(ValueError):
-        live.show("r", math.nan)
-    with pytest.raises(LookupError):
-        live.quote("r")
+def test_ends_of_an_interval_are_quotable():
+    live = Live("r", -0.5, ".1f", " %", low=-1, high=0)
+    assert live.texts() == {"r": f"−0.5{SPACE}%", "r.low": f"−1.0{SPACE}%", "r.high": f"0.0{SPACE}%"}
+    assert live.estimate() == f"−0.5{SPACE}% [−1.0, 0.0]"
+    assert Live("r", 1).interval() == ""
 
 
 # --- what a page gets -------------------------------------------------------------------------------------
 
 
-def test_plain_text_and_latex_are_the_bare_number(shown):
-    bundle, _ = format_display_data(shown(-0.5, ".2f", " %", low=-1, high=0, n=17))
-    assert bundle["text/plain"] == bundle["text/latex"] == f"−0.50{SPACE}%"
+def test_a_record_is_a_number_again(numbers, displayed):
+    live = Live("r", np.float64(0.5), "+.2f", low=np.float32(-0.5), high=1, n=np.int64(17), method="Pearson")
+    numbers.show(live)
+    ((_, record),) = displayed
+    assert live_of(json.loads(json.dumps(record))) == replace(live, evidence="printed")
+    assert record["cell"] == "published#number-r" and record["study"] == "printed"
 
 
-def test_html_links_to_the_cell_that_made_it(shown, glued):
-    live = shown(0.5)
-    ((tag, attributes),) = Tags(live._repr_html_()).tags
-    assert tag == "a"
-    assert attributes["href"] == "live:published#number-r"
-    assert glued[0]["r"] == (live, False)
-    # The cell's own output carries that anchor.
-    (displayed,) = glued[1]
-    box = Tags(displayed.data)
-    assert box.tags[0][1]["id"] == "number-r"
-    assert "0.50" in box.text
+def test_numbers_of_a_build_are_collected_by_notebook_and_key(numbers, displayed, tmp_path):
+    numbers.show(Live("r", 0.5, low=0, high=1))
+    numbers.show(Live("verdict", "raises", evidence="people"))
+    outputs = [{"metadata": {RECORD: record}} for _, record in displayed]
+    cells = [{"cell_type": "code", "outputs": [*outputs, {"metadata": {}}]}, {"cell_type": "markdown"}]
+    (tmp_path / "published.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    build = collected(tmp_path)
+    assert list(build) == ["published:r", "published:verdict"]
+    assert (build["published:r"]["low"], build["published:verdict"]["value"]) == (0, "raises")
+    assert build["published:verdict"]["evidence"] == "people"
 
 
-def test_title_says_what_a_number_rests_on(shown):
-    live = shown(0.5, "+.2f", low=-0.1, high=1.1, n=17, method="Pearson")
-    assert live.title == ("the paper's printed tables; study printed; n = 17; 95 % interval −0.10 to +1.10; Pearson")
-    assert shown(0.5, n=0).title.endswith("; n = 0")
+def test_a_link_leads_to_the_cell_that_made_the_number(numbers, displayed):
+    numbers.show(Live("r", 0.5, method="a < b"))
+    ((cell, record),) = displayed
+    ((tag, attributes),) = Tags(link(record, "0.50 & more")).tags
+    assert (tag, attributes["href"]) == ("a", "live:published#number-r")
+    assert Tags(link(record, "0.50 & more")).text == "0.50 & more" and "a < b" in attributes["title"]
+    box = Tags(cell)  # which carries that anchor
+    assert box.tags[0][1]["id"] == "number-r" and "0.50" in box.text
 
 
-@pytest.mark.parametrize("evidence", numbers.EVIDENCE)
-def test_evidence_marks_the_link(shown, evidence):
-    live = shown(0.5, evidence=evidence)
-    assert Tags(live._repr_html_()).tags[0][1]["class"].split() == ["live", evidence]
-    assert live.title.startswith(numbers.EVIDENCE[evidence])
+def test_title_says_what_a_number_rests_on(numbers, displayed):
+    numbers.show(Live("r", 0.5, "+.2f", low=-0.1, high=1.1, n=17, method="Pearson"))
+    numbers.show(Live("n", 0.5, n=0))
+    titles = [title_of(record) for _, record in displayed]
+    assert titles[0] == "the paper's printed tables; study printed; n = 17; 95 % interval −0.10 to +1.10; Pearson"
+    assert titles[1].endswith("; n = 0")
 
 
-def test_html_is_escaped(shown):
+def test_a_number_that_the_book_has_otherwise_says_so(displayed):
+    numbers = Numbers("published", "printed", "printed", {"n": "3", "same": "1"})
+    numbers.show(Live("n", 4, "d"))
+    numbers.show(Live("same", 1, "d"))
+    assert ["The book has 3." in cell for cell, _ in displayed] == [True, False]
+
+
+@pytest.mark.parametrize("evidence", EVIDENCE)
+def test_evidence_marks_the_link(numbers, displayed, evidence):
+    numbers.show(Live("r", 0.5, evidence=evidence))
+    ((_, record),) = displayed
+    assert Tags(link(record, "0.50")).tags[0][1]["class"].split() == ["live", evidence]
+    assert title_of(record).startswith(EVIDENCE[evidence])
+
+
+def test_html_is_escaped(numbers, displayed):
     nasty = "a < b & \"c\" > 'd'</a><script>"
-    parsed = Tags(shown(nasty, method=nasty)._repr_html_())
+    numbers.show(Live("r", nasty, method=nasty))
+    ((_, record),) = displayed
+    parsed = Tags(link(record, nasty))
     assert [tag for tag, _ in parsed.tags] == ["a"]
-    assert parsed.tags[0][1]["title"].endswith(nasty)
-    assert parsed.text == nasty
+    assert parsed.tags[0][1]["title"].endswith(nasty) and parsed.text == nasty
 
 
-def test_live_number_shows_as_its_text():
-    live = LiveNumber("0.81", "published#number-r", "", "printed")
-    assert repr(live) == f"{live}" == "0.81"
-
-
-@pytest.mark.parametrize(("key", "anchor"), [("r.mmlu", "number-r-mmlu"), ("change 4.1", "number-change-4-1")])
-def test_anchor_is_an_id(key, anchor):
-    assert numbers.anchor(key) == anchor
+@pytest.mark.parametrize(("key", "name"), [("r.mmlu", "number-r-mmlu"), ("change 4.1", "number-change-4-1")])
+def test_anchor_is_an_id(key, name):
+    assert anchor(key) == name

@@ -1,5 +1,6 @@
 """Figures and tables as files that the book's pages place: SVG or rows, data as CSV, words as JSON."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -142,9 +143,7 @@ def _cell(value, form: str) -> str:
 
 
 def _for_the_page(svg: str, title: str) -> str:
-    """SVG to stand inside a page: no prolog, no fixed size, ids of its own, a name for screen readers."""
-    from xml.sax.saxutils import quoteattr
-
+    """SVG to stand inside a page: no prolog, no fixed size, ids of its own, its title for screen readers."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # matplotlib names every group, in every figure alike; only what is referred to needs its name, which is salted.
@@ -153,7 +152,7 @@ def _for_the_page(svg: str, title: str) -> str:
     head, rest = svg.split(">", 1)
     width = re.search(r'width="([\d.]+)pt"', head)[1]
     head = re.sub(r' (width|height)="[^"]*"', "", head)
-    return f'{head} role="img" aria-label={quoteattr(title)} style="max-width: {float(width):.0f}pt">{rest}'
+    return f'{head} role="img" aria-label="{html.escape(title)}" style="max-width: {float(width):.0f}pt">{rest}'
 
 
 def _file(path: Path, ending: str) -> Path:

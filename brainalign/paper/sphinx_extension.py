@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
-from xml.sax.saxutils import quoteattr
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -111,8 +110,8 @@ class ResultFigure(Asset):
         )
         if not (self.content and "alt" in self.options):
             raise self.error(f"{self.arguments[0]} has no caption, or no :alt: that says what it shows")
-        alt = quoteattr("".join(shown(self.inline([self.options["alt"]]))))
-        svg = re.sub(r'(?<=aria-label=)"[^"]*"', lambda _: alt, svg, count=1)
+        alt = html.escape("".join(shown(self.inline([self.options["alt"]]))))
+        svg = re.sub(r'(?<=aria-label=")[^"]*', lambda _: alt, svg, count=1)
         figure += nodes.raw("", f'<div class="drawing">{svg}</div>', format="html")
         caption = nodes.caption()
         caption += nodes.strong("", words["title"] + ".")
