@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from statsmodels.regression.mixed_linear_model import MixedLM
 
 from brainalign.paper import pairs as pairs_module
-from brainalign.paper.pairs import change_of_mean, make_pairs, mean_of_changes, paired_tests, percent_changes
+from brainalign.paper.pairs import (
+    change_of_mean,
+    make_pairs,
+    mean_of_changes,
+    paired_tests,
+    percent_changes,
+    t_test_over_bases,
+)
 from brainalign.paper.statistics import leave_one_group_out
 
 MODELS = Path(pairs_module.__file__).parents[1] / "catalog" / "printed" / "models.csv"
@@ -165,6 +172,7 @@ def test_the_tests_over_bases_count_bases(effect):
     means = pairs.assign(effect=effects_of(pairs, effect)).groupby("base")["effect"].mean()
     assert row_of(tests, "t-test")["p"] == pytest.approx(scipy.stats.ttest_1samp(means, 0).pvalue)
     assert row_of(tests, "t-test")["estimate"] == pytest.approx(means.mean())
+    pd.testing.assert_series_equal(t_test_over_bases(pairs, effect=effect), row_of(tests, "t-test"))
     if effect == "percent":
         boot, found = mean_of_changes(pairs, seed=2, resamples=500), row_of(tests, "cluster bootstrap")
         assert found[["estimate", "low", "high", "p"]].tolist() == [

@@ -199,6 +199,11 @@ def paired_tests(
     return pd.DataFrame(rows, columns=columns)
 
 
+def t_test_over_bases(pairs: pd.DataFrame, **options) -> pd.Series:
+    """The t-test of `paired_tests` in which each base counts once; parameters and errors are the same."""
+    return paired_tests(pairs, **options).set_index(["test", "unit"]).loc[("t-test", "base")]
+
+
 def _checked(pairs: pd.DataFrame) -> pd.DataFrame:
     """Return the pairs, once they are found to be complete and each base to have one vanilla score."""
     absent = pairs[~np.isfinite(pairs[["vanilla", "tuned"]].to_numpy(float)).all(axis=1)]

@@ -12,7 +12,7 @@ import scipy
 
 from brainalign import catalog
 from brainalign.paper.numbers import number
-from brainalign.paper.pairs import make_pairs, paired_tests
+from brainalign.paper.pairs import make_pairs, t_test_over_bases
 from brainalign.paper.statistics import complete, pearson
 
 
@@ -122,7 +122,7 @@ def brain_scores(results: pd.DataFrame, protocol: str = "aw2024") -> pd.DataFram
 def _brain_gain(results: pd.DataFrame) -> Retested:
     scores = brain_scores(results)
     pairs = make_pairs(scores[(scores.kind == "vanilla") | scores.vanilla.isin(scores.model)], "value")
-    found = paired_tests(pairs).query("test == 't-test' and unit == 'base'").iloc[0]
+    found = t_test_over_bases(pairs)
     verdict = _verdict(found.low, found.high, agrees=lambda change: change > 0)
     value = _with_interval(found.estimate, found.low, found.high, "+.1f") + " %"
     return Retested(verdict, value, f"mean change over {found.n} pairs, t over bases; protocol aw2024")
@@ -150,8 +150,7 @@ def _brain_correlation(scores: pd.DataFrame, column: str, name: str) -> Retested
 
 
 def _behavior_gain(results: pd.DataFrame) -> Retested:
-    test = paired_tests(reading_time_pairs(results), effect="difference").query("test == 't-test' and unit == 'base'")
-    found = test.iloc[0]
+    found = t_test_over_bases(reading_time_pairs(results), effect="difference")
     verdict = _verdict(found.low, found.high, agrees=lambda change: change <= 0)
     value = _with_interval(found.estimate, found.low, found.high, "+.3f")
     return Retested(verdict, value, f"mean change of r over {found.n} pairs, t over bases; original alignment")
