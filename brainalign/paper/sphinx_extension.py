@@ -80,10 +80,12 @@ class Asset(SphinxDirective):
         return line
 
     def inline(self, lines: Sequence[str]) -> list[nodes.Node]:
-        """MyST text of one paragraph, as inline nodes."""
-        container = nodes.container()
+        """MyST text as inline nodes; paragraphs, some of which ``{when}`` may keep, run on."""
+        container, together = nodes.container(), []
         self.state.nested_parse(lines, self.content_offset, container)
-        return [node for paragraph in container.children for node in paragraph.children]
+        for paragraph in container.children:
+            together += [*paragraph.children, nodes.Text(" ")]
+        return together[:-1]
 
     def anchored(self, node: nodes.Element, name: str) -> nodes.Element:
         """Make a node a target, so that any page can link to it as `[text](#name)`."""
