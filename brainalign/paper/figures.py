@@ -150,7 +150,9 @@ def forest(table: pd.DataFrame, xlabel: str, groups: str | None = None, zero: fl
     return figure
 
 
-def scatter(models: pd.DataFrame, panels: list[tuple[str, str, str]], labels: bool = True) -> plt.Figure:
+def scatter(
+    models: pd.DataFrame, panels: list[tuple[str, str, str]], labels: bool = True, ylabel: str = ""
+) -> plt.Figure:
     """A property against a score, one panel below the other; tuned models filled, vanilla ones hollow.
 
     Parameters
@@ -161,6 +163,8 @@ def scatter(models: pd.DataFrame, panels: list[tuple[str, str, str]], labels: bo
         Columns, and what each panel finds.
     labels : bool
         Whether to name the points.
+    ylabel : str
+        What the scores are, with their unit, where they are not of `NAMES`.
     """
     height = 4.2 if labels else 3.1  # names need room
     figure, axes = plt.subplots(len(panels), figsize=(4.2, height * len(panels)), squeeze=False)
@@ -178,7 +182,7 @@ def scatter(models: pd.DataFrame, panels: list[tuple[str, str, str]], labels: bo
         slope, intercept = np.polyfit(rows[x], rows[y], 1)
         ends = np.array([rows[x].min(), rows[x].max()])
         ax.plot(ends, intercept + slope * ends, color=GRAY, linewidth=1, linestyle=":")
-        ax.set(xlabel=NAMES.get(x, x), ylabel=NAMES.get(y, y).replace(", average", ""))
+        ax.set(xlabel=NAMES.get(x, x), ylabel=ylabel or NAMES.get(y, y).replace(", average", ""))
         ax.set_title(title)
     if labels:
         # Each name is placed by drawing the figure: laid out once, and without the other panels, that is quick.

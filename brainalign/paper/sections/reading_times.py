@@ -1,0 +1,180 @@
+"""Section 5's readers: who read what, how long they took, and whether times and words are aligned.
+
+readers, *others = reading_times.sets_of_readers(study, results, words)
+notebook.show(*reading_times.numbers_of_people(readers))
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from brainalign.alignment.behavior import lag_profile, reliability_of_means
+from brainalign.llm import series
+from brainalign.paper.numbers import Live
+from brainalign.paper.retest import comparable
+from brainalign.study import Study, sources
+
+EARLY = 0.1  # r with the next word above which reading times come too early
+LAGS = range(-3, 4)
+EXAMPLES = ("gpt2", "Llama-2-7b-hf")  # series whose lags are shown, where a study has them
+
+
+@dataclass(frozen=True)
+class Readers:
+    """One set of readers, and the behavioral alignment of the models that can be compared on them.
+
+    Attributes
+    ----------
+    dataset : str
+        Name of their reading times.
+    words : dict of DataFrame
+        By alignment of the times with the words, a row a word of ``study.results(study, "reading")``.
+    scores : DataFrame
+        Rows of ``study.results``.
+    """
+
+    dataset: str
+    words: dict[str, pd.DataFrame]
+    scores: pd.DataFrame
+
+    @property
+    def alignments(self) -> list[str]:
+        """How the times are aligned with the words, in the study's order."""
+        return list(self.words)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the true surprisal of each word is known."""
+        return "exact" in set(self.scores.measure)
+
+    @property
+    def measures(self) -> list[str]:
+        """Measures of `alignment.behavior` that there are."""
+        return ["r", "ppp", *(["exact"] if self.simulated else [])]
+
+    @property
+    def models(self) -> pd.DataFrame:
+        """A row a model: family, kind, base and size."""
+        return self.scores.drop_duplicates("model")[["model", "family", "kind", "vanilla", "parameters"]]
+
+    def reliability(self, alignment: str) -> float:
+        """Reliability of the mean reading times, from their standard deviations and counts."""
+        words = self.words[alignment]
+        return reliability_of_means(words.reading_time, words.sd, words.n_readers)
+
+
+def sets_of_readers(study: Study, results: pd.DataFrame, words: pd.DataFrame) -> list[Readers]:
+    """All readers of a study, in its order.
+
+    Parameters
+    ----------
+    study : Study
+    results, words : DataFrame
+        As from ``study.results(study)`` and ``study.results(study, "reading")``.
+    """
+    tables = dict(list(words.groupby(["dataset", "alignment"])))
+    return [
+        Readers(
+            dataset,
+            {alignment: tables[dataset, alignment] for alignment in sources.alignments(study, dataset)},
+            comparable(results[results.dataset == dataset]),
+        )
+        for dataset in study.reading_times
+    ]
+
+
+def by_story(words: pd.DataFrame) -> pd.DataFrame:
+    """Number of words, mean reading time (ms) and median number of readers of each story."""
+    parts = {"words": ("text", "size"), "mean": ("reading_time", "mean"), "readers": ("n_readers", "median")}
+    return words.groupby("story").agg(**parts)
+
+
+def numbers_of_people(readers: Readers) -> list[Live]:
+    """Who read how much, how reliable their mean times are, and which models are compared with them."""
+    first = readers.alignments[0]
+    words, models = readers.words[first], readers.models
+    whose, context = "of this study", "the story so far, as much of it as it can hold"
+    if (readers.scores.origin == "series").all():
+        whose, context = "that others have published", series.about("kuribayashi2024")["context"]
+    reliability = "of the word means, from their standard deviations and counts"
+    return [
+        Live("people.who", "simulated people" if readers.simulated else "people"),
+        Live("people.words", len(words), ",d"),
+        Live("people.stories", words.story.nunique(), "d"),
+        Live("people.readers.median", words.n_readers.median(), ".0f", method="readers per word"),
+        Live("people.mean", words.reading_time.mean(), ".0f", " ms", method="mean of the word means"),
+        Live("people.reliability", readers.reliability(first), ".2f", method=reliability),
+        Live("series.n", len(models), "d"),
+        Live("series.families", models.family.nunique(), "d"),
+        Live("series.whose", whose),
+        Live("series.context", context, method="what a model had read before a word"),
+    ]
+
+
+def last_of_story(words: pd.DataFrame) -> pd.Series:
+    """Whether a word is the last of its story."""
+    return words.position == words.groupby("story").position.transform("max")
+
+
+def numbers_of_ends(words: pd.DataFrame) -> list[Live]:
+    """Mean reading time of the last word of a story, and of the others."""
+    last = last_of_story(words)
+    ends, others = words.reading_time[last], words.reading_time[~last]
+    return [
+        Live("ends.mean", ends.mean(), ",.0f", " ms", n=len(ends), method="last word of each story"),
+        Live("ends.others", others.mean(), ".0f", " ms", n=len(others), method="all other words"),
+    ]
+
+
+def lag_profiles(readers: Readers, surprisal: pd.DataFrame) -> pd.DataFrame:
+    """Correlation of properties of words with the reading times of words before and after.
+
+    Parameters
+    ----------
+    readers : Readers
+    surprisal : DataFrame
+        As from ``study.results(study, "words")``, of the models to show.
+
+    Returns
+    -------
+    DataFrame
+        A row an ``alignment``, ``predictor`` and ``lag`` (words from the property to the time): ``r``, ``n_words``.
+    """
+    profiles = []
+    for alignment, words in readers.words.items():
+        predictors = {"word length": words.length}
+        for name, rows in surprisal.groupby("model"):
+            predictors[f"surprisal, {name}"] = rows.surprisal[rows.dataset == readers.dataset]
+        if readers.simulated:
+            predictors["true surprisal"] = words.true_surprisal
+        for label, values in predictors.items():
+            profile = lag_profile(values.to_numpy(float), words.reading_time.to_numpy(), words.story.to_numpy(), LAGS)
+            profiles.append(profile.assign(alignment=alignment, predictor=label))
+    return pd.concat(profiles, ignore_index=True)
+
+
+def correlation_before(profiles: pd.DataFrame) -> pd.Series:
+    """By alignment, the mean correlation of reading times with the properties of the next word."""
+    return profiles[profiles.lag == -1].groupby("alignment").r.mean()
+
+
+def too_early(profiles: pd.DataFrame) -> bool:
+    """Whether reading times of the original release correlate with the next word."""
+    return bool(correlation_before(profiles).get("original", 0) > EARLY)
+
+
+def numbers_of_lags(profiles: pd.DataFrame) -> list[Live]:
+    """The correlation with the next word by alignment, and what that says of the original release."""
+    before = correlation_before(profiles)
+    method = "mean correlation with the word one position later"
+    rule = "too early if reading times of the original release correlate with the next word at r > .1"
+    words = "are shifted one word too early" if too_early(profiles) else "are aligned with their words"
+    numbers = [Live(f"lag.before.{alignment}", r, ".2f", method=method) for alignment, r in before.items()]
+    return [*numbers, Live("lag.verdict", words, method=rule)]
+
+
+def title_of_lags(profiles: pd.DataFrame) -> str:
+    """When readers slow down."""
+    if too_early(profiles):
+        return "In the original release readers slow down before the word that slows them"
+    return "Readers slow down at the word and after it"

@@ -1,0 +1,105 @@
+"""The readers of section 5: who they are, and whether their times are aligned with the words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brainalign import study as studies
+from brainalign.paper.sections import reading_times as section
+
+NO_SERIES = pd.DataFrame(columns=["model"])
+
+
+def words(delay=0, dataset="stories", alignment="original"):
+    """Two stories of five hundred words; a reader's time is the length of the word so many positions before, in ms."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"story": np.repeat([1, 2], 500), "position": np.tile(np.arange(1, 501), 2)})
+    table = table.assign(text="word", length=rng.integers(1, 12, 1000), n_readers=40, sd=0.0)
+    times = 300.0 + table.groupby("story").length.shift(delay)
+    return table.assign(reading_time=times, dataset=dataset, alignment=alignment)
+
+
+def scores(origin="model", measures=("r", "ppp"), dataset="stories"):
+    row = {"model": "base", "family": "T5", "kind": "vanilla", "vanilla": None, "parameters": 1e6}
+    return pd.DataFrame([row | {"origin": origin, "measure": name, "dataset": dataset} for name in measures])
+
+
+def readers(table, scores):
+    return section.Readers("stories", dict(list(table.groupby("alignment"))), scores)
+
+
+def texts(numbers):
+    return {key: text for live in numbers for key, text in live.texts().items()}
+
+
+@pytest.mark.parametrize(
+    ("delay", "early", "verdict", "title"),
+    [
+        (-1, True, "are shifted one word too early", "before the word that slows them"),
+        (0, False, "are aligned with their words", "at the word and after it"),
+        (1, False, "are aligned with their words", "at the word and after it"),
+    ],
+)
+def test_times_that_follow_the_next_word_are_too_early(delay, early, verdict, title):
+    profiles = section.lag_profiles(readers(words(delay), scores()), NO_SERIES)
+    at = profiles.set_index("lag").r
+    assert at[delay] == pytest.approx(1) and at.drop(delay).abs().max() < 0.1
+    assert section.too_early(profiles) is early
+    assert texts(section.numbers_of_lags(profiles))["lag.verdict"] == verdict
+    assert title in section.title_of_lags(profiles)
+
+
+def test_only_the_original_release_can_be_too_early():
+    table = words(-1, alignment="corrected")
+    profiles = section.lag_profiles(readers(table, scores()), NO_SERIES)
+    shown = texts(section.numbers_of_lags(profiles))
+    assert shown == {"lag.before.corrected": "1.00", "lag.verdict": "are aligned with their words"}
+
+
+def test_lags_of_series_and_of_true_surprisal():
+    table = words().assign(true_surprisal=lambda rows: -rows.length)
+    other = words(dataset="other").assign(model="gpt2", surprisal=0.0)
+    series = pd.concat([other, words().assign(model="gpt2", surprisal=lambda rows: rows.length)])
+    profiles = section.lag_profiles(readers(table, scores(measures=("r", "exact"))), series)
+    at = profiles[profiles.lag == 0].set_index("predictor").r
+    assert list(at.index) == ["word length", "surprisal, gpt2", "true surprisal"]
+    np.testing.assert_allclose(at, [1, 1, -1])
+
+
+def test_last_words_are_told_from_the_others():
+    table = words().assign(reading_time=300.0)
+    last = section.last_of_story(table)
+    assert list(table.position[last]) == [500, 500]
+    table.loc[last, "reading_time"] = [1000.0, 1400.0]
+    ends, others = section.numbers_of_ends(table)
+    assert (ends.value, ends.n, others.value, others.n) == (1200, 2, 300, 998)
+
+
+@pytest.mark.parametrize(
+    ("origin", "measures", "who", "whose"),
+    [
+        ("series", ("r", "ppp"), "people", "that others have published"),
+        ("model", ("r", "ppp", "exact"), "simulated people", "of this study"),
+    ],
+)
+def test_people_and_models(origin, measures, who, whose):
+    planted = readers(words(), scores(origin, measures))
+    assert planted.measures == list(measures)
+    shown = texts(section.numbers_of_people(planted))
+    assert (shown["people.who"], shown["series.whose"], shown["series.n"]) == (who, whose, "1")
+    # Without variance between readers, the means are exact.
+    assert (shown["people.words"], shown["people.stories"], shown["people.reliability"]) == ("1,000", "2", "1.00")
+    assert list(section.by_story(planted.words["original"]).words) == [500, 500]
+
+
+def test_each_set_of_readers_has_its_own_words_and_scores(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("title: Mine\nevidence: people\nreading_times: [natural_stories.maze, natural_stories]\n")
+    names = ["natural_stories", "natural_stories.maze"]
+    tables = [words(dataset=name, alignment=way) for name in names for way in ("original", "corrected")]
+    results = pd.concat([scores("series", dataset=names[0]), scores(dataset=names[0]), scores(dataset=names[1])])
+    maze, stories = section.sets_of_readers(studies.load(str(path)), results, pd.concat(tables))
+    assert (maze.dataset, maze.alignments) == ("natural_stories.maze", ["original"])
+    assert (stories.dataset, stories.alignments) == ("natural_stories", ["original", "corrected"])
+    assert set(stories.words["corrected"].dataset) == {"natural_stories"}
+    assert set(maze.scores.origin) == {"model"} and set(stories.scores.origin) == {"series"}
