@@ -24,6 +24,11 @@ class Correlation:
     method: str
     confidence: float
 
+    @property
+    def estimate(self) -> float:
+        """Its r, under the name that every estimate has."""
+        return self.r
+
 
 def complete(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Rows of a table in which none of the columns is missing.

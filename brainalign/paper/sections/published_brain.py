@@ -10,6 +10,7 @@ import pandas as pd
 from brainalign.paper.numbers import Live, p_value
 from brainalign.paper.pairs import change_of_mean, make_pairs, mean_of_changes, paired_tests, percent_changes
 from brainalign.paper.printed import BRAIN_DATASETS, Printed
+from brainalign.paper.sections.published_models import IDENTITY
 from brainalign.paper.statistics import leave_one_group_out
 
 DATASETS = ["average", *BRAIN_DATASETS]
@@ -26,6 +27,14 @@ COLUMNS_OF_TESTS = {
     "n": ("Pairs", ".0f"),
     "n_bases": ("Bases", ".0f"),
 }
+COLUMNS_OF_TABLE_5 = {
+    **IDENTITY,
+    "pereira2018": ("Pereira2018", ".3f"),
+    "blank2014": ("Blank2014", ".3f"),
+    "wehbe2014": ("Wehbe2014", ".3f"),
+    "average": ("Average", ".3f"),
+}
+COLUMNS_OF_TABLE_6 = {"dataset": "Data set", "ceiling": ("Ceiling (Pearson r)", ".3f")}
 
 
 def pairs(tables: Printed) -> pd.DataFrame:
@@ -231,3 +240,8 @@ def numbers_of_ceilings(tables: Printed) -> list[Live]:
         Live("ceiling.above.n", above, "d", n=len(main), method="models whose average exceeds its ceiling"),
         Live("ceiling.above.pereira2018", pereira, "d", n=len(main)),
     ]
+
+
+def table_6(tables: Printed) -> pd.DataFrame:
+    """Printed noise ceilings of the brain data sets and of their average (Pearson r), a row each."""
+    return tables.ceilings[[*BRAIN_DATASETS, "average"]].reset_index()

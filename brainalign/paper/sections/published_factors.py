@@ -1,0 +1,234 @@
+"""Section 4.2 on the printed scores: which properties of a model correlate with brain alignment?
+
+tables = printed.load()
+correlations = published_factors.correlations(tables, seed=0)
+notebook.show(*published_factors.numbers_of_correlations(correlations))
+"""
+
+import numpy as np
+import pandas as pd
+
+from brainalign.paper.clusters import Estimate, correlation_by_cluster
+from brainalign.paper.figures import GRAY, color
+from brainalign.paper.numbers import Live, correlation, p_value
+from brainalign.paper.printed import Printed
+from brainalign.paper.sections.published_brain import ALPHA
+from brainalign.paper.sections.published_models import IDENTITY
+from brainalign.paper.statistics import Correlation, complete, partial_pearson, pearson, slopes_by_group, spearman
+
+SCORE = "average"
+# What may correlate with alignment: column of the printed models to label.
+PROPERTIES = {"mmlu": "MMLU", "bbh": "BBH", "log_size": "size", "wikitext2_nwp_loss": "WikiText-2 loss"}
+WITHIN = ("log_size", "mmlu", "wikitext2_nwp_loss")  # correlated within families
+WITH_GPT2 = ("log_size", "mmlu")  # and with the GPT-2 family added
+COLUMNS_OF_FIGURE_7 = [*IDENTITY, "vanilla", "size", SCORE]
+# Columns of the tables, and the form of their numbers.
+COLUMNS_OF_TABLE_2 = {
+    "benchmark": "Benchmark",
+    "category": "Category",
+    "r": ("r", ".3f"),
+    "low": ("low", ".2f"),
+    "high": ("high", ".2f"),
+    "p": "p, adjusted",
+    "n_tasks": ("Tasks", ".0f"),
+    "mean_accuracy": ("Accuracy", ".2f"),
+}
+COLUMNS_OF_TABLE_7 = {
+    "model": "Model",
+    "family": "Family",
+    "wikitext2_nwp_loss": ("Loss", ".3f"),
+    "mmlu": ("MMLU", ".3f"),
+    "bbh": ("BBH", ".3f"),
+}
+COLUMNS_OF_SLOPES = {
+    "family": "Family",
+    "slope": ("Slope", ".3f"),
+    "low": ("low", ".3f"),
+    "high": ("high", ".3f"),
+    "p": ("p", ".1e"),
+    "n": ("Models", ".0f"),
+}
+
+
+def correlations(tables: Printed, **bootstrap) -> pd.DataFrame:
+    """Correlations of each property with average brain alignment over the tuned models.
+
+    Parameters
+    ----------
+    tables : Printed
+    **bootstrap
+        `seed` and `resamples` of the bootstrap over bases.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `figures.forest`: ``property``, ``label``, ``kind`` (the method), ``estimate``, ``low``, ``high``,
+        ``p`` and ``n`` models. Of each property Pearson's r, the same with the base as the cluster, the ranks', and
+        that with size held constant; of size, also with MMLU and with BBH held constant.
+    """
+    tuned = tables.group("tuned")
+    rows = [row for name in PROPERTIES for row in _by_method(tuned, name, **bootstrap)]
+    rows += [_given(tuned, "log_size", held) for held in ("mmlu", "bbh")]
+    return pd.DataFrame(rows).sort_values("property", kind="stable", ignore_index=True)
+
+
+def _by_method(tuned: pd.DataFrame, name: str, **bootstrap) -> list[dict]:
+    label, x, y = PROPERTIES[name], tuned[name], tuned[SCORE]
+    clustered = correlation_by_cluster(tuned, name, SCORE, "vanilla", **bootstrap)
+    rows = [
+        {"property": name, "label": label, "kind": "Pearson"} | as_columns(pearson(x, y)),
+        {"property": name, "label": f"{label}, by base", "kind": "Pearson, bootstrap over bases"}
+        | as_columns(clustered),
+        {"property": name, "label": f"{label}, ranks", "kind": "Spearman"} | as_columns(spearman(x, y)),
+    ]
+    return rows if name == "log_size" else [*rows, _given(tuned, name, "log_size")]
+
+
+def _given(tuned: pd.DataFrame, name: str, held: str) -> dict:
+    label = f"{PROPERTIES[name]}, given {PROPERTIES[held]}"
+    partial = partial_pearson(tuned[name], tuned[SCORE], tuned[held])
+    return {"property": name, "label": label, "kind": "partial Pearson"} | as_columns(partial)
+
+
+def as_columns(result: Correlation | Estimate) -> dict[str, float]:
+    """A correlation as part of a row: ``estimate``, ``low``, ``high``, ``p``, ``n``."""
+    return {name: getattr(result, name) for name in ("estimate", "low", "high", "p", "n")}
+
+
+def numbers_of_correlations(correlations: pd.DataFrame) -> list[Live]:
+    """Each correlation as ``r.LABEL`` and ``r.LABEL.p``, and what remains of MMLU's and size's given each other."""
+    numbers = []
+    for row in correlations.itertuples():
+        key = "r." + row.label.lower().replace(", ", ".").replace(" ", "-")
+        about = {"n": row.n, "method": row.kind}
+        numbers += [
+            Live(key, row.estimate, low=row.low, high=row.high, **about),
+            Live(f"{key}.p", p_value(row.p), **about),
+        ]
+    return [
+        *numbers,
+        Live("mmlu.given-size.verdict", remains(correlations, "MMLU, given size")),
+        Live("size.given-mmlu.verdict", remains(correlations, "size, given MMLU")),
+    ]
+
+
+def remains(correlations: pd.DataFrame, label: str) -> str:
+    """Whether a correlation remains, by its p."""
+    return "remains" if correlations.set_index("label").p[label] < ALPHA else "does not remain"
+
+
+def title_of_correlations(correlations: pd.DataFrame) -> str:
+    """Whether the correlation of MMLU survives size."""
+    survives = remains(correlations, "MMLU, given size") == "remains"
+    given = "even with size held constant" if survives else "but hardly once size is held constant"
+    return f"MMLU correlates with brain alignment{'' if survives else ','} {given}"
+
+
+def models(tables: Printed) -> pd.DataFrame:
+    """The tuned models with their average score and their properties."""
+    return tables.group("tuned")[[*IDENTITY, "vanilla", SCORE, *PROPERTIES]]
+
+
+def panels(correlations: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Panels of `figures.scatter`, one a property, each with its correlation."""
+    plain = correlations[correlations.kind == "Pearson"].set_index("property")
+    return [
+        (name, SCORE, f"{label}: {correlation(*plain.loc[name, ['estimate', 'low', 'high']])}")
+        for name, label in PROPERTIES.items()
+    ]
+
+
+def title_of_panels(correlations: pd.DataFrame) -> str:
+    """What Figure 2 shows."""
+    plain = correlations[correlations.kind == "Pearson"]
+    closest = plain.label[plain.estimate.abs().idxmax()]
+    return f"{closest[0].upper()}{closest[1:]} correlates with brain alignment most closely"
+
+
+def title_of_losses(correlations: pd.DataFrame) -> str:
+    """What Figure 6 adds: the sign of the correlation with the printed losses."""
+    if correlations.set_index("label").estimate["WikiText-2 loss"] > 0:
+        return "The printed losses correlate positively with brain alignment, not negatively as the paper says"
+    return "The printed losses correlate negatively with brain alignment, as the paper says"
+
+
+def size_with_vanilla(tables: Printed) -> Live:
+    """Correlation of size with average brain alignment over the 25 models, vanilla ones among them."""
+    main = tables.group("main")
+    result = pearson(main["log_size"], main[SCORE])
+    return Live("r.size.all", result.r, low=result.low, high=result.high, n=result.n)
+
+
+def panel_with_vanilla(size: Live) -> tuple[str, str, str]:
+    """The panel of Figure 7."""
+    return "log_size", SCORE, correlation(size.value, size.low, size.high)
+
+
+def title_with_vanilla(size: Live) -> str:
+    """What Figure 7 shows."""
+    if size.low > 0:
+        return "With the vanilla models, too, size correlates with brain alignment"
+    return "With the vanilla models, size no longer correlates with brain alignment"
+
+
+def families(tables: Printed) -> pd.DataFrame:
+    """Correlations with average brain alignment within each family, and with the GPT-2 family added to all.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `figures.forest`: ``label`` (the property, and the family or "with GPT-2"), ``property``,
+        ``estimate``, ``low``, ``high``, ``p``, ``n`` models and ``color``.
+    """
+    groups = tables.group("tuned").groupby("family")
+    parts = [(family, rows, WITHIN, color(family)) for family, rows in groups]
+    parts.append(("with GPT-2", tables.group("with-gpt2-tuned"), WITH_GPT2, GRAY))
+    rows = [
+        {"label": f"{PROPERTIES[name]}, {part}", "property": name, **_plain(models, name), "color": tint}
+        for part, models, names, tint in parts
+        for name in names
+    ]
+    return pd.DataFrame(rows).sort_values("property", kind="stable")
+
+
+def _plain(models: pd.DataFrame, name: str) -> dict[str, float]:
+    rows = complete(models, [name, SCORE])
+    return as_columns(pearson(rows[name], rows[SCORE]))
+
+
+def numbers_of_families(families: pd.DataFrame) -> list[Live]:
+    """Each correlation, as ``r.PROPERTY.FAMILY`` or ``r.PROPERTY.with-gpt2``."""
+    numbers = []
+    for row in families.itertuples():
+        part, prefix = row.label.split(", ")[1], f"r.{row.property.replace('_', '-')}"
+        key, method = f"{prefix}.{part.lower()}", "Pearson within the family"
+        if part == "with GPT-2":
+            key, method = f"{prefix}.with-gpt2", ""
+        numbers.append(Live(key, row.estimate, low=row.low, high=row.high, n=row.n, method=method))
+    return numbers
+
+
+def title_of_families(families: pd.DataFrame) -> str:
+    """Whether size correlates with brain alignment within each family."""
+    size = families[families.label.isin(["size, T5", "size, LLaMA"])]
+    without = size.label[(size.low < 0) & (size.high > 0)].str.removeprefix("size, ")
+    if len(without):
+        return f"Within {' and '.join(without)}, size does not correlate with brain alignment"
+    return "Size correlates with brain alignment within both families"
+
+
+def slopes(tables: Printed) -> pd.DataFrame:
+    """Gain in average brain alignment (Pearson r) per tenfold size within each family, GPT-2 among them."""
+    return slopes_by_group(tables.group("with-gpt2-tuned"), "log_size", SCORE, "family")
+
+
+def table_2(tables: Printed) -> pd.DataFrame:
+    """Table 2 with the 95 % intervals of Fisher's z that the printed r and n imply, as ``low`` and ``high``."""
+    rows = tables.correlations[tables.correlations.benchmark.isin(["MMLU", "BBH"])]
+    z, error = np.arctanh(rows.r), 1 / np.sqrt(rows.n_models - 3)
+    return rows.assign(low=np.tanh(z - 1.96 * error), high=np.tanh(z + 1.96 * error))
+
+
+def table_7(tables: Printed) -> pd.DataFrame:
+    """Models of Table 7, all of them tuned."""
+    return tables.models.dropna(subset=["mmlu"])

@@ -1,0 +1,85 @@
+"""Section 3 and Appendices A, B and J on the printed tables: which models there are, and how newer ones change.
+
+tables = printed.load()
+newer = published_models.newer(tables)
+notebook.show(*published_models.numbers_of_newer(newer))
+"""
+
+import numpy as np
+import pandas as pd
+
+from brainalign.paper.figures import color
+from brainalign.paper.numbers import Live
+from brainalign.paper.printed import Printed
+
+METRICS = {"linear": "linear", "cka": "CKA", "rsa": "RSA"}
+# Columns of the tables, and the form of their numbers. What tells models apart comes first.
+IDENTITY = {"model": "Model", "family": "Family", "kind": "Kind"}
+FILTERS = ("family", "kind")
+COLUMNS_OF_TABLE_3 = {**IDENTITY, "params": "Parameters", "layers": ("Layers", ".0f")}
+COLUMNS_OF_TABLE_4 = {**IDENTITY, "vanilla": "Vanilla model", "link_in_paper_table4": "Link in the paper"}
+COLUMNS_OF_TABLE_8 = {
+    "model": "Model",
+    "kind": "Kind",
+    "linear": ("Linear", ".2f"),
+    "cka": ("CKA", ".2f"),
+    "rsa": ("RSA", ".2f"),
+}
+
+
+def by_family(tables: Printed) -> pd.DataFrame:
+    """How many of the paper's 25 models are of each family, a row each, and of each kind."""
+    return tables.group("main").groupby(["family", "kind"]).size().unstack()
+
+
+def numbers_of_models(tables: Printed) -> list[Live]:
+    """How many models there are, as ``models.KIND``, and the sizes of the smallest and the largest."""
+    main, tuned = tables.group("main"), tables.group("tuned")
+    return [
+        Live("models.n", len(main), "d"),
+        Live("models.vanilla", len(main) - len(tuned), "d"),
+        Live("models.tuned", len(tuned), "d"),
+        Live("models.gpt2", (tables.models.family == "GPT2").sum(), "d"),
+        Live("models.smallest", main["size"].min() / 1e6, ".0f", " M"),
+        Live("models.largest", main["size"].max() / 1e9, ".0f", " B"),
+    ]
+
+
+def newer(tables: Printed) -> pd.DataFrame:
+    """Change with tuning of the Gemma and LLaMA-2 models by each metric of Table 8.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `figures.forest`, one a ``metric`` and ``model``: its score ``vanilla`` and ``instruction-tuned``, and
+        their difference as ``estimate``, in the units of Table 8. Without intervals: the paper prints none.
+    """
+    scores = tables.gemma_llama2.melt(id_vars=["model", "kind"], value_vars=list(METRICS), var_name="metric")
+    wide = scores.pivot(index=["metric", "model"], columns="kind", values="value").reset_index()
+    return wide.assign(
+        estimate=wide["instruction-tuned"] - wide["vanilla"],
+        label=wide.metric.map(METRICS) + ", " + wide.model,
+        low=np.nan,
+        high=np.nan,
+        color=[color("other" if "Gemma" in name else "LLaMA") for name in wide.model],
+    )
+
+
+def numbers_of_newer(newer: pd.DataFrame) -> list[Live]:
+    """In how many comparisons the tuned model scores higher, over all and by metric, and each metric's mean change."""
+    gains, total = newer.estimate > 0, len(newer)
+    method = "comparisons in which the tuned model scores higher"
+    numbers = [Live("newer.gains", gains.sum(), "d", n=total, method=method), Live("newer.n", total, "d")]
+    for metric, rows in newer.groupby("metric"):
+        n = len(rows)
+        numbers += [
+            Live(f"newer.{metric}.gains", (rows.estimate > 0).sum(), "d", n=n),
+            Live(f"newer.{metric}.change", rows.estimate.mean(), "+.2f", n=n, method="mean difference"),
+        ]
+    return numbers
+
+
+def title_of_newer(newer: pd.DataFrame) -> str:
+    """In how many comparisons the tuned model scores higher, and whether it always does by CKA."""
+    title = f"{(newer.estimate > 0).sum()} of {len(newer)} comparisons gain"
+    return f"{title}; CKA gains most clearly" if newer[newer.metric == "cka"].estimate.min() > 0 else title
