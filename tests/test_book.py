@@ -270,7 +270,7 @@ def test_two_builds_give_the_same_results_and_numbers(workshop, tmp_path):
     assert again.numbers == workshop.numbers
 
 
-@pytest.mark.parametrize("notebook", ["published", "precision"])
+@pytest.mark.parametrize("notebook", ["published_brain", "precision"])
 def test_what_depends_on_no_study_is_the_same_in_every_book(library, notebook):
     """Each book has executed it by itself."""
     folders = [library(study).project.executed(study) / notebook for study in STUDIES]

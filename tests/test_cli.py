@@ -44,9 +44,7 @@ def test_installed_command_is_this_one():
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "arguments", [["run"], ["claims"], ["book"], ["render"], ["execute", "published"]], ids=" ".join
-)
+@pytest.mark.parametrize("arguments", [["run"], ["claims"], ["book"], ["render"], ["execute", "claims"]], ids=" ".join)
 def test_unknown_study_is_a_message(arguments, capsys):
     assert cli.main([*arguments, "sampel"]) == 1
     out, err = capsys.readouterr()
@@ -296,18 +294,18 @@ def test_book_that_fails_has_snakemakes_status_and_names_no_page(snakemake, caps
 
 def test_unknown_notebook_is_a_message(capsys, monkeypatch):
     monkeypatch.setattr(book, "execute", lambda *_: pytest.fail("there is nothing to execute"))
-    assert cli.main(["execute", "publishd", "printed"]) == 1
-    assert capsys.readouterr().err == "brainalign: unknown notebook 'publishd'. Did you mean published?\n"
+    assert cli.main(["execute", "clams", "printed"]) == 1
+    assert capsys.readouterr().err == "brainalign: unknown notebook 'clams'. Did you mean claims?\n"
 
 
 def test_execute_leads_from_template_to_sources(capsys, monkeypatch):
     given = []
     monkeypatch.setattr(book, "execute", lambda *arguments: given.extend(arguments))
-    assert cli.main(["execute", "published", "sample"]) == 0
+    assert cli.main(["execute", "published_brain", "sample"]) == 0
     template, output, parameters = given
-    assert template == store.PROJECT / "notebooks" / "published.ipynb"
-    assert output == book.source("sample") / "executed" / "published.ipynb"
+    assert template == store.PROJECT / "notebooks" / "published_brain.ipynb"
+    assert output == book.source("sample") / "executed" / "published_brain.ipynb"
     # Notebooks run in the project's folder.
     assert store.PROJECT / parameters["output"] == output.parent
     assert parameters["study"] == "sample"
-    assert capsys.readouterr().out.startswith("executed published.ipynb (")
+    assert capsys.readouterr().out.startswith("executed published_brain.ipynb (")

@@ -25,7 +25,15 @@ from brainalign.study.members import PEOPLE
 MODEL = "model"  # executed once for each model
 # How long it takes to execute a notebook, by name or kind, and to render all, relative to one that only shows what is
 # known: rules of thumb before one is timed.
-WEIGHTS = {"validation.ipynb": 40.0, "published.ipynb": 10.0, "page": 2.0, "notebook": 4.0, "book": 15.0}
+WEIGHTS = {
+    "validation.ipynb": 40.0,
+    "published_factors.ipynb": 4.0,
+    "published_behavior.ipynb": 3.0,
+    "published_brain.ipynb": 2.0,
+    "page": 2.0,
+    "notebook": 4.0,
+    "book": 15.0,
+}
 
 
 def html(study: str) -> Path:
