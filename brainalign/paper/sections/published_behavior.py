@@ -95,8 +95,11 @@ def numbers_of_correlations(correlations: pd.DataFrame) -> list[Live]:
 
 def title_of_correlations(correlations: pd.DataFrame) -> str:
     """With which properties behavioral alignment correlates, if any."""
-    significant = ", ".join(correlations.label[correlations.p < ALPHA])
-    return f"Behavioral alignment correlates with {significant or 'none of four properties'}"
+    significant = [
+        row.label if row.group == "tuned" else f"the loss of {row.label} models"
+        for row in correlations[correlations.p < ALPHA].itertuples()
+    ]
+    return f"Behavioral alignment correlates with {', '.join(significant) or 'none of four properties'}"
 
 
 def models(tables: Printed, group: str = "tuned") -> pd.DataFrame:

@@ -77,11 +77,11 @@ def changes(tables: Printed, **bootstrap) -> pd.DataFrame:
 
 def numbers_of_changes(changes: pd.DataFrame) -> list[Live]:
     """Numbers of `changes`, as ``change.DATASET``, and of its pairs."""
-    average, found = changes.iloc[0], []
+    average, numbers = changes.iloc[0], []
     for row in changes.itertuples():
         key, n, percent = f"change.{row.dataset}", row.n, ("+.1f", " %")
         mean, of_mean = "mean of the pairs' changes, bootstrap over bases", "change of the mean score"
-        found += [
+        numbers += [
             Live(key, row.estimate, *percent, low=row.low, high=row.high, n=n, method=mean),
             Live(f"{key}.printed", row.printed, *percent, method="as printed"),
             Live(
@@ -89,8 +89,8 @@ def numbers_of_changes(changes: pd.DataFrame) -> list[Live]:
             ),
         ]
     printed, method = changes.printed[1:].mean(), "mean of the three printed changes"
-    found += [Live("pairs.n", average.n, "d"), Live("pairs.bases", average.n_clusters, "d")]
-    return [*found, Live("change.mean-of-printed", printed, "+.1f", " %", method=method)]
+    numbers += [Live("pairs.n", average.n, "d"), Live("pairs.bases", average.n_clusters, "d")]
+    return [*numbers, Live("change.mean-of-printed", printed, "+.1f", " %", method=method)]
 
 
 def tests(tables: Printed, **bootstrap) -> pd.DataFrame:
@@ -109,7 +109,7 @@ def verdict(tests: pd.DataFrame) -> str:
 
 def numbers_of_tests(tests: pd.DataFrame) -> list[Live]:
     """The p value of each test, as ``test.UNIT.TEST``, how many of those over bases find a change, and the verdict."""
-    found = [
+    numbers = [
         Live(
             f"test.{row.unit}.{row.test}".lower().replace(" ", "-"),
             p_value(row.p),
@@ -122,7 +122,7 @@ def numbers_of_tests(tests: pd.DataFrame) -> list[Live]:
     method = "tests with the base as the unit whose p is below .05"
     rests_on = f"sign flip over {flip.n_bases} bases, {p_value(flip.p)}"
     return [
-        *found,
+        *numbers,
         Live("tests.base.n", len(by_base), "d"),
         Live("tests.base.significant", (by_base.p < ALPHA).sum(), "d", method=method),
         Live("change.verdict", verdict(tests), n=flip.n, method=rests_on),
@@ -140,11 +140,11 @@ def by_base(pairs: pd.DataFrame) -> pd.Series:
 
 def numbers_by_family(pairs: pd.DataFrame) -> list[Live]:
     """Who gains and who loses."""
-    of_base, families = by_base(pairs), pairs.groupby("family").percent_change
-    small, large = of_base["t5-small"], of_base["t5-large"]
+    bases, families = by_base(pairs), pairs.groupby("family").percent_change
+    small, large = bases["t5-small"], bases["t5-large"]
     losing = "bases whose tuned models score lower on average"
     return [
-        Live("bases.losing", (of_base < 0).sum(), "d", method=losing),
+        Live("bases.losing", (bases < 0).sum(), "d", method=losing),
         Live("pairs.losing", (pairs.percent_change < 0).sum(), "d", method="pairs that lose"),
         Live("change.t5-small-large", (small + large) / 2, "+.0f", " %"),
         Live("change.llama", families.mean()["LLaMA"], "+.1f", " %", n=families.size()["LLaMA"]),
@@ -204,9 +204,9 @@ def numbers_of_robustness(robustness: pd.DataFrame) -> list[Live]:
     least = _least(robustness)
     rows = robustness.set_index("label")
     named = {"change.gpt2": "GPT-2 alone", "change.with-gpt2": "with GPT-2 added"}
-    found = [(key, rows.loc[label]) for key, label in named.items()]
+    named_rows = [(key, rows.loc[label]) for key, label in named.items()]
     return [
-        *(Live(key, row.estimate, "+.1f", " %", low=row.low, high=row.high, n=row.n) for key, row in found),
+        *(Live(key, row.estimate, "+.1f", " %", low=row.low, high=row.high, n=row.n) for key, row in named_rows),
         Live("change.without-one.least", least.estimate, "+.1f", " %", low=least.low, high=least.high),
         Live("change.without-one.least.base", least.left_out),
     ]

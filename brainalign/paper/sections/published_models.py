@@ -81,5 +81,5 @@ def numbers_of_newer(newer: pd.DataFrame) -> list[Live]:
 
 def title_of_newer(newer: pd.DataFrame) -> str:
     """In how many comparisons the tuned model scores higher, and whether it always does by CKA."""
-    title = f"{(newer.estimate > 0).sum()} of {len(newer)} comparisons gain"
-    return f"{title}; CKA gains most clearly" if newer[newer.metric == "cka"].estimate.min() > 0 else title
+    title = f"Tuned models score higher in {(newer.estimate > 0).sum()} of {len(newer)} comparisons"
+    return f"{title}, by CKA in all" if newer[newer.metric == "cka"].estimate.min() > 0 else title
