@@ -14,7 +14,7 @@ from brainalign import catalog
 from brainalign.alignment.protocols import in_order
 from brainalign.alignment.summary import ALL, NESTED, POOLED, mean_over_experiments
 from brainalign.paper.clusters import Estimate
-from brainalign.paper.numbers import Numbers
+from brainalign.paper.numbers import Live, Numbers
 from brainalign.paper.pairs import make_pairs, mean_of_changes
 from brainalign.study import Study
 from brainalign.study.sources import NULL, counted
@@ -165,6 +165,22 @@ def show(numbers: Numbers, key: str, row: dict | None, method: str, form: str = 
     numbers.show(key, estimate, form, n=row and row["n"], method=method)
     for name in ("low", "high"):
         numbers.show(f"{key}.{name}", end, method=method)
+
+
+def live(key: str, row: dict | None, method: str, form: str = ".3f") -> list[Live]:
+    """An estimate as a live number, with its interval if it has one; nothing where there is no row.
+
+    Parameters
+    ----------
+    key, method, form : str
+        As in `Live`.
+    row : dict or None
+        As from `over_participants`.
+    """
+    if row is None:
+        return []
+    interval = {"low": row["low"], "high": row["high"]} if np.isfinite(row["low"]) else {}
+    return [Live(key, row["estimate"], form, n=row["n"], method=method, **interval)]
 
 
 def verdict(row: dict, above: str, below: str, neither: str) -> str:
