@@ -1,0 +1,296 @@
+"""Figures 1D and 1E: what becomes of a model while it is tuned, over seeds and under each condition.
+
+curves = instruction_tuning.select(instruction_tuning.curves(results), model)
+effects = instruction_tuning.effects(instruction_tuning.changes(curves))
+notebook.show(*instruction_tuning.numbers_of_effects(effects))
+"""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from brainalign import catalog
+from brainalign.alignment.protocols import PROTOCOLS
+from brainalign.paper import brain_tables
+from brainalign.paper.numbers import Live
+from brainalign.paper.statistics import student
+from brainalign.study import Study
+from brainalign.study.sources import NULL
+
+WITH, WITHOUT, CONTINUED = "with instruction", "without instruction", "continued pretraining"
+CONDITIONS = {"instruction": WITH, "no-instruction": WITHOUT, "continued": CONTINUED}
+NAMES = {WITH: "with", WITHOUT: "without", CONTINUED: "continued"}  # in keys
+DIFFERENCES = {"difference": WITHOUT, "over-continued": CONTINUED}  # what is taken from the change with the instruction
+BRAIN, NULL_BRAIN = "brain alignment", "null recording"
+KNOWLEDGE, REASONING = "world knowledge", "reasoning"
+SLUGS = {BRAIN: "brain", NULL_BRAIN: "null", KNOWLEDGE: "knowledge"}
+LOSS_ON = "loss on "  # whichever text people read
+SHARE = "share of right answers"
+# Beginnings of measures; of any other, a share of right answers.
+UNITS = {BRAIN: "Pearson r", NULL_BRAIN: "Pearson r", "reading times": "Pearson r with time", LOSS_ON: "bits a word"}
+
+
+class Panel(NamedTuple):
+    """What one panel shows: a measure, under a protocol if it is an alignment with recordings."""
+
+    measure: str
+    protocol: str
+
+    @property
+    def title(self) -> str:
+        """What figures call it."""
+        return self.measure.capitalize() + (f", {self.protocol}" if self.protocol else "")
+
+    @property
+    def key(self) -> str:
+        """What keys of its changes begin with: ``change.brain.contiguous``."""
+        slug = "text-loss" if self.measure.startswith(LOSS_ON) else re.sub(r"\W+", "-", self.measure)
+        return ".".join(filter(None, ["change", SLUGS.get(self.measure, slug), self.protocol]))
+
+
+def curves(results: pd.DataFrame) -> pd.DataFrame:
+    """Values of checkpoints by seed, averaged over recordings; those without a text-driven signal are apart.
+
+    Benchmarks that have protocols of their own are left out.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As from ``study.results(study, "tuning")``.
+
+    Returns
+    -------
+    DataFrame
+        ``tuned``, ``condition`` (of `CONDITIONS`), ``measure`` (`BRAIN`, `NULL_BRAIN`, or what else was scored),
+        ``protocol`` (of brain alignment; empty for others), ``seed``, ``step`` and ``value``.
+    """
+    results = results[results.protocol.isna() | results.protocol.isin(PROTOCOLS)]
+    null, scored = results.measure.str.endswith(NULL), results.protocol.notna()
+    measure = results.measure.mask(scored & ~null, BRAIN).mask(scored & null, NULL_BRAIN)
+    condition = results.condition.map(CONDITIONS)
+    table = results.assign(measure=measure, condition=condition, protocol=results.protocol.fillna(""))
+    table = table.rename(columns={"tuning_seed": "seed"}).astype({"seed": int, "step": int})
+    keys = ["tuned", "condition", "measure", "protocol", "seed", "step"]
+    averaged = table.groupby(keys, sort=False).value.mean().reset_index()
+    return averaged.sort_values("step", kind="stable", ignore_index=True)
+
+
+def select(curves: pd.DataFrame, model: str, study: Study) -> pd.DataFrame:
+    """Curves of one model that the study tunes, or of the first if none is named.
+
+    Raises
+    ------
+    LookupError
+        The study does not tune it; the message suggests near names.
+    """
+    tuned = list(dict.fromkeys(curves.tuned))
+    if model and model not in tuned:
+        raise LookupError(catalog.unknown(f"model that study {study.name} tunes", model, tuned))
+    return curves[curves.tuned == (model or tuned[0])]
+
+
+def protocols(curves: pd.DataFrame, protocol: str, study: Study) -> list[str]:
+    """The strictest and the most lenient protocol of the study, or the one that is asked for.
+
+    Raises
+    ------
+    LookupError
+        The study does not have it, or no checkpoint is scored under it; the message suggests near names.
+    """
+    ordered = brain_tables.some_protocols(study, protocol)
+    scored = list(dict.fromkeys(curves.protocol[curves.protocol != ""]))
+    if protocol and protocol not in scored:
+        raise LookupError(catalog.unknown("protocol under which checkpoints are scored", protocol, scored))
+    return list(dict.fromkeys([ordered[-1], ordered[0]]))
+
+
+def panels(curves: pd.DataFrame, protocols: list[str]) -> dict[str, list[Panel]]:
+    """What Figures 1D and 1E show: brain alignment, and whatever else was measured."""
+    others = dict.fromkeys(name for name in curves.measure if name not in (BRAIN, NULL_BRAIN))
+    order = sorted(others, key=lambda name: {KNOWLEDGE: 0, REASONING: 1}.get(name, 2))
+    groups = {"figure-1d": _measured(curves, BRAIN, protocols), "figure-1e": [Panel(name, "") for name in order]}
+    return {name: group for name, group in groups.items() if group}
+
+
+def null_panels(curves: pd.DataFrame, protocols: list[str]) -> dict[str, list[Panel]]:
+    """The same for the recording without a text-driven signal; nothing if the study has none."""
+    group = _measured(curves, NULL_BRAIN, protocols)
+    return {"tuning-null": group} if group else {}
+
+
+def _measured(curves: pd.DataFrame, measure: str, protocols: list[str]) -> list[Panel]:
+    scored = set(curves.protocol[curves.measure == measure])
+    return [Panel(measure, protocol) for protocol in protocols if protocol in scored]
+
+
+def over_seeds(values) -> dict:
+    """Mean over seeds with a 95 % interval, as `statistics.student`.
+
+    Parameters
+    ----------
+    values : (n,) array or Series
+        One a seed, none missing.
+
+    Returns
+    -------
+    dict
+        ``estimate``, ``low``, ``high`` (NaN with a single seed) and ``n``.
+
+    Raises
+    ------
+    ValueError
+        There are no values, or some are missing.
+    """
+    values = np.asarray(values, float)
+    missing = np.sum(~np.isfinite(values))
+    if missing or not values.size:
+        raise ValueError(f"{missing} of {values.size} seeds lack a value. Give those that have one.")
+    return student(values)
+
+
+def means(curves: pd.DataFrame) -> pd.DataFrame:
+    """Curves over seeds: a row a step, with `over_seeds`."""
+    keys = ["tuned", "condition", "measure", "protocol", "step"]
+    groups = curves.groupby(keys, sort=False)
+    return pd.DataFrame([dict(zip(keys, key, strict=True)) | over_seeds(rows.value) for key, rows in groups])
+
+
+def changes(curves: pd.DataFrame) -> pd.DataFrame:
+    """Value at the last step minus that at the first, for each seed.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        As from `curves`.
+
+    Returns
+    -------
+    DataFrame
+        ``tuned``, ``condition``, ``measure``, ``protocol``, ``seed``, ``change`` in the unit of the measure.
+    """
+    keys = ["tuned", "condition", "measure", "protocol", "seed"]
+    ordered = curves.sort_values("step").groupby(keys, sort=False).value
+    return (ordered.last() - ordered.first()).rename("change").reset_index()
+
+
+def difference(changes: pd.DataFrame, other: str = WITHOUT) -> dict | None:
+    """Change of one measure with the instruction minus that under another condition, as `over_seeds`.
+
+    Seed by seed, since equal seeds see the samples in one order; None where no seed has both.
+    """
+    wide = changes.pivot(index="seed", columns="condition", values="change").reindex(columns=[WITH, other]).dropna()
+    return over_seeds(wide[WITH] - wide[other]) if len(wide) else None
+
+
+def effects(changes: pd.DataFrame) -> pd.DataFrame:
+    """Changes over seeds, under each condition and between conditions.
+
+    Parameters
+    ----------
+    changes : DataFrame
+        Of `changes`, of one model.
+
+    Returns
+    -------
+    DataFrame
+        ``measure``, ``protocol``, ``effect`` (of `NAMES` or `DIFFERENCES`), `over_seeds`, and ``verdict``, a verb.
+    """
+    rows = []
+    for (measure, protocol), group in changes.groupby(["measure", "protocol"], sort=False):
+        seeds = {NAMES[condition]: over_seeds(part.change) for condition, part in group.groupby("condition")}
+        between = {name: difference(group, other) for name, other in DIFFERENCES.items()}
+        rows += [
+            {"measure": measure, "protocol": protocol, "effect": name, **row, "verdict": _verdict(name, row)}
+            for name, row in (seeds | between).items()
+            if row is not None
+        ]
+    return pd.DataFrame(rows)
+
+
+def _verdict(effect: str, row: dict) -> str:
+    if effect in DIFFERENCES:
+        return brain_tables.verdict(row, "exceeds", "falls behind", "does not reliably differ from")
+    return brain_tables.verdict(row, "rises", "falls", "does not reliably change")
+
+
+def unit(measure: str) -> str:
+    """What a measure is measured in."""
+    return next((unit for beginning, unit in UNITS.items() if measure.startswith(beginning)), SHARE)
+
+
+def numbers_of_design(curves: pd.DataFrame) -> list[Live]:
+    """Which model is tuned, over how many seeds, steps and checkpoints, and under which conditions."""
+    conditions = [condition for condition in NAMES if condition in set(curves.condition)]
+    return [
+        Live("model", curves.tuned.iloc[0]),
+        Live("seeds.n", curves.seed.nunique(), "d", method="seeds, of the order of samples"),
+        Live("steps.last", curves.step.max(), "d", method="steps of tuning"),
+        Live("checkpoints.n", curves.step.nunique(), "d", method="checkpoints"),
+        Live("conditions", ", ".join(conditions)),
+    ]
+
+
+def numbers_of_effects(effects: pd.DataFrame) -> list[Live]:
+    """Each effect, as ``change.MEASURE.PROTOCOL.EFFECT``, and its verdict."""
+    numbers = []
+    for row in effects.to_dict("records"):
+        key = f"{Panel(row['measure'], row['protocol']).key}.{row['effect']}"
+        numbers += brain_tables.live(key, row, "last minus first checkpoint; t over seeds", "+.3f")
+        numbers.append(Live(f"{key}.verdict", row["verdict"], method="by the interval over seeds"))
+    return numbers
+
+
+def numbers_of_null(curves: pd.DataFrame) -> list[Live]:
+    """Alignment with the null recording at the last checkpoint, as ``null.last.PROTOCOL``."""
+    last = curves[(curves.measure == NULL_BRAIN) & (curves.condition == WITH) & (curves.step == curves.step.max())]
+    method = "last checkpoint, with the instruction; t over seeds"
+    rows = {protocol: over_seeds(group.value) for protocol, group in last.groupby("protocol", sort=False)}
+    return [live for protocol, row in rows.items() for live in brain_tables.live(f"null.last.{protocol}", row, method)]
+
+
+def labelled(changes: pd.DataFrame, panels: list[Panel]) -> pd.DataFrame:
+    """Changes of what the panels show, in their order, with the ``label`` of each row."""
+    place = {panel: number for number, panel in enumerate(panels)}
+    measured = [Panel(*pair) for pair in zip(changes.measure, changes.protocol, strict=True)]
+    table = changes.assign(label=[panel.title for panel in measured], place=[place.get(panel) for panel in measured])
+    return table.dropna(subset="place").sort_values("place", kind="stable").drop(columns="place")
+
+
+def means_of(panels: list[Panel], curves: pd.DataFrame) -> pd.DataFrame:
+    """`means` of what the panels show."""
+    table = means(curves)
+    return table[[pair in panels for pair in zip(table.measure, table.protocol, strict=True)]]
+
+
+def null_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """Curves of alignment with the null recording."""
+    return curves[curves.measure == NULL_BRAIN].drop(columns="tuned")
+
+
+def verdict(effects: pd.DataFrame, panel: Panel, effect: str = "with") -> str:
+    """What tuning does to a measure, in a verb."""
+    return effects.set_index(["measure", "protocol", "effect"]).verdict.get((*panel, effect), brain_tables.NOT_RUN)
+
+
+def findings(panels: list[Panel], effects: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Panels with their titles, as `tuning_figures.draw_curves` takes them."""
+    return [(*panel, f"{panel.title}: {verdict(effects, panel)} with the instruction") for panel in panels]
+
+
+def title_of_changes(panel: Panel, effects: pd.DataFrame) -> str:
+    """What tuning does to brain alignment, with the instruction and without it."""
+    with_it, without = verdict(effects, panel), verdict(effects, panel, "without")
+    return f"Brain alignment {with_it} with the instruction and {without} without it"
+
+
+def title_of_curves(panels: list[Panel], effects: pd.DataFrame) -> str:
+    """What tuning with the instruction does to each measure."""
+    return "While a model is tuned: " + "; ".join(f"{panel.title} {verdict(effects, panel)}" for panel in panels)
+
+
+def title_of_null(panels: list[Panel], effects: pd.DataFrame) -> str:
+    """What tuning does to alignment with the null recording."""
+    verdicts = [f"{verdict(effects, panel)} under {panel.protocol}" for panel in panels]
+    return f"Without a text-driven signal, alignment {'; '.join(verdicts)}"
