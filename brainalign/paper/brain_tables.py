@@ -234,6 +234,12 @@ def some_protocols(study: Study, protocol: str) -> list[str]:
     return [protocol] if protocol else known
 
 
+def both_ends(study: Study, protocol: str) -> list[str]:
+    """The strictest of `some_protocols` and the most lenient, if they are two."""
+    ordered = some_protocols(study, protocol)
+    return list(dict.fromkeys([ordered[-1], ordered[0]]))
+
+
 def pairs(table: pd.DataFrame, dataset: str, protocol: str) -> pd.DataFrame:
     """Tuned models beside their vanilla ones (`pairs.make_pairs`), on one data set under one protocol.
 

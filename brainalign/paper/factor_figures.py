@@ -1,4 +1,4 @@
-"""Figures of what goes with brain alignment: correlations in rows, and shares of right answers."""
+"""Figures of what correlates with brain alignment: correlations in rows, and shares of right answers."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -41,18 +41,16 @@ def forest(table: pd.DataFrame, panels: dict[str, str]) -> plt.Figure:
     return figure
 
 
-def shares(table: pd.DataFrame, chance: dict[str, float]) -> plt.Figure:
+def shares(table: pd.DataFrame) -> plt.Figure:
     """Shares of right answers, a row a model, one panel below the other a kind of question.
 
     Parameters
     ----------
     table : DataFrame
-        ``measure``, ``model``, ``family``, ``kind``, ``value``, ``low`` and ``high``; its order is that of panels and
-        rows.
-    chance : dict
-        Share that is right by guessing, by measure, where one is known.
+        ``name`` of the questions, ``model``, ``family``, ``kind``, ``value``, ``low``, ``high``, and ``chance``, the
+        share that is right by guessing (NaN if unknown); its order is that of panels and rows.
     """
-    figure, panels = row_panels(table, "measure", 0.24)
+    figure, panels = row_panels(table, "name", 0.24)
     for name, (ax, rows) in panels.items():
         for y, row in enumerate(rows.itertuples()):
             tint = color(row.family) if row.kind in TRAINED else GRAY
@@ -60,8 +58,8 @@ def shares(table: pd.DataFrame, chance: dict[str, float]) -> plt.Figure:
             ax.plot([row.low, row.high], [y, y], color=tint, linewidth=1.8)
             ax.plot(row.value, y, "o", color=tint, markerfacecolor=fill, markersize=5.5)
         name_rows(ax, list(rows.model))
-        if name in chance:
-            ax.axvline(chance[name], color=GRAY, linewidth=0.9, linestyle="--")
+        if pd.notna(chance := rows.chance.iloc[0]):
+            ax.axvline(chance, color=GRAY, linewidth=0.9, linestyle="--")
         ax.set_title(name[0].upper() + name[1:])
     ax.set_xlabel("Share of right answers (dashed: chance)")
     return figure

@@ -1,4 +1,4 @@
-"""What goes with brain alignment among the models of a study: size, knowledge, reasoning, next-word loss.
+"""What correlates with brain alignment among the models of a study: size, knowledge, reasoning, next-word loss.
 
 A property is one number a model: its size, or what a benchmark gave it, over all of the benchmark or by category. A row
 a model, correlations over models, and inside families.
@@ -62,30 +62,31 @@ def properties(capability: pd.DataFrame) -> list[Property]:
     capability : DataFrame
         Of `scored`.
     """
-    known = capability[capability.level != "task"].drop_duplicates(["measure", "protocol", "domain"])
-    found = [Property(SIZE, "Parameters (log10)", SIZE, SIZE, None, ALL)]
+    measured = capability[capability.level != "task"].drop_duplicates(["measure", "protocol", "domain"])
+    properties = [Property(SIZE, "Parameters (log10)", SIZE, SIZE, None, ALL)]
     for role, measures in ANSWERS.items():
         for measure in measures:
-            rows = known[known.measure == measure]
+            rows = measured[measured.measure == measure]
             several = rows.protocol.nunique() > 1 or role == LOSS  # noqa: PD101 (missing ones do not count)
             for row in rows.sort_values("level", key=lambda level: level != OVERALL, kind="stable").itertuples():
                 name = measure if row.domain == ALL else f"{measure}, {row.domain}"
                 protocol = row.protocol if several and pd.notna(row.protocol) else None
                 name += f" ({protocol})" if protocol else ""
                 label = f"{name[0].upper()}{name[1:]} ({UNITS.get(measure, SHARE)})"
-                found.append(Property(name, label, role, measure, protocol, row.domain))
-    return found
+                properties.append(Property(name, label, role, measure, protocol, row.domain))
+    return properties
 
 
-def quoted(known: list[Property]) -> dict[str, Property]:
+def quoted(properties: list[Property]) -> dict[str, Property]:
     """The property of each role that pages quote."""
-    return {
-        role: next(one for one in known if one.role == role) for role in ROLES if any(p.role == role for p in known)
-    }
+    first = {}
+    for item in properties:
+        first.setdefault(item.role, item)
+    return {role: first[role] for role in ROLES if role in first}
 
 
 def models(capability: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Trained models beside what may go with their alignment.
+    """Trained models beside what may correlate with their alignment.
 
     Parameters
     ----------
@@ -104,29 +105,29 @@ def models(capability: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     trained = capability[capability.kind.isin(TRAINED)]
     table = trained.drop_duplicates("model")[["model", "family", "kind", "vanilla", "parameters"]]
     table = table.assign(base=table.vanilla.fillna(table.model), **{SIZE: np.log10(table.pop("parameters"))})
-    for one in properties(capability)[1:]:
-        rows = trained[(trained.measure == one.measure) & (trained.domain == one.domain)]
-        if one.protocol is not None or one.role == LOSS:
-            rows = rows[rows.protocol.isna() if one.protocol is None else rows.protocol == one.protocol]
-        table[one.name] = table.model.map(rows.groupby("model").value.mean())
+    for item in properties(capability)[1:]:
+        rows = trained[(trained.measure == item.measure) & (trained.domain == item.domain)]
+        if item.protocol is not None or item.role == LOSS:
+            rows = rows[rows.protocol.isna() if item.protocol is None else rows.protocol == item.protocol]
+        table[item.name] = table.model.map(rows.groupby("model").value.mean())
     aligned = scores.pivot(index="model", columns="protocol", values="r")
     return table.merge(aligned, on="model", how="left").reset_index(drop=True)
 
 
-def enough(table: pd.DataFrame) -> bool:
+def enough(models: pd.DataFrame) -> bool:
     """Whether there are models and bases enough to correlate anything over them."""
-    return len(table) >= FEWEST and _varies(table.base)
+    return len(models) >= FEWEST and _varies(models.base)
 
 
-def correlations(table: pd.DataFrame, known: list[Property], protocols: list[str], **bootstrap) -> pd.DataFrame:
+def correlations(models: pd.DataFrame, properties: list[Property], protocols: list[str], **bootstrap) -> pd.DataFrame:
     """Correlations of each property with brain alignment under each protocol.
 
     Parameters
     ----------
-    table : DataFrame
+    models : DataFrame
         As from `models`.
-    known : list of Property
-        Columns of it; one that fewer than `FEWEST` models have is left out.
+    properties : list of Property
+        Columns of it; a property that fewer than `FEWEST` models have is left out.
     protocols : list of str
         Columns of it.
     **bootstrap
@@ -137,51 +138,53 @@ def correlations(table: pd.DataFrame, known: list[Property], protocols: list[str
     DataFrame
         ``protocol``, ``property``, ``overall``, ``method`` (`PLAIN`, `GIVEN_SIZE`, `BY_BASE`), ``estimate``, ``low``,
         ``high``, ``p``, ``n`` models, and ``adjusted``: p for the false discovery rate over all rows of one method,
-        those of categories apart.
+        those of categories apart. No rows if there are not `enough` models.
 
     Raises
     ------
     ValueError
-        There is nothing to correlate, or as in `statistics.pearson`, `statistics.partial_pearson` and
-        `clusters.correlation_by_cluster`.
+        As in `statistics.pearson`, `statistics.partial_pearson` and `clusters.correlation_by_cluster`.
     """
-    rows = []
-    for protocol in protocols:
-        for one in known:
-            some = table.dropna(subset=[one.name, SIZE, protocol])
-            if len(some) < FEWEST or not _varies(some[one.name]):  # the study does not measure it, or cannot tell
-                continue
-            for method, (r, of) in _by_methods(some, one, protocol, bootstrap).items():
-                row = {"protocol": protocol, "property": one.name, "overall": one.overall, "method": method}
-                rows.append(row | {"estimate": r, "low": of.low, "high": of.high, "p": of.p, "n": of.n})
-    if not rows:
-        raise ValueError(f"of {len(table)} models none can be correlated; at least {FEWEST} are needed")
-    result = pd.DataFrame(rows)
-    return result.assign(adjusted=result.groupby(["method", "overall"]).p.transform(fdr))
+    rows = [
+        {"protocol": protocol, "property": item.name, "overall": item.overall, "method": method} | estimate
+        for protocol in protocols
+        for item in (properties if enough(models) else [])
+        for method, estimate in _by_methods(models, item, protocol, bootstrap).items()
+    ]
+    columns = ["protocol", "property", "overall", "method", "estimate", "low", "high", "p", "n"]
+    table = pd.DataFrame(rows, columns=columns).astype({"overall": bool})
+    groups = table.groupby(["method", "overall"]).p
+    return table.assign(adjusted=groups.transform(fdr) if rows else table.p)
 
 
 def _varies(values: pd.Series) -> bool:
     return bool((values != values.iloc[0]).any())
 
 
-def _by_methods(some: pd.DataFrame, one: Property, protocol: str, bootstrap: dict) -> dict:
-    plain = pearson(some[one.name], some[protocol])
-    found = {PLAIN: (plain.r, plain)}
-    if one.role != SIZE and len(some) > FEWEST:  # a third property takes one model more
-        given = partial_pearson(some[one.name], some[protocol], some[SIZE])
-        found[GIVEN_SIZE] = (given.r, given)
-    if one.overall:
-        clustered = correlation_by_cluster(some, one.name, protocol, "base", **bootstrap)
-        found[BY_BASE] = (clustered.estimate, clustered)
-    return found
+def _by_methods(models: pd.DataFrame, item: Property, protocol: str, bootstrap: dict) -> dict[str, dict]:
+    """Correlations of one property by method; none if too few models have it, or all have the same."""
+    rows = models.dropna(subset=[item.name, SIZE, protocol])
+    if len(rows) < FEWEST or not _varies(rows[item.name]):
+        return {}
+    estimates = {PLAIN: _estimate(pearson(rows[item.name], rows[protocol]))}
+    if item.role != SIZE and len(rows) > FEWEST:  # a third property takes one model more
+        estimates[GIVEN_SIZE] = _estimate(partial_pearson(rows[item.name], rows[protocol], rows[SIZE]))
+    if item.overall:
+        clustered = correlation_by_cluster(rows, item.name, protocol, "base", **bootstrap)
+        estimates[BY_BASE] = _estimate(clustered, "estimate")
+    return estimates
 
 
-def by_family(table: pd.DataFrame, known: list[Property], protocols: list[str]) -> pd.DataFrame:
+def _estimate(result, name: str = "r") -> dict:
+    return {"estimate": getattr(result, name), "low": result.low, "high": result.high, "p": result.p, "n": result.n}
+
+
+def by_family(models: pd.DataFrame, properties: list[Property], protocols: list[str]) -> pd.DataFrame:
     """Plain correlations inside each family of `FEWEST` or more models.
 
     Parameters
     ----------
-    table, known, protocols
+    models, properties, protocols
         As in `correlations`.
 
     Returns
@@ -189,13 +192,13 @@ def by_family(table: pd.DataFrame, known: list[Property], protocols: list[str]) 
     DataFrame
         ``protocol``, ``property``, ``family``, ``estimate``, ``low``, ``high``, ``p``, ``n``.
     """
-    rows = []
-    for protocol in protocols:
-        for one in known:
-            for family, some in table.dropna(subset=[one.name, protocol]).groupby("family", sort=False):
-                if len(some) >= FEWEST and _varies(some[one.name]):
-                    of = pearson(some[one.name], some[protocol])
-                    about = {"protocol": protocol, "property": one.name, "family": family}
-                    rows.append(about | {"estimate": of.r, "low": of.low, "high": of.high, "p": of.p, "n": of.n})
+    rows = [
+        {"protocol": protocol, "property": item.name, "family": family}
+        | _estimate(pearson(part[item.name], part[protocol]))
+        for protocol in protocols
+        for item in properties
+        for family, part in models.dropna(subset=[item.name, protocol]).groupby("family", sort=False)
+        if len(part) >= FEWEST and _varies(part[item.name])
+    ]
     columns = ["protocol", "property", "family", "estimate", "low", "high", "p", "n"]
     return pd.DataFrame(rows, columns=columns)

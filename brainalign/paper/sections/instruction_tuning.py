@@ -99,11 +99,11 @@ def protocols(curves: pd.DataFrame, protocol: str, study: Study) -> list[str]:
     LookupError
         The study does not have it, or no checkpoint is scored under it; the message suggests near names.
     """
-    ordered = brain_tables.some_protocols(study, protocol)
+    ends = brain_tables.both_ends(study, protocol)
     scored = list(dict.fromkeys(curves.protocol[curves.protocol != ""]))
     if protocol and protocol not in scored:
         raise LookupError(catalog.unknown("protocol under which checkpoints are scored", protocol, scored))
-    return list(dict.fromkeys([ordered[-1], ordered[0]]))
+    return ends
 
 
 def panels(curves: pd.DataFrame, protocols: list[str]) -> dict[str, list[Panel]]:

@@ -1,0 +1,162 @@
+"""What the models of a study know, how they reason and how well they predict: Appendices E and H on its own models.
+
+results = factors.scored(studies.results(study, "capability"))
+exams = capability.exams(results, properties, study.benchmarks)
+notebook.show(*capability.numbers_of_exams(capability.best_in_exams(exams, properties)))
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from brainalign.paper import factors
+from brainalign.paper.factors import KNOWLEDGE, LOSS, OVERALL, REASONING, SIZE, TRAINED, Property
+from brainalign.paper.numbers import Live
+from brainalign.study.sources import load_benchmark
+
+SLUGS = {SIZE: "size", KNOWLEDGE: "knowledge", REASONING: "reasoning", LOSS: "loss"}  # in keys, and their order
+ABOVE_CHANCE = {KNOWLEDGE: "trained models know more than chance", REASONING: "reason better than chance"}
+# Columns of the tables, and the form of their numbers.
+COLUMNS_OF_EXAMS = ["benchmark", "name", "model", "family", "kind", "value", "low", "high", "n"]
+COLUMNS_OF_CAPABILITY = {
+    "model": "Model",
+    "kind": "Kind",
+    "measure": "Measure",
+    "protocol": "Protocol",
+    "level": "Level",
+    "domain": "Domain",
+    "value": ("Value", ".3f"),
+    "low": ("low", ".3f"),
+    "high": ("high", ".3f"),
+    "n": ("n", ".0f"),
+}
+COLUMNS_OF_MODELS = {"model": "Model", "family": "Family", "kind": "Kind", "parameters": ("Parameters", ",.0f")}
+
+
+def numbers_of_measures(properties: list[Property]) -> list[Live]:
+    """The measure that stands for each role."""
+    quoted = factors.quoted(properties)
+    return [Live(f"{SLUGS[role]}.measure", item.name, method="what stands for it") for role, item in quoted.items()]
+
+
+def chances(benchmarks: Sequence[str]) -> dict[str, float]:
+    """Share of answers that are right by guessing, by measure, where it is known."""
+    shares = {"MMLU": 1 / 4}  # four options each
+    if "microworld" in benchmarks:
+        exam = load_benchmark("microworld")
+        questions = [question for name in exam.tasks.index for question in exam.splits(name)["test"]]
+        share = sum(1 / len(question["choices"]) for question in questions) / len(questions)
+        shares |= {KNOWLEDGE: share, REASONING: share}
+    return shares
+
+
+def exams(results: pd.DataFrame, properties: list[Property], benchmarks: Sequence[str]) -> pd.DataFrame:
+    """Shares of right answers over all of each benchmark.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Of `factors.scored`.
+    properties : list of Property
+        Of `factors.properties`.
+    benchmarks : sequence of str
+        Those of the study.
+
+    Returns
+    -------
+    DataFrame
+        Rows of `results` of all models, untrained twins among them, in the order of properties; with their ``name``
+        and ``chance``, NaN where it is unknown.
+    """
+    names = {(item.measure, item.protocol): item.name for item in properties if item.overall}
+    order = {item.name: place for place, item in enumerate(properties)}
+    asked = {item.measure for item in properties if item.role in ABOVE_CHANCE}
+    table = results[(results.level == OVERALL) & results.measure.isin(asked)]
+    keys = zip(table.measure, table.protocol, strict=True)
+    table = table.assign(
+        name=[names.get((measure, protocol), names.get((measure, None))) for measure, protocol in keys],
+        chance=table.measure.map(chances(benchmarks)),
+    )
+    return table.sort_values("name", key=lambda name: name.map(order), kind="stable")
+
+
+def data_of_exams(exams: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Data of the figure of exams by its name; no figure where there was none."""
+    return {"capability": exams[COLUMNS_OF_EXAMS]} if len(exams) else {}
+
+
+def best_in_exams(exams: pd.DataFrame, properties: list[Property]) -> pd.DataFrame:
+    """The best trained model in knowledge and in reasoning, and how many are better than chance.
+
+    Returns
+    -------
+    DataFrame
+        A row a role that was examined: the best model's row of `exams`, ``role``, ``trained`` models, and ``above``,
+        those whose interval lies above chance.
+    """
+    rows = []
+    for role, item in factors.quoted(properties).items():
+        table = exams[(exams.name == item.name) & exams.kind.isin(TRAINED)]
+        if role in ABOVE_CHANCE and len(table):
+            above = (table.low > table.chance).sum()
+            rows.append(
+                table.loc[table.value.idxmax()].to_dict() | {"role": role, "trained": len(table), "above": above}
+            )
+    return pd.DataFrame(rows)
+
+
+def numbers_of_exams(best: pd.DataFrame) -> list[Live]:
+    """Numbers of `best_in_exams`; those about chance only where it is known."""
+    numbers = []
+    for row in best.itertuples():
+        slug, interval = SLUGS[row.role], {"low": row.low, "high": row.high, "n": row.n}
+        numbers += [
+            Live(f"{slug}.questions", row.n, ",d", method="questions"),
+            Live(f"{slug}.best.model", row.model),
+            Live(f"{slug}.best", row.value, **interval, method="95 % interval over questions"),
+        ]
+        if row.chance > 0:  # it is known
+            above, verdict = f"{row.above} of {row.trained}", "beyond chance" if row.above else "no better than chance"
+            numbers += [
+                Live(f"{slug}.chance", row.chance, method="share of right answers by guessing"),
+                Live(f"{slug}.above", above, method="trained models whose interval lies above chance"),
+                Live(f"{slug}.verdict", verdict, method="of the trained models"),
+            ]
+    return numbers
+
+
+def title_of_exams(best: pd.DataFrame) -> str:
+    """How many trained models know more, and reason better, than chance."""
+    rows = best[best.chance.notna()].itertuples()
+    return (
+        ", ".join(f"{row.above} of {row.trained} {ABOVE_CHANCE[row.role]}" for row in rows) or "Shares of right answers"
+    )
+
+
+def numbers_of_loss(results: pd.DataFrame, properties: list[Property]) -> list[Live]:
+    """The lowest next-word loss of a trained model; nothing where none was measured."""
+    measures = [item.measure for role, item in factors.quoted(properties).items() if role == LOSS]
+    table = results[(results.level == OVERALL) & results.measure.isin(measures)]
+    table = table[table.kind.isin(TRAINED)]
+    if table.empty:
+        return []
+    best = table.loc[table.value.idxmin()]
+    interval = {"low": best.low, "high": best.high, "n": best.n}
+    unit = f" {factors.UNITS[best.measure]}"
+    return [
+        Live("loss.best", best.value, unit=unit, **interval, method="interval over texts"),
+        Live("loss.best.model", best.model),
+    ]
+
+
+def table_of_models(models: pd.DataFrame, protocols: list[str]) -> pd.DataFrame:
+    """Models with their ``parameters``, and brain alignment under each protocol as ``brain, PROTOCOL``."""
+    table = models.assign(parameters=(10 ** models[SIZE]).round())
+    return table.rename(columns={name: f"brain, {name}" for name in protocols})
+
+
+def columns_of_models(properties: list[Property], protocols: list[str]) -> dict:
+    """Columns of `table_of_models`: the properties over all of a benchmark, and alignment."""
+    names = [item.name for item in properties if item.overall and item.role != SIZE]
+    names += [f"brain, {name}" for name in protocols]
+    return COLUMNS_OF_MODELS | {name: (f"{name[0].upper()}{name[1:]}", ".3f") for name in names}
