@@ -1,8 +1,10 @@
 """What the models of a study know, how they reason and how well they predict: Appendices E and H on its own models.
 
-results = factors.scored(studies.results(study, "capability"))
-exams = capability.exams(results, properties, study.benchmarks)
-notebook.show(*capability.numbers_of_exams(capability.best_in_exams(exams, properties)))
+    results = factors.scored(studies.results(study, "capability"))
+    exams = capability.exams(results, properties, study.benchmarks)
+    notebook.show(*capability.numbers_of_exams(capability.best_in_exams(exams, properties)))
+
+What a study did not measure has no number.
 """
 
 from collections.abc import Sequence

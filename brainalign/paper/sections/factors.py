@@ -1,8 +1,10 @@
 """Section 4.2 on a study's own models: what correlates with their alignment?
 
-models = factors.models(capability, section.alignment(studies.results(study, "brain")))
-correlations = factors.correlations(models, properties, protocols, seed=0)
-notebook.show(*section.numbers_of_correlations(correlations, properties))
+    models = factors.models(capability, section.alignment(studies.results(study, "brain")))
+    correlations = factors.correlations(models, properties, protocols, seed=0)
+    notebook.show(*section.numbers_of_correlations(correlations, properties))
+
+Too few models have an empty table of correlations, and no figures.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,10 @@
 """Figures 1D and 1E: what becomes of a model while it is tuned, over seeds and under each condition.
 
-curves = instruction_tuning.select(instruction_tuning.curves(results), model)
-effects = instruction_tuning.effects(instruction_tuning.changes(curves))
-notebook.show(*instruction_tuning.numbers_of_effects(effects))
+    curves = instruction_tuning.select(instruction_tuning.curves(results), model)
+    effects = instruction_tuning.effects(instruction_tuning.changes(curves))
+    notebook.show(*instruction_tuning.numbers_of_effects(effects))
+
+What a study did not run has no number.
 """
 
 import re
