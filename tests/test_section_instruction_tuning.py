@@ -115,6 +115,12 @@ def test_a_condition_that_was_not_run_has_no_number():
     assert section.null_panels(curves, ["contiguous"]) == {}
 
 
+def test_the_null_recording_is_scored_at_the_last_checkpoint(results):
+    (live,) = section.numbers_of_null(section.curves(results))
+    assert live.key == "null.last.contiguous"
+    assert live.value == pytest.approx(np.mean([value(results, "one.null", 20, seed) for seed in range(3)]))
+
+
 def test_panels_are_those_that_were_measured_in_the_order_of_protocols(results):
     other = results[results.measure == "reasoning"].assign(measure="world knowledge")
     benchmark = other.assign(protocol="standard")  # by a protocol of its own
