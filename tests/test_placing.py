@@ -118,7 +118,7 @@ def test_protocols_in_words_count_controls_and_twins_and_no_counterpart():
     words = placing.protocols_above(pd.DataFrame(rows))
     assert words == {"above-zero": "aw2024, contiguous", "above-controls": "aw2024"}
     alone = [row("aw2024", ITSELF, "not told from zero"), row("aw2024", VANILLA, "above")]
-    assert placing.protocols_above(pd.DataFrame(alone)) == {"above-zero": "no protocol", "above-controls": "unknown"}
+    assert placing.protocols_above(pd.DataFrame(alone)) == {"above-zero": "no protocol"}
 
 
 def test_a_study_of_brains_alone_has_their_axes_alone():

@@ -183,14 +183,12 @@ def protocols_above(held: pd.DataFrame) -> dict[str, str]:
     Returns
     -------
     dict
-        Keys ``above-zero`` and ``above-controls``; the second is ``unknown`` where none of these was run.
+        ``above-zero``, and ``above-controls`` if any of these was run.
     """
     controls = held[held.role.isin([CONTROL, TWIN])]
     zero = held[held.role == ITSELF].set_index("protocol").verdict == ABOVE_ZERO
-    over_controls = (controls.verdict == ABOVE).groupby(controls.protocol, sort=False).all()
-    return {
-        "above-zero": ", ".join(zero.index[zero]) or NONE,
-        "above-controls": (", ".join(over_controls.index[over_controls]) or NONE)
-        if len(controls)
-        else brain_tables.UNKNOWN,
-    }
+    words = {"above-zero": ", ".join(zero.index[zero]) or NONE}
+    if len(controls):
+        over_controls = (controls.verdict == ABOVE).groupby(controls.protocol, sort=False).all()
+        words["above-controls"] = ", ".join(over_controls.index[over_controls]) or NONE
+    return words

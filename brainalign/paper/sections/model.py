@@ -1,0 +1,293 @@
+"""One model of a study: its shape, the states of its layers, what surprises it, and where it stands.
+
+texts = studies.results(own, "texts", [name])
+notebook.show(*model.numbers_of_texts(texts))
+
+Tables are those of `study.results`, of the one model.
+"""
+
+import numpy as np
+import pandas as pd
+
+from brainalign import study as studies
+from brainalign.paper import brain_tables, placing
+from brainalign.paper.numbers import Live, number
+from brainalign.study import Study
+from brainalign.study.members import CONTROL
+
+NORMS = ["text", "layer", "stack", "depth", "norm", "low", "high"]
+TEXTS = ["text", "what", "parts", "tokens", "parts_encoded_anew", "special_tokens", "read_as"]
+WORDS = ["story", "position", "sentence", "text", "surprisal"]
+# Columns of the tables, and the form of their numbers.
+COLUMNS_OF_BRAIN = {
+    "protocol": "Protocol",
+    "dataset": "Data set",
+    "r": ("r", ".3f"),
+    "ceiling": ("Ceiling", ".3f"),
+    "layer": "Layer",
+    "layer_choice": "Layer chosen",
+}
+COLUMNS_OF_DIFFERENCES = {
+    "protocol": "Protocol",
+    "against": "Against",
+    "estimate": ("r or Δr", "+.3f"),
+    "low": ("low", "+.3f"),
+    "high": ("high", "+.3f"),
+    "role": "Which is",
+    "verdict": "In words",
+}
+
+
+def measured(study: Study, model: str) -> tuple[Study, str]:
+    """The study with a model in it, which is measured if it is not among the study's own, and the model's name there.
+
+    Raises
+    ------
+    ValueError
+        The study has no text to read.
+    """
+    own, name = studies.including(study, model)
+    if not (own.recordings or own.reading_times):
+        raise ValueError(f"study {own.name!r} has neither recordings nor reading_times, so there is no text")
+    if own is not study:
+        studies.run(own, name)
+    return own, name
+
+
+def numbers_of_shape(shape: pd.Series) -> list[Live]:
+    """How many parameters and layers, of which width and kind; `shape` is the row of the analysis ``model``."""
+    limited = pd.notna(shape.n_positions)
+    return [
+        Live("parameters", shape.n_parameters, ",d"),
+        Live("layers", shape.n_layers, "d", method="blocks; encoder and decoder together where there are both"),
+        Live("width", shape.width, "d", method="features of a state"),
+        Live("vocabulary", shape.n_vocabulary, ",d"),
+        Live("positions", f"{shape.n_positions:,d}" if limited else "any number", method="tokens read at once"),
+        Live("kind", "encoder-decoder" if shape.encoder_decoder else "causal"),
+    ]
+
+
+def numbers_of_texts(texts: pd.DataFrame) -> list[Live]:
+    """What was read to get states, as ``TEXT.parts``, ``TEXT.tokens`` and ``TEXT.anew``."""
+    overlap, anew = "tokens read; windows of a long text overlap", "parts whose beginning was read anew"
+    return [
+        live
+        for row in texts[texts.what == "states"].itertuples()
+        for live in (
+            Live(f"{row.text}.parts", row.parts, ",d"),
+            Live(f"{row.text}.tokens", row.tokens, ",d", method=overlap),
+            Live(f"{row.text}.anew", row.parts_encoded_anew, "d", method=anew),
+        )
+    ]
+
+
+# States of its layers
+
+
+def growth(norms: pd.DataFrame) -> float:
+    """Norm of the last layer over that of layer 0, median over texts and stacks."""
+    ends = norms.groupby(["text", "stack"]).norm.agg(["first", "last"])
+    return float((ends["last"] / ends["first"]).median())
+
+
+def numbers_of_norms(norms: pd.DataFrame) -> list[Live]:
+    """How much states grow."""
+    method = "norm of the last layer over that of layer 0, median over texts and stacks"
+    return [Live("norm.factor", growth(norms), ".1f", method=method)]
+
+
+def title_of_norms(norms: pd.DataFrame) -> str:
+    """What the curves of norms show."""
+    return (
+        "States grow from layer to layer"
+        if growth(norms) > 1
+        else "States do not grow from the first layer to the last"
+    )
+
+
+def similarity(layers: pd.DataFrame) -> pd.DataFrame:
+    """Linear CKA of every two layers on the first text, layer x layer; the index has the name of the text."""
+    rows = layers[layers.text == layers.text.iloc[0]]
+    names = rows.layer.unique()  # in their order
+    square = rows.pivot(index="layer", columns="other", values="cka").loc[names, names]
+    return square.rename_axis(index=rows.text.iloc[0])
+
+
+def _ends_and_neighbors(similarity: pd.DataFrame) -> tuple[float, float]:
+    """Similarity of the first and the last layer, and the least of two layers in sequence."""
+    return similarity.iloc[0, -1], np.diag(similarity, 1).min()
+
+
+def numbers_of_similarity(similarity: pd.DataFrame) -> list[Live]:
+    """Similarity of the layers at both ends, and of neighbors."""
+    text, (ends, neighbors) = similarity.index.name, _ends_and_neighbors(similarity)
+    return [
+        Live("cka.ends", ends, ".2f", method=f"linear CKA of the first and the last layer that vary, {text}"),
+        Live("cka.neighbors", neighbors, ".2f", method=f"least linear CKA of two layers in sequence, {text}"),
+        Live("cka.text", text),
+    ]
+
+
+def title_of_similarity(similarity: pd.DataFrame) -> str:
+    """What the matrix of similarities shows."""
+    ends, neighbors = _ends_and_neighbors(similarity)
+    if neighbors > ends:
+        return "Each layer resembles the one before it more than the first resembles the last"
+    return "The first and the last layer resemble each other as much as adjacent layers do"
+
+
+# Surprisal
+
+
+def numbers_of_surprisal(words: pd.DataFrame, texts: pd.DataFrame, behavior: pd.DataFrame) -> list[Live]:
+    """Mean surprisal, how a first word is scored, and correlations with what people did; nothing without words.
+
+    Parameters
+    ----------
+    words, texts, behavior : DataFrame
+        The analyses of these names.
+    """
+    if words.empty:
+        return []
+    dataset = words.dataset.iloc[0]
+    first_word = texts[(texts.what == "surprisal") & (texts.text == dataset)].first_word.iloc[0]
+    mean = words.surprisal[words.dataset == dataset]
+    correlations = numbers_of_correlations(words, behavior)
+    return [
+        Live("surprisal.mean", mean.mean(), ".1f", " bits", n=len(mean), method="mean over words"),
+        Live("surprisal.first-word", first_word, method="how the first word of a story is scored"),
+        *correlations.values(),
+        *_in_words(
+            "surprisal.correlations", [f"{what} at {live.texts()[live.key]}" for what, live in correlations.items()]
+        ),
+    ]
+
+
+def numbers_of_correlations(words: pd.DataFrame, behavior: pd.DataFrame) -> dict[str, Live]:
+    """Correlations of surprisal with a yardstick and with reading times, by what it correlates with."""
+    numbers = {}
+    if "yardstick" in words:
+        both, whose = words[["surprisal", "yardstick"]].dropna(), words.whose.dropna().iloc[0]
+        r = both.corr().iloc[0, 1]
+        numbers[whose] = Live("surprisal.yardstick.r", r, ".2f", n=len(both), method=f"Pearson r with {whose}")
+    for row in behavior[(behavior.measure == "r") & (behavior.story == "all")].itertuples():
+        key = f"surprisal.times.{row.dataset}.{row.alignment}.r"
+        live = Live(key, row.value, ".2f", n=row.n_words, method="Pearson r with reading times")
+        numbers[f"the times of {row.dataset}, {row.alignment} alignment,"] = live
+    return numbers
+
+
+def first_words(words: pd.DataFrame, n: int) -> dict[str, pd.DataFrame]:
+    """The first words of the first story, as a figure of the name ``surprisal``; nothing without words."""
+    if words.empty:
+        return {}
+    first = words.iloc[0]
+    return {"surprisal": words.loc[(words.dataset == first.dataset) & (words.story == first.story), WORDS].head(n)}
+
+
+def numbers_of_words(shown: pd.DataFrame) -> list[Live]:
+    """The most surprising of the words shown."""
+    most = _most_surprising(shown)
+    return [Live("surprisal.most", most.surprisal, ".0f", " bits", method=f"of the words shown: {most.text}")]
+
+
+def title_of_words(shown: pd.DataFrame) -> str:
+    """What the bars of surprisal show."""
+    return f"Of these words, “{_most_surprising(shown).text.strip('.,;:!?')}” surprises it the most"
+
+
+def _most_surprising(shown: pd.DataFrame) -> pd.Series:
+    return shown.loc[shown.surprisal.idxmax()]
+
+
+# Where it stands
+
+
+def placed(results: pd.DataFrame, roles: dict[str, str]) -> pd.DataFrame:
+    """Values of the model and its counterparts, without controls, on the axes of the interactive scatter."""
+    counterparts = [name for name, role in roles.items() if role != CONTROL]
+    return placing.on_axes(results[results.model.isin(counterparts)])
+
+
+def numbers_of_place(placed: pd.DataFrame, name: str) -> list[Live]:
+    """Where the model lies on each axis, as ``axis.AXIS``, in words, and which axes are of other text than the paper's.
+
+    Parameters
+    ----------
+    placed : DataFrame
+        Of `placing.beside_printed`.
+    name : str
+        The model.
+    """
+    own = placed[placed.model == name]
+    values = [f"{row.label} {number(row.value, '.3f')}" for row in own.itertuples()]
+    return [
+        *(
+            live
+            for row in own.itertuples()
+            for live in (
+                Live(f"axis.{row.axis}", row.value, ".3f", method=f"measured on {row.of}"),
+                Live(f"axis.{row.axis}.above", row.above, method="printed models below this one"),
+            )
+        ),
+        *_in_words("placed.values", values),
+        *_in_words("placed.elsewhere", sorted(set(own.label[~own.same]))),
+    ]
+
+
+def _in_words(key: str, parts: list[str]) -> list[Live]:
+    """Parts of a caption as one number, or nothing without them."""
+    return [Live(key, "; ".join(parts))] if parts else []
+
+
+def title_of_place(placed: pd.DataFrame, name: str) -> str:
+    """Above how many printed models it lies, on what can be compared."""
+    compared = placed[(placed.model == name) & placed.same & (placed.axis != "log_size")]
+    if compared.empty:
+        return "Nothing here was measured on the paper's text and people"
+    above = [f"{row.above} printed models in {row.label.split(' (')[0]}" for row in compared.itertuples()]
+    return f"Above {', '.join(above)}"
+
+
+def differences(results: pd.DataFrame, roles: dict[str, str], study: Study) -> pd.DataFrame:
+    """Brain alignment of the model, and what it is above its counterparts and controls (`placing.held_against`).
+
+    Without a recording the table is empty.
+    """
+    brain = results[results.analysis == "brain"]
+    if brain.empty:
+        return pd.DataFrame()
+    protocols = brain_tables.some_protocols(study, "")
+    return placing.held_against(brain_tables.over_data_sets(brain), roles, protocols)
+
+
+def numbers_of_differences(differences: pd.DataFrame) -> list[Live]:
+    """Estimates as ``brain.PROTOCOL`` and ``brain.PROTOCOL.OTHER``, and the protocols under which it lies above."""
+    if differences.empty:
+        return []
+    rows = [
+        (".".join(filter(None, ["brain", row["protocol"], row["against"]])), row)
+        for row in differences.to_dict("records")
+    ]
+    protocols, method = placing.protocols_above(differences), "by 95 % intervals over participants"
+    return [
+        *(
+            live
+            for key, row in rows
+            for live in brain_tables.live(key, row, f"{row['protocol']}; mean over participants, t")
+        ),
+        *(Live(f"brain.{key}", names, method=method) for key, names in protocols.items()),
+    ]
+
+
+def tables(results: pd.DataFrame, differences: pd.DataFrame, name: str) -> dict[str, dict]:
+    """Arguments of `Notebook.table`: scores, and differences; nothing without a recording."""
+    if differences.empty:
+        return {}
+    brain = brain_tables.over_data_sets(results[results.analysis == "brain"])
+    chosen = brain[brain.chosen.eq(True) & (brain.participant == "pooled") & (brain.region == "all")]
+    chosen = chosen[(chosen.model == name) & (chosen.split.astype(str) == "all")]
+    scores = {"data": chosen, "title": f"Brain alignment of {name}.", "columns": COLUMNS_OF_BRAIN}
+    title = f"{name} itself, and minus its counterparts and controls, inside participants."
+    against = {"data": differences, "title": title, "columns": COLUMNS_OF_DIFFERENCES, "filters": ("protocol",)}
+    return {"brain": scores, "held-against": against}
