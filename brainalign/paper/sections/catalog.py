@@ -1,0 +1,89 @@
+"""What the book rests on: checkpoints and data sets, as the catalog lists them."""
+
+import pandas as pd
+
+from brainalign import catalog, human
+from brainalign.paper.numbers import Live
+from brainalign.study import Study
+
+PEOPLE = ("fMRI", "reading times")  # kinds of data sets
+# Columns of the tables, and the form of their numbers.
+COLUMNS_OF_CHECKPOINTS = {
+    "name": "Name",
+    "family": "Family",
+    "kind": "Kind",
+    "group": "Group",
+    "huggingface": "Hub id",
+    "parameters": ("Parameters", ",.0f"),
+    "layers": ("Layers", ".0f"),
+    "width": ("Width", ".0f"),
+    "vanilla": "Compared with",
+    "parent": "Trained from",
+    "tuned_on": "Tuned on",
+    "note": "Note",
+}
+COLUMNS_OF_DATASETS = {
+    "name": "Name",
+    "title": "Title",
+    "kind": "Kind",
+    "files": ("Files", ".0f"),
+    "megabytes": ("MB", ".1f"),
+    "licence": "License",
+    "citation": "Citation",
+}
+COLUMNS_OF_PEOPLE = {
+    "name": "Name",
+    "kind": "Kind",
+    "participants": ("Participants", ".0f"),
+    "ceiling": ("Ceiling (r)", ".3f"),
+    "loaded": "In this study",
+    "licence": "License",
+}
+COLUMNS_OF_SOFTWARE = {"name": "Package", "version": "Version"}
+COLUMNS_OF_SETTINGS = {"setting": "Setting", "value": "Value", "meaning": "Meaning"}
+
+
+def datasets() -> pd.DataFrame:
+    """Every data set: files and megabytes are missing where the publisher does not give them."""
+    return pd.DataFrame(
+        {
+            "name": data.name,
+            "title": data.title,
+            "kind": data.kind,
+            "files": len(data.files) or None,
+            "megabytes": data.bytes / 1e6 if data.bytes else None,
+            "licence": data.licence,
+            "address": data.address,
+            "citation": data.citation,
+        }
+        for data in catalog.datasets().values()
+    )
+
+
+def numbers_of_datasets() -> list[Live]:
+    """How many data sets there are, and what their publishers count, as ``DATASET.WHAT``."""
+    listed = catalog.datasets()
+    counts = [
+        Live(f"{data.name}.{what}", count, ",d", method="as its publisher counts", evidence="people")
+        for data in listed.values()
+        for what, count in data.counts.items()
+        if isinstance(count, int)
+    ]
+    return [Live("datasets.n", len(listed), "d"), *counts]
+
+
+def people(study: Study) -> pd.DataFrame:
+    """Recordings and reading times: participants and mean ceiling as published, and whether the study loads them."""
+    loaded = {human.dataset(name).name for name in study.parts if name in human.names()}
+    return pd.DataFrame(
+        {
+            "name": data.name,
+            "kind": data.kind,
+            "participants": data.counts.get("participants", data.counts.get("readers")),
+            "ceiling": sum(data.ceilings.values()) / len(data.ceilings) if data.ceilings else None,
+            "licence": data.licence,
+            "loaded": "yes" if data.name in loaded else "no",
+        }
+        for data in catalog.datasets().values()
+        if data.kind in PEOPLE
+    )

@@ -1,0 +1,64 @@
+"""Words and numbers of speed come from what a benchmark wrote."""
+
+import pytest
+
+from brainalign.paper import speed
+from brainalign.paper.sections import speed as section
+
+MACHINE = {"processor": "a chip", "cores": 2, "python": "3.11", "numpy": "2.4"}
+OURS = {
+    "least squares": {"seconds": 0.5, "peak_gib": 0.3, "share_of_product_rate": 0.5},
+    "ridge": {"seconds": 0.25, "peak_gib": 0.4},
+}
+ENCODING = {
+    "machine": MACHINE,
+    "cases": {
+        "pereira 384": {
+            "shape": {"n_features": 4096, "n_stimuli": 384, "n_units": 12155},
+            "solvers": OURS
+            | {
+                "LinearRegression": {"seconds": 200.0, "peak_gib": 2.0, "times_slower": 400.0},
+                "RidgeCV": {"seconds": 50.0, "peak_gib": 2.0, "times_slower": 200.0, "largest_difference": 1e-7},
+                "himalaya numpy": {"seconds": 5.0, "peak_gib": 1.0, "times_slower": 20.0},
+                "himalaya torch": {"seconds": 2.0, "peak_gib": 1.0, "times_slower": 8.0},
+            },
+        },
+        "pereira 384, 33 layers": {"solvers": OURS},
+        "pereira 243, 33 layers": {"solvers": OURS},
+    },
+}
+
+
+def text(bare: float) -> dict:
+    """A text, read in one second where a bare pass takes that share."""
+    return {
+        "parts": 150,
+        "tokens": 1200,
+        "activations_seconds": [1.0],
+        "bare_seconds": [1 / bare],
+        "loop_seconds": 80.0,
+        "times_faster_than_loop": 80.0,
+        "times_bare_pass": bare,
+        "largest_difference": 1e-6,
+    }
+
+
+def test_encoding_is_compared_with_the_faster_backend_and_layers_are_summed():
+    values = {live.key: live.value for live in section.numbers_of_encoding(ENCODING)}
+    assert (values["encoding.sklearn"], values["encoding.himalaya"]) == (400, 8)
+    assert (values["encoding.model.least-squares"], values["encoding.model.ridge"]) == (1.0, 0.5)
+    assert (values["encoding.model.peak"], values["encoding.share"]) == (0.4, 50)
+    assert (values["encoding.features"], values["encoding.machine"][:6]) == (4096, "a chip")
+    encoding = speed.encoding(ENCODING)
+    assert section.bars_of_encoding(encoding).label.tolist()[:2] == ["ours, ridge", "ours, least squares"]
+    assert "400 times as long in scikit-learn" in section.title_of_encoding(encoding)
+
+
+@pytest.mark.parametrize(("bare", "words"), [(1.1, "takes about as long as"), (2.0, "takes longer than")])
+def test_the_slowest_text_says_whether_one_pass_is_as_fast_as_a_bare_one(bare, words):
+    measured = {"machine": MACHINE, "peak_gib": 1.0, "texts": {"blank like": text(1.0), "pereira": text(bare)}}
+    values = {live.key: live.value for live in section.numbers_of_extraction(measured)}
+    assert (values["extraction.blank-like.loop"], values["extraction.pereira.bare"]) == (80, bare)
+    extraction = speed.extraction(measured)
+    assert words in section.title_of_extraction(extraction)
+    assert section.bars_of_extraction(extraction).label.iloc[-1] == "pereira, plain loop"
