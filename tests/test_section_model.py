@@ -87,10 +87,11 @@ def test_a_study_without_words_or_recordings_shows_none():
     assert model.first_words(nothing, 5) == {}
     results = pd.DataFrame({"model": ["m"], "analysis": ["behavior"]})
     study = Study(name="own", title="own", evidence="people", reading_times=["natural_stories"])
-    differences = model.differences(results, {"m": ITSELF}, study)
+    brain = model.brain(results)
+    differences = model.differences(brain, {"m": ITSELF}, study)
     assert differences.empty
     assert model.numbers_of_differences(differences) == []
-    assert model.tables(results, differences, "m") == {}
+    assert model.tables(brain, differences, "m") == {}
     with pytest.raises(ValueError, match="there is no text"):
         model.measured(Study(name="own", title="own", evidence="people"), "stories260K")
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign import study as studies
+from brainalign.alignment.summary import ALL, POOLED
 from brainalign.paper import brain_tables, placing
 from brainalign.paper.numbers import Live, number
 from brainalign.study import Study
@@ -249,16 +250,15 @@ def title_of_place(placed: pd.DataFrame, name: str) -> str:
     return f"Above {', '.join(above)}"
 
 
-def differences(results: pd.DataFrame, roles: dict[str, str], study: Study) -> pd.DataFrame:
-    """Brain alignment of the model, and what it is above its counterparts and controls (`placing.held_against`).
+def brain(results: pd.DataFrame) -> pd.DataFrame:
+    """Brain scores, experiments of one data set averaged (`brain_tables.over_data_sets`); empty without a recording."""
+    rows = results[results.analysis == "brain"]
+    return rows if rows.empty else brain_tables.over_data_sets(rows)
 
-    Without a recording the table is empty.
-    """
-    brain = results[results.analysis == "brain"]
-    if brain.empty:
-        return pd.DataFrame()
-    protocols = brain_tables.some_protocols(study, "")
-    return placing.held_against(brain_tables.over_data_sets(brain), roles, protocols)
+
+def differences(brain: pd.DataFrame, roles: dict[str, str], study: Study) -> pd.DataFrame:
+    """Brain alignment of the model, and what it is above its counterparts and controls (`placing.held_against`)."""
+    return brain if brain.empty else placing.held_against(brain, roles, brain_tables.some_protocols(study, ""))
 
 
 def numbers_of_differences(differences: pd.DataFrame) -> list[Live]:
@@ -280,13 +280,12 @@ def numbers_of_differences(differences: pd.DataFrame) -> list[Live]:
     ]
 
 
-def tables(results: pd.DataFrame, differences: pd.DataFrame, name: str) -> dict[str, dict]:
+def tables(brain: pd.DataFrame, differences: pd.DataFrame, name: str) -> dict[str, dict]:
     """Arguments of `Notebook.table`: scores, and differences; nothing without a recording."""
-    if differences.empty:
+    if brain.empty:
         return {}
-    brain = brain_tables.over_data_sets(results[results.analysis == "brain"])
-    chosen = brain[brain.chosen.eq(True) & (brain.participant == "pooled") & (brain.region == "all")]
-    chosen = chosen[(chosen.model == name) & (chosen.split.astype(str) == "all")]
+    chosen = brain[brain.chosen.eq(True) & (brain.participant == POOLED) & (brain.region == ALL)]
+    chosen = chosen[(chosen.model == name) & (chosen.split.astype(str) == ALL)]
     scores = {"data": chosen, "title": f"Brain alignment of {name}.", "columns": COLUMNS_OF_BRAIN}
     title = f"{name} itself, and minus its counterparts and controls, inside participants."
     against = {"data": differences, "title": title, "columns": COLUMNS_OF_DIFFERENCES, "filters": ("protocol",)}
