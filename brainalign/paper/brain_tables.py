@@ -5,17 +5,18 @@ score of its own, and their mean has an interval. Differences are taken inside p
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 from brainalign import catalog
+from brainalign import study as studies
 from brainalign.alignment.protocols import in_order
 from brainalign.alignment.summary import ALL, NESTED, POOLED, mean_over_experiments
-from brainalign.paper.clusters import Estimate
 from brainalign.paper.numbers import Live, Numbers
-from brainalign.paper.pairs import make_pairs, mean_of_changes
 from brainalign.study import Study
 from brainalign.study.sources import NULL, counted
 
@@ -30,6 +31,7 @@ LABELS = {
     "brainscore-ridge": "brainscore-ridge: stories kept whole",
     "contiguous": "contiguous: neighbors kept together",
 }
+UNTRAINED = "untrained"
 NOT_RUN, UNKNOWN = "not run", "unknown"
 
 
@@ -240,31 +242,73 @@ def both_ends(study: Study, protocol: str) -> list[str]:
     return list(dict.fromkeys([ordered[-1], ordered[0]]))
 
 
-def pairs(table: pd.DataFrame, dataset: str, protocol: str) -> pd.DataFrame:
-    """Tuned models beside their vanilla ones (`pairs.make_pairs`), on one data set under one protocol.
+@dataclass(frozen=True)
+class BrainScores:
+    """Brain scores of a study under some of its protocols.
+
+    Attributes
+    ----------
+    study : Study
+        Whose they are.
+    protocols : list of str
+        From the most lenient to the strictest.
+    results : DataFrame
+        As from `over_data_sets`.
+    """
+
+    study: Study
+    protocols: list[str]
+    results: pd.DataFrame
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Scores of all models on all data sets (`scores`)."""
+        return scores(self.results)
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """Data sets that count; where there are several, their average comes first."""
+        names = counted(self.results.dataset)
+        return [AVERAGE, *names] if len(names) > 1 else names
+
+    @property
+    def headline(self) -> pd.DataFrame:
+        """Scores on the average over data sets, or on the only one."""
+        return self.scores[self.scores.dataset == self.datasets[0]]
+
+    @cached_property
+    def models(self) -> pd.DataFrame:
+        """What is known of each model, by name."""
+        return self.results.drop_duplicates("model").set_index("model")
+
+    @property
+    def trained(self) -> list[str]:
+        """Language models, without their untrained twins."""
+        return list(self.models.index[(self.models.origin == "model") & (self.models.kind != UNTRAINED)])
+
+    @property
+    def twins(self) -> dict[str, list[str]]:
+        """Untrained twins of each trained model that has any."""
+        twins = {name: list(self.models.index[self.models.twin_of == name]) for name in self.trained}
+        return {name: names for name, names in twins.items() if names}
+
+    def people(self, protocol: str) -> pd.DataFrame:
+        """Scores of participants under a protocol (`people`)."""
+        return self._people.xs(protocol, level="protocol")
+
+    @cached_property
+    def _people(self) -> pd.DataFrame:
+        return people(self.results)
+
+
+def read(study: Study, protocol: str = "") -> BrainScores:
+    """Read what a study measured under all of its protocols, or under the one that is asked for.
 
     Raises
     ------
-    ValueError
-        As in `pairs.make_pairs`.
+    LookupError
+        The study does not have the protocol.
     """
-    rows = table[(table.dataset == dataset) & (table.protocol == protocol) & (table.origin == "model")]
-    return make_pairs(rows, "r")
-
-
-def change(table: pd.DataFrame, **options) -> tuple[Estimate | None, str]:
-    """Mean percent change of pairs with its interval over bases, and a note: on what it rests, or why there is none.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Of `pairs`.
-    **options
-        As in `pairs.mean_of_changes`.
-    """
-    if table.base.nunique() < 2:
-        return None, f"all of one base, {table.base.iloc[0]}: no interval over bases"
-    if (table.vanilla <= 0).any():
-        return None, "a vanilla score is not above zero: no percentage"
-    found = mean_of_changes(table, **options)
-    return found, f"{found.n} pairs, bootstrap over {found.n_clusters} bases"
+    protocols = some_protocols(study, protocol)
+    results = studies.results(study, "brain")
+    return BrainScores(study, protocols, over_data_sets(results[results.protocol.isin(protocols)]))

@@ -7,6 +7,7 @@ notebook.show(*published_brain.numbers_of_changes(changes))
 
 import pandas as pd
 
+from brainalign.paper.clusters import Estimate
 from brainalign.paper.numbers import Live, p_value
 from brainalign.paper.pairs import change_of_mean, make_pairs, mean_of_changes, paired_tests, percent_changes
 from brainalign.paper.printed import BRAIN_DATASETS, Printed
@@ -159,16 +160,26 @@ def title_of_pairs(pairs: pd.DataFrame) -> str:
     return f"Tuning raises {(pairs.percent_change > 0).sum()} of {len(pairs)} pairs, and {family} models most"
 
 
-def strip(changes: pd.DataFrame) -> pd.DataFrame:
-    """The average change as printed, as recomputed, and the place of a study's own: rows of `figures.strip`."""
+def strip(changes: pd.DataFrame, study: list[dict] | None = None) -> pd.DataFrame:
+    """The average change as printed, as recomputed, and in a study: rows of `figures.strip`.
+
+    Parameters
+    ----------
+    changes : DataFrame
+        As from `changes`.
+    study : list of dict, optional
+        Rows of the study; the place of its own where it measured nothing.
+    """
     average = changes.iloc[0]
-    note = f"{average.n} pairs, bootstrap over {average.n_clusters} bases"
-    rows = [
-        {"label": "as printed", "estimate": average.printed, "note": "no interval printed"},
-        {"label": "recomputed", **average[["estimate", "low", "high"]], "note": note},
-        {"label": "this study", "note": NOT_RUN},
-    ]
-    return pd.DataFrame(rows)
+    printed = {"label": "as printed", "estimate": average.printed, "note": "no interval printed"}
+    recomputed = {"label": "recomputed", **row_of_strip(average)}
+    return pd.DataFrame([printed, recomputed, *(study or [{"label": "this study", "note": NOT_RUN}])])
+
+
+def row_of_strip(mean: Estimate | pd.Series) -> dict:
+    """A mean of changes with its interval over bases, and a note on what it rests."""
+    note = f"{mean.n} pairs, bootstrap over {mean.n_clusters} bases"
+    return {"estimate": mean.estimate, "low": mean.low, "high": mean.high, "note": note}
 
 
 def title_of_changes(changes: pd.DataFrame) -> str:
