@@ -9,7 +9,6 @@ from recordings import STORIES, noise, reading
 from brainalign import study as studies
 from brainalign.alignment.brain import brain_alignment
 from brainalign.paper import brain_tables
-from brainalign.paper.numbers import Numbers
 
 KINDS = {"base": "vanilla", "tuned": "instruction-tuned", "base-untrained-0": "untrained"}
 
@@ -205,55 +204,18 @@ def test_a_protocol_that_the_study_lacks_is_named():
         brain_tables.some_protocols(study, "contigous")
 
 
-# --- pairs ------------------------------------------------------------------------------------------------
-
-
-def test_pairs_are_of_one_data_set_and_protocol(averaged):
-    scores = brain_tables.scores(averaged)
-    (pair,) = brain_tables.pairs(scores, "average", "aw2024").itertuples()
-    rows = scores[(scores.dataset == "average") & (scores.protocol == "aw2024")].set_index("model")
-    assert (pair.model, pair.base) == ("tuned", "base")
-    assert (pair.vanilla, pair.tuned) == (rows.r["base"], rows.r["tuned"])
-
-
-def test_one_base_is_too_few_for_a_percentage_with_an_interval(averaged):
-    found, note = brain_tables.change(brain_tables.pairs(brain_tables.scores(averaged), "average", "aw2024"))
-    assert found is None
-    assert note == "all of one base, base: no interval over bases"
-
-
-def test_there_is_no_percentage_of_a_score_below_zero():
-    pairs = pd.DataFrame({"model": ["a", "b"], "base": ["x", "y"], "family": "T5", "vanilla": [0.1, -0.2]})
-    found, note = brain_tables.change(pairs.assign(tuned=[0.12, 0.2]))
-    assert found is None
-    assert "not above zero" in note
-
-
-def test_a_change_is_the_mean_over_pairs():
-    pairs = pd.DataFrame({"model": ["a", "b"], "base": ["x", "y"], "family": "T5", "vanilla": [0.1, 0.2]})
-    found, note = brain_tables.change(pairs.assign(tuned=[0.12, 0.2]))
-    assert found.estimate == pytest.approx(10)
-    assert note == "2 pairs, bootstrap over 2 bases"
-
-
 # --- numbers ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def numbers(monkeypatch):
-    monkeypatch.setattr("myst_nb.glue", lambda *args, **kwargs: None)
-    monkeypatch.setattr("IPython.display.display", lambda *args: None)
-    return Numbers("notebook", "sample", "people")
+def test_an_estimate_is_quoted_with_its_interval():
+    (live,) = brain_tables.live("key", {"estimate": 0.25, "low": 0.1, "high": 0.4, "n": 9}, "a method", ".2f")
+    assert live.texts() == {"key": "0.25", "key.low": "0.10", "key.high": "0.40"} and live.n == 9
 
 
-@pytest.mark.parametrize(
-    ("row", "texts"),
-    [
-        ({"estimate": 0.25, "low": 0.1, "high": 0.4, "n": 9}, ("0.25", "0.10", "0.40")),
-        ({"estimate": 0.25, "low": np.nan, "high": np.nan, "n": 1}, ("0.25", "unknown", "unknown")),
-        (None, ("not run", "not run", "not run")),
-    ],
-)
-def test_an_estimate_can_be_quoted_whatever_a_study_has(numbers, row, texts):
-    brain_tables.show(numbers, "key", row, "a method", ".2f")
-    assert tuple(numbers.shown[name] for name in ("key", "key.low", "key.high")) == texts
+def test_a_single_participant_gives_an_estimate_without_an_interval():
+    (live,) = brain_tables.live("key", {"estimate": 0.25, "low": np.nan, "high": np.nan, "n": 1}, "a method", ".2f")
+    assert live.texts() == {"key": "0.25"}
+
+
+def test_what_was_not_run_gives_no_number():
+    assert brain_tables.live("key", None, "a method") == []

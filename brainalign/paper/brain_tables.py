@@ -29,7 +29,7 @@ CHOSEN, BEST = "chosen", "best"
 LABELS = {
     "aw2024": "aw2024: shuffled, as in the paper",
     "brainscore-ridge": "brainscore-ridge: stories kept whole",
-    "contiguous": "contiguous: neighbors kept together",
+    "contiguous": "contiguous: adjacent sentences in the same fold",
 }
 UNTRAINED = "untrained"
 NOT_RUN, UNKNOWN = "not run", "unknown"
