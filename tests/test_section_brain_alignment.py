@@ -20,11 +20,11 @@ def texts(numbers):
 
 
 def test_the_best_trained_model_is_quoted_though_a_twin_scores_higher(brain):
-    found = texts(section.numbers_of_ranking(brain, section.ranking(brain)))
-    assert found["score.aw2024.model"] == found["score.contiguous.model"] == "base"
-    assert (found["score.aw2024"], found["score.contiguous.pooled"]) == ("0.310", "0.220")
-    assert found["score.contiguous.share"] == "44\u00a0%"
-    assert (found["score.aw2024.clear"], found["score.contiguous.clear"]) == ("2 of 2", "1 of 2")
+    quoted = texts(section.numbers_of_ranking(brain, section.ranking(brain)))
+    assert quoted["score.aw2024.model"] == quoted["score.contiguous.model"] == "base"
+    assert (quoted["score.aw2024"], quoted["score.contiguous.pooled"]) == ("0.310", "0.220")
+    assert quoted["score.contiguous.share"] == "44\u00a0%"
+    assert (quoted["score.aw2024.clear"], quoted["score.contiguous.clear"]) == ("2 of 2", "1 of 2")
 
 
 def test_a_ranking_begins_with_the_most_lenient_protocol_and_the_best_model(brain):
@@ -44,9 +44,9 @@ def test_without_a_ceiling_there_is_no_share_of_it():
 
 def test_protocols_disagree_on_the_best_model(brain):
     ranking = section.ranking(brain)
-    found = texts(section.numbers_of_leaders(ranking))
-    assert (found["leader.aw2024"], found["leader.contiguous"]) == ("base-untrained-0", "base")
-    assert found["leaders.verdict"] == "disagree"
+    quoted = texts(section.numbers_of_leaders(ranking))
+    assert (quoted["leader.aw2024"], quoted["leader.contiguous"]) == ("base-untrained-0", "base")
+    assert quoted["leaders.verdict"] == "disagree"
     assert section.title_of_leaders(ranking) == "Best under aw2024: base-untrained-0; under contiguous: base"
 
 
@@ -66,9 +66,9 @@ def test_training_is_compared_with_twins_inside_participants(brain):
     table = section.training(brain)["training"]
     assert list(table.label) == ["base", "base"]  # the tuned model has no twin
     assert list(table.estimate) == pytest.approx([-0.11, 0.10])
-    found = texts(section.numbers_of_effect("training", section.effect_of_training(brain), "trained minus twins"))
-    assert (found["training.aw2024.verdict"], found["training.contiguous.verdict"]) == ("lowers", "raises")
-    assert found["training.contiguous"] == "+0.100"
+    quoted = texts(section.numbers_of_effect("training", section.effect_of_training(brain), "trained minus twins"))
+    assert (quoted["training.aw2024.verdict"], quoted["training.contiguous.verdict"]) == ("lowers", "raises")
+    assert quoted["training.contiguous"] == "+0.100"
     assert section.title_of_training(brain) == "Training lowers it under aw2024; raises it under contiguous"
 
 

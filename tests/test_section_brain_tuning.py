@@ -52,8 +52,8 @@ def test_a_base_counts_once_for_each_of_its_pairs(brain):
 
 
 def test_a_mean_change_is_quoted_with_its_verdict(brain):
-    found = texts(section.numbers_of_tuning(brain, section.pairs(brain)))
-    assert (found["tuning.contiguous"], found["tuning.contiguous.verdict"]) == ("+0.027", "raises")
+    quoted = texts(section.numbers_of_tuning(brain, section.pairs(brain)))
+    assert (quoted["tuning.contiguous"], quoted["tuning.contiguous.verdict"]) == ("+0.027", "raises")
     (_, _), (_, title) = section.changes(brain, section.pairs(brain)).values()
     assert title == "Tuning, pair by pair: raises it under contiguous"
 

@@ -29,7 +29,7 @@ CHOSEN, BEST = "chosen", "best"
 LABELS = {
     "aw2024": "aw2024: shuffled, as in the paper",
     "brainscore-ridge": "brainscore-ridge: stories kept whole",
-    "contiguous": "contiguous: adjacent sentences in the same fold",
+    "contiguous": "contiguous: neighbors share a fold",
 }
 UNTRAINED = "untrained"
 NOT_RUN, UNKNOWN = "not run", "unknown"
@@ -122,12 +122,12 @@ def over_participants(values: pd.Series, together: int = 1) -> dict:
     ValueError
         There is no value.
     """
-    known = values.dropna()
-    if known.empty:
+    scored = values.dropna()
+    if scored.empty:
         raise ValueError("no participant has a score. Give those of one protocol.")
-    names = known.index.get_level_values("dataset")
+    names = scored.index.get_level_values("dataset")
     null = names.str.endswith(NULL)
-    groups = (known if null.all() else known[~null]).groupby("dataset")
+    groups = (scored if null.all() else scored[~null]).groupby("dataset")
     means, n = groups.mean().to_numpy(), groups.size().to_numpy()
     variances = groups.var().to_numpy() / n / len(n) ** 2
     estimate, total = means.mean(), variances.sum()
@@ -215,11 +215,11 @@ def scores(results: pd.DataFrame) -> pd.DataFrame:
         mean = of_data_sets.groupby(keys, sort=False, dropna=False)[["r", "ceiling"]].mean().reset_index()
         mean = mean.assign(dataset=AVERAGE, r_normalized=mean.r / mean.ceiling, layer="", mad=np.nan)
         rows = pd.concat([rows, mean], ignore_index=True)
-    found = []
+    intervals = []
     for row in rows.itertuples():
         own = everyone.xs(row.protocol, level="protocol")[row.model]
-        found.append(over_participants(own if row.dataset == AVERAGE else own.xs(row.dataset, drop_level=False)))
-    return pd.concat([rows.reset_index(drop=True), pd.DataFrame(found)], axis=1)
+        intervals.append(over_participants(own if row.dataset == AVERAGE else own.xs(row.dataset, drop_level=False)))
+    return pd.concat([rows.reset_index(drop=True), pd.DataFrame(intervals)], axis=1)
 
 
 def some_protocols(study: Study, protocol: str) -> list[str]:
@@ -230,10 +230,10 @@ def some_protocols(study: Study, protocol: str) -> list[str]:
     LookupError
         The study does not have it; the message suggests near names.
     """
-    known = in_order(study.protocols)
-    if protocol and protocol not in known:
-        raise LookupError(catalog.unknown(f"protocol of study {study.name}", protocol, known))
-    return [protocol] if protocol else known
+    protocols = in_order(study.protocols)
+    if protocol and protocol not in protocols:
+        raise LookupError(catalog.unknown(f"protocol of study {study.name}", protocol, protocols))
+    return [protocol] if protocol else protocols
 
 
 def both_ends(study: Study, protocol: str) -> list[str]:

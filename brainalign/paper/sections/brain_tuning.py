@@ -156,8 +156,8 @@ def percent_change(pairs: pd.DataFrame, **bootstrap) -> dict:
 
 def title_of_strip(pairs: dict[str, pd.DataFrame]) -> str:
     """Whether the study has anything to compare with the printed scores."""
-    there = "As printed, as recomputed, and in this study"
-    return there if pairs else "This study has no pair of models to compare with the printed scores"
+    title = "As printed, as recomputed, and in this study"
+    return title if pairs else "This study has no pair of models to compare with the printed scores"
 
 
 def evidence_of_strip(study: Study, pairs: dict[str, pd.DataFrame]) -> str:
