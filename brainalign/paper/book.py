@@ -17,6 +17,7 @@ import yaml
 import brainalign
 from brainalign import catalog, store
 from brainalign import study as studies
+from brainalign.alignment.protocols import CONTIGUOUS
 from brainalign.paper import factors, numbers
 from brainalign.paper.notebook import BUILD, NOTEBOOKS, about, page_name, source
 from brainalign.study import keys
@@ -224,13 +225,15 @@ def commit() -> str:
 
 
 def _comparisons(study: studies.Study) -> list[str]:
-    """Parts of the book that need several of the language models that are run here: pairs, twins, or many of both."""
+    """Parts of the book that need a protocol, or several of the language models that are run here: pairs, or twins."""
     run_here = studies.models(study).query("origin == 'model'").reset_index()
     trained = run_here[run_here.kind.isin(factors.TRAINED)]
     trained = trained.assign(base=trained.vanilla.fillna(trained.model))
     tuned = trained[trained.kind == "instruction-tuned"]
     found = {
         "pairs": len(tuned) > 0,
+        # What only this protocol can tell: the layer is chosen inside the training folds.
+        "contiguous": "brain" in study.parts and CONTIGUOUS.name in study.protocols,
         "twins": run_here.twin_of.notna().any(),
         "correlations": {"capability", "brain"} <= set(study.parts) and factors.enough(trained),
         "tuned-correlations": {"capability", "brain"} <= set(study.parts) and factors.enough(tuned),

@@ -1,0 +1,223 @@
+"""Controls: what language models score above what knows only order, length, position, words or nothing.
+
+scores = load(study)
+left = controls.left(scores)
+notebook.show(*controls.numbers_of_left(left))
+"""
+
+import pandas as pd
+
+from brainalign import study as studies
+from brainalign.alignment.protocols import AW2024, CONTIGUOUS
+from brainalign.paper import brain_tables
+from brainalign.paper.brain_tables import LABELS, over_participants, verdict
+from brainalign.paper.numbers import Live, number
+from brainalign.paper.sections.scores import Scores
+from brainalign.study.sources import NULL
+
+# What the trained models are held against.
+AGAINST = {
+    "oasm": "OASM",
+    "random": "random features",
+    "position": "position",
+    "length": "length or word rate",
+    "length+position": "length and position",
+    "static": "static embeddings",
+    "twins": "untrained twins",
+}
+ABOVE = "above"
+ADDS = ("adds to", "takes from", "does not reliably add to")
+BY_INTERVAL = "by the interval over participants"
+
+
+# --- shuffled against contiguous --------------------------------------------------------------------------
+
+
+def means(scores: Scores) -> pd.DataFrame:
+    """Mean score over participants: ``name``, a column a protocol, ``label``."""
+
+    def column(table: pd.DataFrame) -> dict[str, float]:
+        return {name: over_participants(table[name])["estimate"] for name in scores.members}
+
+    table = pd.DataFrame({protocol: column(scores.under(protocol)) for protocol in scores.protocols})
+    return table.rename_axis("name").reset_index().assign(label=scores.members.values())
+
+
+def numbers_of_means(means: pd.DataFrame) -> list[Live]:
+    """Scores of the controls, as ``score.PROTOCOL.NAME``."""
+    table = means.set_index("name").drop(columns="label")
+    method = "mean over participants; models together"
+    return [
+        Live(f"score.{protocol}.{name}", value, method=method)
+        for protocol, column in table.items()
+        for name, value in column.items()
+        if name in AGAINST
+    ]
+
+
+def title_of_means(means: pd.DataFrame, scores: Scores) -> str:
+    """What falls most from the most lenient protocol to the strictest."""
+    fallen = means.loc[(means[scores.lenient] - means[scores.strict]).idxmax()]
+    values = " and ".join(
+        f"{number(fallen[protocol], '.2f')} under {protocol}"
+        for protocol in dict.fromkeys([scores.lenient, scores.strict])
+    )
+    return f"{fallen.label.split(' (')[0]} scores {values}"
+
+
+# --- people without a text-driven signal ------------------------------------------------------------------
+
+
+def without_signal(scores: Scores) -> dict[str, pd.DataFrame]:
+    """Scores on a recording in which the text has no share, with intervals that hold for a protocol at once.
+
+    Returns
+    -------
+    dict
+        Under ``null`` a row a protocol and a model or control: ``panel``, ``label``, ``protocol``, ``estimate``,
+        ``low``, ``high``, ``n``; nothing without such a recording.
+    """
+    recordings = [name for name in scores.chosen.index.unique("dataset") if name.endswith(NULL)]
+    if not recordings:
+        return {}
+    names = [*scores.trained, *scores.twins, *scores.controls]
+    rows = [
+        {"panel": LABELS[protocol], "label": name, "protocol": protocol}
+        | over_participants(scores.under(protocol).loc[recordings, name], len(names))
+        for protocol in scores.protocols
+        for name in names
+    ]
+    return {"null": pd.DataFrame(rows)}
+
+
+def numbers_of_null(table: pd.DataFrame) -> list[Live]:
+    """How many score above zero, how many do not differ from it, and the highest, as ``null.PROTOCOL.WHAT``."""
+    numbers, method = [], "models and controls whose interval {}; all at once"
+    for protocol, rows in by_protocol(table):
+        zero = ((rows.low <= 0) & (rows.high >= 0)).sum()
+        numbers += [
+            Live(f"null.{protocol}.above", share(rows.low > 0), method=method.format("lies above zero")),
+            Live(f"null.{protocol}.zero", f"{zero} of {len(rows)}", method=method.format("holds zero")),
+            Live(f"null.{protocol}.most", rows.estimate.max(), ".3f", method="highest mean over participants"),
+        ]
+    return numbers
+
+
+def title_of_null(table: pd.DataFrame) -> str:
+    """How many score above zero under each protocol."""
+    above = [f"{share(rows.low > 0)} score above zero under {name}" for name, rows in by_protocol(table)]
+    return f"Without a text-driven signal, {' and '.join(above)}"
+
+
+# --- trained models minus controls ------------------------------------------------------------------------
+
+
+def left(scores: Scores) -> pd.DataFrame:
+    """Score of the trained models minus that of each control, inside each participant.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by the names of `AGAINST`: ``panel``, ``label``, ``protocol``, ``verdict``, ``estimate``, ``low``,
+        ``high``, ``n``.
+    """
+    rows, names = [], [name for name in AGAINST if name in scores.members]
+    # First the two protocols that pages quote.
+    for protocol in sorted(scores.protocols, key=lambda name: name not in (AW2024.name, CONTIGUOUS.name)):
+        for name in names:
+            row = above(scores, protocol, name)
+            word = verdict(row, ABOVE, "below", "not told apart from")
+            about = {"panel": LABELS[protocol], "label": AGAINST[name], "protocol": protocol, "verdict": word}
+            rows.append(about | row)
+    return pd.DataFrame(rows, index=names * len(scores.protocols))
+
+
+def above(scores: Scores, protocol: str, name: str) -> dict:
+    """What the trained models score above a control; of untrained twins, those that have one."""
+    table = scores.under(protocol)
+    if name == "twins":
+        return brain_tables.difference(table, sorted(set(scores.about.twin_of[scores.twins])), scores.twins)
+    return brain_tables.difference(table, scores.trained, [name])
+
+
+def numbers_of_left(left: pd.DataFrame) -> list[Live]:
+    """Each difference with its verdict, as ``left.PROTOCOL.NAME``, and how many controls the models beat."""
+    numbers = []
+    for name, row in left.iterrows():
+        key, method = f"left.{row.protocol}.{name}", f"trained models minus {row.label}; mean over participants, t"
+        numbers += brain_tables.live(key, row, method, "+.3f")
+        numbers.append(Live(f"{key}.verdict", row.verdict, method=BY_INTERVAL))
+    for protocol, rows in by_protocol(left):
+        beaten = share(rows.verdict == ABOVE)
+        numbers.append(Live(f"left.{protocol}.n", beaten, method="controls that are beaten"))
+        numbers.append(Live(f"left.{protocol}.verdict", beaten_and_not(rows), method=BY_INTERVAL))
+    return numbers
+
+
+def beaten_and_not(rows: pd.DataFrame) -> str:
+    """Which controls the trained models beat."""
+    beaten, rest = (", ".join(rows.label[chosen]) for chosen in (rows.verdict == ABOVE, rows.verdict != ABOVE))
+    if not rest:
+        return "beat all controls"
+    return f"beat {beaten}, and do not beat {rest}" if beaten else "beat none of the controls"
+
+
+def title_of_left(left: pd.DataFrame) -> str:
+    """How many controls the models beat under each protocol."""
+    beaten = [f"{share(rows.verdict == ABOVE)} controls under {name}" for name, rows in by_protocol(left)]
+    return f"The models beat {'; '.join(beaten)}"
+
+
+# --- beyond length and position ---------------------------------------------------------------------------
+
+
+def unique(scores: Scores) -> pd.DataFrame:
+    """Unique variance and variance of length and position alone, by model and participant."""
+    return studies.results(scores.study, "unique").set_index(["dataset", "participant"])
+
+
+def beyond(scores: Scores, unique: pd.DataFrame) -> pd.DataFrame:
+    """Unique variance of each model and twin, mean over participants: rows of `brain_figures.differences`."""
+    kinds = scores.about.kind[scores.about.origin == "model"]
+    rows = [
+        {"panel": "beyond length and position", "label": name, "kind": kind}
+        | over_participants(unique.unique[unique.model == name])
+        for name, kind in kinds.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def numbers_of_beyond(beyond: pd.DataFrame, unique: pd.DataFrame) -> list[Live]:
+    """The trained model that adds most to length and position, and how many do."""
+    trained, most = beyond[beyond.kind != "untrained"], best_beyond(beyond)
+    alone = over_participants(unique.nuisance[unique.model == most.label])
+    method = "by the interval over participants, of the best trained model"
+    return [
+        Live("unique.n", share(trained.low > 0), method="trained models, interval above zero"),
+        *brain_tables.live("unique.most", most, f"{most.label}; R², mean over participants, t", "+.4f"),
+        Live("unique.most.model", most.label),
+        *brain_tables.live("unique.nuisance", alone, "R² of length and position; over participants, t", "+.4f"),
+        Live("unique.verdict", verdict(most, *ADDS), method=method),
+    ]
+
+
+def title_of_beyond(beyond: pd.DataFrame) -> str:
+    """Whether the best trained model adds to length and position."""
+    most = best_beyond(beyond)
+    return f"{most.label} {verdict(most, *ADDS)} what length and position explain"
+
+
+def best_beyond(beyond: pd.DataFrame) -> pd.Series:
+    """The trained model that adds most."""
+    trained = beyond[beyond.kind != "untrained"]
+    return trained.loc[trained.estimate.idxmax()]
+
+
+def by_protocol(table: pd.DataFrame):
+    """Rows of each protocol, by its name, in their order."""
+    return table.groupby("protocol", sort=False)
+
+
+def share(which: pd.Series) -> str:
+    """How many rows of all, in words."""
+    return f"{which.sum()} of {len(which)}"

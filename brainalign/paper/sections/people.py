@@ -1,0 +1,229 @@
+"""The people: what was recorded, how alike they respond, and what their reading times are worth.
+
+reliability = people.reliability(study)
+notebook.show(*people.numbers_of_ceilings(reliability))
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from brainalign import study as studies
+from brainalign.alignment.behavior import reliability_of_means
+from brainalign.paper.numbers import Live
+from brainalign.study import Study
+from brainalign.study.settings import READERS
+
+SELF_PACED, MAZE = "natural_stories", "natural_stories.maze"
+OPENING = 60  # words of a profile
+HALVES = "split half, Spearman-Brown, median of ten halves"
+# Profiles of reading times: the data set, the title, and on what they rest.
+PROFILES = {
+    "natural_stories-profile": (SELF_PACED, "Readers slow down at some words and speed up at others", "people"),
+    "microworld-profile": (READERS, "Simulated readers slow down where the text is hard to foresee", "microworld"),
+}
+# Columns of results, which are none in a study that has only reading times.
+RECORDINGS = ["dataset", "participants", "units", "regions", "stimuli", "tr", "evidence", "notes"]
+RELIABILITY = ["dataset", "measure", "region", "protocol", "lag", "value", "low", "high", "n"]
+
+
+# --- recordings -------------------------------------------------------------------------------------------
+
+
+def recordings(study: Study) -> pd.DataFrame:
+    """Size of each recording, and on what it rests, by data set."""
+    return studies.results(study, "recordings").reindex(columns=RECORDINGS).set_index("dataset")
+
+
+def numbers_of_recordings(recordings: pd.DataFrame) -> list[Live]:
+    """Size of each recording, as ``DATASET.WHAT``."""
+    numbers = []
+    for row in recordings.itertuples():
+        name, each = row.Index, row.units // row.participants
+        numbers += [
+            Live(f"{name}.participants", row.participants, "d"),
+            Live(f"{name}.stimuli", row.stimuli, ",d"),
+            Live(f"{name}.units", row.units, ",d"),
+            Live(f"{name}.units-each", each, ",d", method="mean of a participant"),
+            Live(f"{name}.regions", row.regions, "d"),
+        ]
+    return numbers
+
+
+def responses(study: Study, recordings: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Responses of each of these recordings, by data set."""
+    table = studies.results(study, "responses")
+    return {name: table[table.dataset == name] for name in recordings.index}
+
+
+def by_unit(matrix: pd.DataFrame) -> pd.DataFrame:
+    """Mean, spread and quantiles of each unit's responses."""
+    return matrix.groupby(["participant", "unit"], sort=False).response.describe().reset_index()
+
+
+def title_of_course(course: pd.DataFrame) -> str:
+    """How many volumes there are."""
+    return f"{course.stimulus.nunique()} volumes of every region"
+
+
+def title_of_matrix(matrix: pd.DataFrame, units: int) -> str:
+    """How many stimuli and units there are, and how many of these are drawn."""
+    stimuli = matrix.stimulus.nunique()
+    drawn = len(matrix) // stimuli
+    return f"{stimuli} stimuli, {units:,} units" + (f", {drawn} of them drawn" if drawn < units else "")
+
+
+# --- how alike people respond -----------------------------------------------------------------------------
+
+
+def reliability(study: Study) -> pd.DataFrame:
+    """Ceilings, inter-subject correlations, and correlations with word rate: ``measure`` says which."""
+    return studies.results(study, "reliability").reindex(columns=RELIABILITY)
+
+
+def numbers_of_ceilings(reliability: pd.DataFrame) -> list[Live]:
+    """Noise ceilings: those that could be estimated, and the true ones of a simulation."""
+    extrapolated = reliability[(reliability.measure == "ceiling") & reliability.value.notna()]
+    true = reliability[reliability.measure == "true-ceiling"]
+    method = "median over units of what a model scores that knows all that text tells"
+    return [
+        *(
+            Live(f"{row.dataset}.ceiling", row.value, ".3f", method="extrapolated, shuffled splits")
+            for row in extrapolated.itertuples()
+        ),
+        *(
+            Live(f"{row.dataset}.true-ceiling.{row.protocol}", row.value, ".3f", n=row.n, method=method)
+            for row in true.itertuples()
+        ),
+    ]
+
+
+def intersubject(reliability: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Correlation of each participant with the mean of the others, a row a region, by data set."""
+    rows = reliability[reliability.measure == "intersubject"]
+    rows = rows.assign(label=rows.region, estimate=rows.value).set_index("dataset")
+    return {name: table.reset_index(drop=True) for name, table in rows.groupby("dataset")}
+
+
+def numbers_of_intersubject(name: str, table: pd.DataFrame) -> list[Live]:
+    """The regions in which people respond most and least alike, and how many are clear of zero."""
+    numbers = []
+    for key, row in {"best": table.loc[table.value.idxmax()], "least": table.loc[table.value.idxmin()]}.items():
+        interval = {"low": row.low, "high": row.high, "n": row.n}
+        method = f"{row.region}; jackknife over participants"
+        numbers.append(Live(f"{name}.isc.{key}", row.value, method=method, **interval))
+        numbers.append(Live(f"{name}.isc.{key}.region", row.region))
+    clear, method = (table.low > 0).sum(), "regions whose interval lies above zero"
+    return [*numbers, Live(f"{name}.isc.clear", clear, "d", n=len(table), method=method)]
+
+
+def title_of_intersubject(table: pd.DataFrame) -> str:
+    """In how many regions people respond alike."""
+    return f"People respond alike in {(table.low > 0).sum()} of {len(table)} regions"
+
+
+def word_rates(reliability: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Correlation of word rate and response, a row a region and lag, by data set."""
+    rows = reliability[reliability.measure == "word-rate"].assign(panel="Word rate and response")
+    return {name: table.reset_index(drop=True) for name, table in rows.set_index("dataset").groupby("dataset")}
+
+
+def numbers_of_word_rate(name: str, rates: pd.DataFrame) -> list[Live]:
+    """The lag at which word rate correlates most with the responses, and whether that is none."""
+    mean = rates.groupby("lag").value.mean()
+    largest = "lag of the largest mean correlation"
+    return [
+        Live(f"{name}.lag.best", int(mean.idxmax()), "d", " volumes", method=largest),
+        Live(f"{name}.lag.r", mean.max(), method="mean over regions at that lag"),
+        Live(f"{name}.lag.verdict", timing(rates)),
+    ]
+
+
+def timing(rates: pd.DataFrame) -> str:
+    """Whether responses follow their words without a lag."""
+    return "are aligned in time" if rates.groupby("lag").value.mean().idxmax() == 0 else "are not aligned in time"
+
+
+# --- reading times ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Reading times of a study.
+
+    Attributes
+    ----------
+    words : dict
+        By data set and alignment, a row a word.
+    readers : DataFrame
+        By data set, the number of ``readers`` and the ``ceiling`` of their means; NaN where only means are released.
+    """
+
+    words: dict[tuple[str, str], pd.DataFrame]
+    readers: pd.DataFrame
+
+    def first(self, name: str) -> pd.DataFrame:
+        """Words of a data set, under the first of its alignments; none without the data set."""
+        tables = (table for (dataset, _), table in self.words.items() if dataset == name)
+        return next(tables, pd.DataFrame())
+
+
+def reading(study: Study) -> Reading:
+    """Read the reading times of a study, if it has any."""
+    words, readers = studies.results(study, "reading"), studies.results(study, "readers")
+    if words.empty:
+        return Reading({}, readers)
+    keys = ["dataset", "alignment"]
+    tables = words.set_index(keys).groupby(level=keys, sort=False)
+    return Reading(dict(list(tables)), readers.set_index("dataset"))
+
+
+def numbers_of_reading(reading: Reading) -> list[Live]:
+    """Size and reliability of each data set that the study has."""
+    numbers = {SELF_PACED: _self_paced, READERS: _simulated, MAZE: _maze}
+    return [live for name, lives in numbers.items() if len(reading.first(name)) for live in lives(reading)]
+
+
+def _self_paced(reading: Reading) -> list[Live]:
+    words, key = reading.first(SELF_PACED), SELF_PACED
+    reliability = reliability_of_means(words.reading_time, words.sd, words.n_readers)
+    return [
+        Live(f"{key}.words", len(words), ",d"),
+        Live(f"{key}.stories", words.story.nunique(), "d"),
+        Live(f"{key}.sentences", words.groupby("story").sentence.max().sum(), "d"),
+        Live(f"{key}.reliability", reliability, ".3f", method="from standard deviations and counts"),
+        Live(f"{key}.readers", words.n_readers.median(), ".0f", method="median number of readers a word"),
+    ]
+
+
+def _simulated(reading: Reading) -> list[Live]:
+    words, readers = reading.first(READERS), reading.readers.loc[READERS]
+    return [
+        Live("microworld.words", len(words), ",d"),
+        Live("microworld.stories", words.story.nunique(), "d"),
+        Live("microworld.readers", readers.readers, ".0f"),
+        Live("microworld.times.ceiling", readers.ceiling, method=HALVES),
+    ]
+
+
+def _maze(reading: Reading) -> list[Live]:
+    times, readers = reading.first(MAZE).reading_time.to_numpy(), reading.readers.loc[MAZE]
+    numbers = [
+        Live("maze.readers", readers.readers, ".0f"),
+        Live("maze.words", np.isfinite(times).sum(), ",d"),
+        Live("maze.ceiling", readers.ceiling, method=HALVES),
+    ]
+    for (dataset, alignment), words in reading.words.items():
+        if dataset == SELF_PACED:
+            self_paced = words.reading_time.to_numpy()
+            both = np.isfinite(times) & np.isfinite(self_paced)
+            r, key = np.corrcoef(self_paced[both], times[both])[0, 1], f"maze.self-paced.{alignment}.r"
+            numbers.append(Live(key, r, n=both.sum(), method="word means of the two"))
+    return numbers
+
+
+def profiles(reading: Reading) -> dict[str, tuple[pd.DataFrame, str, str]]:
+    """Figures of reading times, by name: the first words of the first story, the title, and on what they rest."""
+    words = {name: reading.first(dataset).head(OPENING) for name, (dataset, *_) in PROFILES.items()}
+    return {name: (table, *PROFILES[name][1:]) for name, table in words.items() if len(table)}
