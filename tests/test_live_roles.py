@@ -54,6 +54,7 @@ def page(tmp_path):
         ("{live}`scores:change.low`", f"+1.0{SPACE}%"),
         ("{estimate}`change`", f"+6.2{SPACE}% [+1.0, +11.3]"),
         ("{live}`verdict|not run`", "raises"),
+        ("{estimate}`verdict`", "raises"),
     ],
 )
 def test_a_role_shows_a_number_and_leads_to_its_cell(page, role, text):
@@ -73,7 +74,7 @@ def test_what_stands_in_the_place_of_a_missing_number(page):
         ("{live}`nothing`", None, "scores has shown no number 'nothing'"),
         ("{live}`other:r`", None, "other has shown no number 'r'"),
         ("{live}`verdict.low`", None, "no number 'verdict.low'"),
-        ("{estimate}`verdict`", None, "no number 'verdict'"),
+        ("{estimate}`change.low`", None, "no number 'change.low'"),
         ("{live}`r`", "", "a notebook that no front matter names"),
     ],
 )

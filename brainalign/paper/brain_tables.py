@@ -16,7 +16,7 @@ from brainalign import catalog
 from brainalign import study as studies
 from brainalign.alignment.protocols import in_order
 from brainalign.alignment.summary import ALL, NESTED, POOLED, mean_over_experiments
-from brainalign.paper.numbers import Live, Numbers
+from brainalign.paper.numbers import Live
 from brainalign.study import Study
 from brainalign.study.sources import NULL, counted
 
@@ -32,7 +32,6 @@ LABELS = {
     "contiguous": "contiguous: neighbors share a fold",
 }
 UNTRAINED = "untrained"
-NOT_RUN, UNKNOWN = "not run", "unknown"
 
 
 def over_data_sets(results: pd.DataFrame) -> pd.DataFrame:
@@ -147,26 +146,6 @@ def difference(table: pd.DataFrame, ours: Sequence[str], theirs: Sequence[str]) 
         Models.
     """
     return over_participants(table[list(ours)].mean(axis=1) - table[list(theirs)].mean(axis=1))
-
-
-def show(numbers: Numbers, key: str, row: dict | None, method: str, form: str = ".3f") -> None:
-    """Hand an estimate with its interval to the book; pages quote KEY, KEY.low and KEY.high whatever a study has.
-
-    Parameters
-    ----------
-    numbers : Numbers
-    key, method, form : str
-        As in `Numbers.show`.
-    row : dict or None
-        As from `over_participants`. Without one all three say ``not run``, and ends of no interval ``unknown``.
-    """
-    if row is not None and np.isfinite(row["low"]):
-        numbers.show(key, row["estimate"], form, low=row["low"], high=row["high"], n=row["n"], method=method)
-        return
-    estimate, end = (NOT_RUN, NOT_RUN) if row is None else (row["estimate"], UNKNOWN)
-    numbers.show(key, estimate, form, n=row and row["n"], method=method)
-    for name in ("low", "high"):
-        numbers.show(f"{key}.{name}", end, method=method)
 
 
 def live(key: str, row: dict | None, method: str, form: str = ".3f") -> list[Live]:

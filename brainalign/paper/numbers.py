@@ -83,8 +83,9 @@ class Live:
         return "" if self.low is None else f"95 % interval {' to '.join(self._ends())}"
 
     def estimate(self) -> str:
-        """Itself and its interval: ``+6.2 % [+1.0, +11.3]``."""
-        return f"{self.texts()[self.key]} [{', '.join(self._ends())}]"
+        """Itself and its interval, if it has one: ``+6.2 % [+1.0, +11.3]``."""
+        interval = "" if self.low is None else f" [{', '.join(self._ends())}]"
+        return self.texts()[self.key] + interval
 
     def _ends(self) -> list[str]:
         return [number(end, self.form) for end in (self.low, self.high)]

@@ -13,7 +13,7 @@ Roles, for the numbers that notebooks have shown (`numbers.Live`):
 - ``{live}`KEY` `` is a number of the notebook that the page's front matter names (``live: NOTEBOOK``), and
   ``{live}`NOTEBOOK:KEY` `` that of another. A number that may be missing says what stands in its place:
   ``{live}`KEY|not run` ``.
-- ``{estimate}`KEY` `` is a number with its 95 % interval, as one link.
+- ``{estimate}`KEY` `` is a number with its 95 % interval, if it has one, as one link.
 """
 
 import html
@@ -231,8 +231,6 @@ class Build(SphinxDirective):
 class LiveNumber(SphinxRole):
     """A number that a notebook has shown, or what stands in its place."""
 
-    with_interval = False
-
     def run(self) -> tuple[list[nodes.Node], list[nodes.Node]]:
         """Look it up among the numbers of the build."""
         address, *otherwise = self.text.split("|", 1)
@@ -256,11 +254,11 @@ class LiveNumber(SphinxRole):
 
 
 class Estimate(LiveNumber):
-    """A number with its interval."""
+    """A number with its interval, if it has one."""
 
     def text_of(self, live: Live, key: str) -> str:
-        """What stands in the page; nothing of a number without an interval."""
-        return live.estimate() if live.key == key and live.low is not None else ""
+        """What stands in the page."""
+        return live.estimate() if live.key == key else ""
 
 
 def front_matter(document: nodes.document) -> dict[str, str]:

@@ -273,7 +273,7 @@ def null_curves(curves: pd.DataFrame) -> pd.DataFrame:
 
 def verdict(effects: pd.DataFrame, panel: Panel, effect: str = "with") -> str:
     """What tuning does to a measure, in a verb."""
-    return effects.set_index(["measure", "protocol", "effect"]).verdict.get((*panel, effect), brain_tables.NOT_RUN)
+    return effects.set_index(["measure", "protocol", "effect"]).verdict.get((*panel, effect), "not run")
 
 
 def findings(panels: list[Panel], effects: pd.DataFrame) -> list[tuple[str, str, str]]:
