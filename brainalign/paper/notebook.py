@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
@@ -25,7 +24,8 @@ NOTEBOOKS = store.PROJECT / "notebooks"
 PLACES = {"study", "output"}  # parameters that say where, and not how
 
 
-class About(NamedTuple):
+@dataclass(frozen=True)
+class About:
     """What a notebook says of itself: its metadata, under ``brainalign``.
 
     Attributes
@@ -120,21 +120,18 @@ def begin(name: str, study: str, output: str, page: str | None = None) -> Notebo
 
     refuse_unknown_parameters(_history())
     _tell_parameters(changed_parameters(_history()))
-    loaded, (needs, _, evidence) = studies.load(study), about(name)
-    if needs and needs not in loaded.parts:
-        able = [name for name in studies.names() if needs in studies.load(name).parts]
-        raise ValueError(f"study {loaded.name!r} has no {needs}, which {name}.ipynb shows; try {' or '.join(able)}")
+    loaded, notebook = studies.load(study), about(name)
+    if notebook.needs and notebook.needs not in loaded.parts:
+        able = " or ".join(name for name in studies.names() if notebook.needs in studies.load(name).parts)
+        raise ValueError(f"study {loaded.name!r} has no {notebook.needs}, which {name}.ipynb shows; try {able}")
     if page is not None:
         name = page_name(name, page)
     figures.use_style()
     warnings.filterwarnings("ignore", message="IProgress not found")  # no page shows a progress bar
     pd.set_option("display.float_format", "{:.3g}".format, "display.max_rows", 100, "display.width", 120)
-    return Notebook(
-        name=name,
-        study=loaded,
-        folder=Path(output) / name,
-        numbers=Numbers(name, loaded.name, evidence or loaded.evidence, _in_the_book(name, loaded.name, Path(output))),
-    )
+    before = _in_the_book(name, loaded.name, Path(output))
+    numbers = Numbers(name, loaded.name, notebook.evidence or loaded.evidence, before)
+    return Notebook(name=name, study=loaded, folder=Path(output) / name, numbers=numbers)
 
 
 def source(study: str) -> Path:
