@@ -180,7 +180,7 @@ def test_aw2024_of_runs_is_a_plain_loop():
     runs = np.repeat([1, 2, 3, 4], 30)
     recording = listening(noise(120, 4), runs, words_a_volume=3)
     words = noise(len(recording.onsets), 12, 1) * np.append(np.ones(4), np.full(8, 0.5))
-    values = volumes.of_parts(words, recording)[:, 12:] @ noise(36, 4, 2) + noise(120, 4)
+    values = volumes.parts_to_stimuli(words, recording)[:, 12:] @ noise(36, 4, 2) + noise(120, 4)
     recording = listening(values, runs, words_a_volume=3)
     table = brain_alignment({"words": to_stimuli(words, recording, "aw2024")}, recording, "aw2024")
     volume, run = (recording.onsets // 2).astype(int), recording.stimuli.run.to_numpy()
@@ -245,7 +245,7 @@ def test_a_recording_predicts_itself(protocol):
 @pytest.mark.parametrize(("protocol", "n_runs"), [("aw2024", 1), ("aw2024", 4), ("contiguous", 1), ("contiguous", 4)])
 def test_a_time_series_predicts_itself(protocol, n_runs):
     recording = listening(noise(200, 4), np.repeat(np.arange(n_runs), 200 // n_runs))
-    own = volumes.responses_of(recording, protocols.of(protocol, recording).splits)
+    own = volumes.responses_of(recording, protocols.resolve(protocol, recording).splits)
     table = brain_alignment({"own": own}, recording, protocol)
     assert score(table).r == pytest.approx(1, abs=1e-4)
 
@@ -322,7 +322,7 @@ def test_the_table_has_a_row_for_everything_and_one_score(protocol):
     layers = [("0", noise(48, 3, 1)), ("1", noise(48, 80, 2))]  # pairs, taken one by one
     table = brain_alignment(iter(layers), recording, protocol)
     n_layers = 3 if protocol == "contiguous" else 2
-    n_splits = len(protocols.splits_of(protocols.of(protocol, recording), recording))
+    n_splits = len(protocols.splits_of(protocols.resolve(protocol, recording), recording))
     keys = ["participant", "region", "layer", "split"]
     assert len(table) == n_layers * (3 * 3 + n_splits)
     assert not table.duplicated(keys).any()

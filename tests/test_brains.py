@@ -88,7 +88,7 @@ def test_a_width_is_what_the_study_sets_and_no_more_than_there_are_training_stim
     n_train = min(
         len(train)
         for name in study.protocols
-        for train, _ in protocols.splits_of(protocols.of(name, recording), recording)
+        for train, _ in protocols.splits_of(protocols.resolve(name, recording), recording)
     )
     assert set(table.width) == {min(set_width, n_train)} and table.r.notna().all()
 
@@ -118,8 +118,8 @@ def test_a_width_is_read_off_settings_of_any_kind(tmp_path):
 
 def test_unique_variance_is_that_of_all_layers_beside_length_and_position(recording):
     table = brains.unique_variance(Features(LAYERS, of_parts=False), recording)
-    recipe = protocols.of("contiguous", recording)
-    made = controls.of(recording)
+    recipe = protocols.resolve("contiguous", recording)
+    made = controls.features(recording)
     plain = banded.unique_variance(
         brains.side_by_side(LAYERS),
         {name: made[name] for name in brains.NUISANCE},
@@ -149,7 +149,7 @@ def test_what_length_and_position_explain_is_computed_once_a_recording(recording
 def test_similarities_are_those_of_each_layer_with_all_responses(recording):
     flat = {**LAYERS, "flat": np.ones((len(STORIES), 4))}
     table = brains.similarities(Features(flat, of_parts=True), recording).set_index("layer")
-    responses = volumes.responses_of(recording, protocols.of("aw2024", recording).splits)
+    responses = volumes.responses_of(recording, protocols.resolve("aw2024", recording).splits)
     subsets = similarity.brainscore_subsets(len(responses))
     for layer, x in LAYERS.items():
         assert table.cka[layer] == pytest.approx(similarity.linear_cka(x, responses, subsets).score)

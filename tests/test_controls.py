@@ -84,7 +84,7 @@ def test_position_has_indicators_in_short_passages_and_a_curve_in_long_ones():
 
 def test_every_recording_gets_every_control():
     for recording in (sentences(), sentences(3, 20), SERIES):
-        every = controls.of(recording, width=7, seed=3)
+        every = controls.features(recording, width=7, seed=3)
         assert list(every) == ["oasm", "length", "position", "length+position", "random"]
         n = recording.responses.sizes["stimulus"]
         assert all(len(features) == n and np.isfinite(features).all() for features in every.values())

@@ -211,12 +211,12 @@ def test_nothing_of_the_test_set_is_in_the_choice_of_penalty_and_layer():
 def test_a_layer_can_be_chosen_for_each_split_and_unit():
     layers, y, splits = [features(kind) for kind in ("n < p", "n > p", "n = p")], responses(), grouped(GROUPS, 5)
     every, some = quiet(layers, y, splits, Penalties(ALPHAS, True, GROUPS)), [0, 2, 1, 1, 0]
-    chosen = every.of_layers(some)
+    chosen = every.select_layers(some)
     for split, layer in enumerate(some):
         np.testing.assert_array_equal(chosen.r[0, split], every.r[layer, split])
         np.testing.assert_array_equal(chosen.r2[0, split], every.r2[layer, split])
     for layer in range(3):
-        same = every.of_layers(np.full((5, 5), layer)).concatenated()
+        same = every.select_layers(np.full((5, 5), layer)).concatenated()
         np.testing.assert_array_equal(np.concatenate(same), np.stack(every.concatenated())[:, layer])
 
 

@@ -17,14 +17,14 @@ from brainalign.human import timeseries
 def test_protocols_are_found_by_name():
     recording = reading(noise(48, 4), STORIES)
     for name in ("aw2024", "brainscore-ridge", "contiguous"):
-        assert protocols.of(name, recording).name == name
+        assert protocols.resolve(name, recording).name == name
     one, four = (listening(noise(80, 2), np.repeat(np.arange(runs), 80 // runs)) for runs in (1, 4))
-    assert protocols.of("aw2024", one) is protocols.AW2024
-    assert protocols.of("aw2024", four) is protocols.AW2024_RUNS
+    assert protocols.resolve("aw2024", one) is protocols.AW2024
+    assert protocols.resolve("aw2024", four) is protocols.AW2024_RUNS
     assert protocols.AW2024_RUNS.name == "aw2024"
-    assert protocols.of("contiguous", four) is protocols.CONTIGUOUS
+    assert protocols.resolve("contiguous", four) is protocols.CONTIGUOUS
     with pytest.raises(LookupError, match=r"protocol 'contigous'.*contiguous"):
-        protocols.of("contigous", recording)
+        protocols.resolve("contigous", recording)
 
 
 def test_shuffled_splits_follow_the_file():
@@ -82,7 +82,7 @@ def test_runs_are_folds_with_a_gap():
 )
 def test_what_cannot_be_split_says_so(recording, protocol, message):
     with pytest.raises(ValueError, match=message):
-        protocols.splits_of(protocols.of(protocol, recording), recording)
+        protocols.splits_of(protocols.resolve(protocol, recording), recording)
 
 
 # Penalties and ceilings
@@ -137,15 +137,15 @@ def test_a_ceiling_of_many_people_takes_some_of_their_combinations(monkeypatch):
 def test_parts_come_in_the_order_of_stimuli():
     recording = reading(noise(12, 2), np.tile(["a", "b"], 6)[np.argsort(np.tile(["a", "b"], 6))])
     features = noise(12, 3)
-    np.testing.assert_array_equal(volumes.of_parts(features, recording), features[recording.part_rows])
+    np.testing.assert_array_equal(volumes.parts_to_stimuli(features, recording), features[recording.part_rows])
     with pytest.raises(ValueError, match=r"mine: features have shape \(11, 3\), its text 12 parts"):
-        volumes.of_parts(features[1:], recording)
+        volumes.parts_to_stimuli(features[1:], recording)
 
 
 def test_words_become_delayed_means_of_volumes():
     recording = listening(noise(30, 2), np.repeat([1, 2], 15))
     features = noise(len(recording.onsets), 3).astype(np.float32)
-    ours = volumes.of_parts(features, recording)
+    ours = volumes.parts_to_stimuli(features, recording)
     assert ours.shape == (30, 12)
     assert ours.dtype == np.float32
     for row, time in enumerate(recording.stimuli.time):

@@ -42,7 +42,7 @@ def test_units_that_are_drawn_are_the_recordings_own(n_units):
 def test_reliability_is_that_of_the_recording(study):  # noqa: F811
     reading = recordings.reading(recordings.noise(48, 12), recordings.STORIES, n_participants=4)
     table = people.reliabilities(study, reading)
-    limit = protocols.ceiling_of(protocols.of("aw2024", reading), reading)
+    limit = protocols.ceiling_of(protocols.resolve("aw2024", reading), reading)
     assert table.measure.tolist() == ["ceiling"]
     np.testing.assert_array_equal(table[["value", "low", "high"]].to_numpy()[0], limit[:3])
     listening = recordings.listening(recordings.noise(40, 6), np.repeat([1, 2], 20), n_participants=3)

@@ -43,7 +43,7 @@ def unique_variance(
     model : ndarray
         (n_stimuli, n_features), a band of its own.
     nuisance : mapping
-        (n_stimuli, n_features) by name, a band each, such as those of `controls.of`.
+        (n_stimuli, n_features) by name, a band each, such as those of `controls.features`.
     responses : ndarray
         (n_stimuli, n_units) any unit, finite.
     splits : sequence of Split
@@ -63,8 +63,8 @@ def unique_variance(
         As in `banded_ridge`.
     """
     both = banded_ridge({"model": model, **nuisance}, responses, splits, groups, n_weights, seed)
-    alone = banded_ridge(nuisance, responses, splits, groups, n_weights, seed)
-    return UniqueVariance(both, alone, both - alone)
+    baseline = banded_ridge(nuisance, responses, splits, groups, n_weights, seed)
+    return UniqueVariance(both, baseline, both - baseline)
 
 
 def banded_ridge(
@@ -109,15 +109,15 @@ def banded_ridge(
         raise ValueError("banded_ridge: there is no band of features. Give one or more.")
     kernels = [_inner_products(checked(x, name, len(y))) for name, x in bands.items()]
     weights = _weights(len(kernels), n_weights, seed)
-    wrong, total = np.zeros((2, y.shape[1]))
+    errors, total = np.zeros((2, y.shape[1]))
     for train, test in splits:
         if len(np.unique(groups[train])) < 2:
             raise ValueError("banded_ridge: a training set is all of one group. Give groups that can be left out.")
         mean = y[train].mean(axis=0)
         predicted = _predicted(_normalized(kernels, train), weights, y - mean, train, test, groups)
-        wrong += np.square(y[test] - mean - predicted).sum(axis=0)
+        errors += np.square(y[test] - mean - predicted).sum(axis=0)
         total += np.square(y[test] - mean).sum(axis=0)
-    return 1 - wrong / np.where(total == 0, np.nan, total)
+    return 1 - errors / np.where(total == 0, np.nan, total)
 
 
 def _predicted(
@@ -130,9 +130,9 @@ def _predicted(
     best = errors.reshape(-1, y.shape[1]).argmin(axis=0)
     predicted = np.empty((len(test), y.shape[1]))
     for choice in np.unique(best):
-        one, alpha = divmod(choice, len(ALPHAS))
+        weighting, alpha = divmod(choice, len(ALPHAS))
         units = best == choice
-        predicted[:, units] = gram.ridge(spectra[one], ALPHAS[alpha]) @ y_train[:, units]
+        predicted[:, units] = gram.ridge(spectra[weighting], ALPHAS[alpha]) @ y_train[:, units]
     return predicted
 
 
@@ -143,16 +143,16 @@ def _inner_products(features: np.ndarray) -> np.ndarray:
 
 def _normalized(kernels: Sequence[np.ndarray], train: np.ndarray) -> np.ndarray:
     """Gram matrices whose mean variance in the training set is 1, or 0 where there is none: bands x stimuli²."""
-    own = [kernel[np.ix_(train, train)] for kernel in kernels]
-    variances = [np.trace(k) / len(k) - k.mean() for k in own]
+    training = [kernel[np.ix_(train, train)] for kernel in kernels]
+    variances = [np.trace(k) / len(k) - k.mean() for k in training]
     # Rounding leaves constant features with a tiny variance: relative to their size it is none.
-    flat = [v <= 1e-12 * np.trace(k) / len(k) for v, k in zip(variances, own, strict=True)]
+    flat = [v <= 1e-12 * np.trace(k) / len(k) for v, k in zip(variances, training, strict=True)]
     return np.stack([np.zeros_like(k) if f else k / v for k, v, f in zip(kernels, variances, flat, strict=True)])
 
 
 def _weights(n_bands: int, n_random: int, seed: int) -> np.ndarray:
     """Weights of bands to try, each of sum 1: equal ones of every set of bands, then random ones."""
-    sets = np.array([chosen for chosen in itertools.product((0.0, 1.0), repeat=n_bands) if any(chosen)])
+    sets = np.array([members for members in itertools.product((0.0, 1.0), repeat=n_bands) if any(members)])
     n_random = n_random if n_bands > 1 else 0
-    drawn = np.random.default_rng(seed).dirichlet(np.ones(n_bands), n_random)
-    return np.vstack([sets / sets.sum(axis=1, keepdims=True), drawn])
+    draws = np.random.default_rng(seed).dirichlet(np.ones(n_bands), n_random)
+    return np.vstack([sets / sets.sum(axis=1, keepdims=True), draws])

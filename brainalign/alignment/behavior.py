@@ -55,10 +55,10 @@ def reading_time_correlation(surprisal: np.ndarray, reading_time: np.ndarray, ke
     Correlation
         NaN where surprisal or reading time does not vary.
     """
-    known = ~(np.isnan(surprisal) | np.isnan(reading_time))
-    sums = _moments(surprisal, reading_time, np.zeros(len(keep), int), keep & known)
+    measured = ~(np.isnan(surprisal) | np.isnan(reading_time))
+    sums = _moments(surprisal, reading_time, np.zeros(len(keep), int), keep & measured)
     r = float(correlation_of_sums(sums.to_numpy())[0])
-    return Correlation(r, abs(r), int((keep & known).sum()), int((keep & ~known).sum()))
+    return Correlation(r, abs(r), int((keep & measured).sum()), int((keep & ~measured).sum()))
 
 
 def correlation_of_sums(sums: np.ndarray) -> np.ndarray:
@@ -113,15 +113,15 @@ def predictive_power(surprisal: np.ndarray, words: pd.DataFrame) -> pd.DataFrame
     story = words.story
 
     def with_spillover(columns: pd.DataFrame) -> np.ndarray:
-        before = [columns.groupby(story).shift(lag) for lag in range(1, SPILLOVER + 1)]
-        return np.hstack([columns, *before]).astype(float)
+        shifts = [columns.groupby(story).shift(lag) for lag in range(1, SPILLOVER + 1)]
+        return np.hstack([columns, *shifts]).astype(float)
 
     place = words[["position"]].assign(in_sentence=words.groupby(["story", "sentence"]).cumcount())
     controls = np.hstack([place, with_spillover(words[["length", "log_frequency"]])])
-    of_surprisal = with_spillover(pd.DataFrame({"surprisal": surprisal}, index=words.index))
-    design = np.hstack([controls, of_surprisal])
+    surprisal_columns = with_spillover(pd.DataFrame({"surprisal": surprisal}, index=words.index))
+    design = np.hstack([controls, surprisal_columns])
 
-    keep = (words.position > SPILLOVER) & words.reading_time.notna() & ~np.isnan(of_surprisal).any(axis=1)
+    keep = (words.position > SPILLOVER) & words.reading_time.notna() & ~np.isnan(surprisal_columns).any(axis=1)
     blank = keep & np.isnan(controls).any(axis=1)
     if blank.any():
         word = words.loc[blank.idxmax()]
@@ -136,12 +136,12 @@ def predictive_power(surprisal: np.ndarray, words: pd.DataFrame) -> pd.DataFrame
     x, y = design[keep], words.reading_time[keep].to_numpy()
     scale = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(scale > 0, scale, 1)
-    joined = np.column_stack([np.ones(len(y)), x, y - y.mean()])
-    parts = {name: joined[(story[keep] == name).to_numpy()] for name in story[keep].unique()}
+    matrix = np.column_stack([np.ones(len(y)), x, y - y.mean()])
+    parts = {name: matrix[(story[keep] == name).to_numpy()] for name in story[keep].unique()}
     n = np.array([len(part) for part in parts.values()])
     gram = np.stack([part.T @ part for part in parts.values()])  # story x column x column, time last
-    fewer = [*range(1 + controls.shape[1]), -1]
-    gain = _log_likelihood(gram, n) - _log_likelihood(gram[:, fewer][:, :, fewer], n)
+    control_columns = [*range(1 + controls.shape[1]), -1]
+    gain = _log_likelihood(gram, n) - _log_likelihood(gram[:, control_columns][:, :, control_columns], n)
     return pd.DataFrame({"n_words": n, "gain": gain}, index=pd.Index(parts, name="story"))
 
 
@@ -197,8 +197,8 @@ def reliability_of_means(mean: np.ndarray, sd: np.ndarray, n_readers: np.ndarray
         (n_words,) the first two in milliseconds; words with NaN or fewer than two readers are left out.
     """
     mean, sd, n_readers = (np.asarray(values, float) for values in (mean, sd, n_readers))
-    known = ~np.isnan(mean) & ~np.isnan(sd) & (n_readers > 1)
-    return float(1 - np.mean(sd[known] ** 2 / n_readers[known]) / np.var(mean[known], ddof=1))
+    measured = ~np.isnan(mean) & ~np.isnan(sd) & (n_readers > 1)
+    return float(1 - np.mean(sd[measured] ** 2 / n_readers[measured]) / np.var(mean[measured], ddof=1))
 
 
 def behavioral_alignment(
@@ -238,30 +238,30 @@ def behavioral_alignment(
     words, surprisal = times.table(), np.asarray(surprisal, float)
     n_values = len(np.unique(surprisal[~np.isnan(surprisal)]))
     if surprisal.shape != (len(words),) or n_values < 2:
-        got = f"shape {surprisal.shape} with {n_values} different values"
-        raise ValueError(f"{times.name} has {len(words)} words, got surprisal of {got}. Give one value a word.")
+        description = f"shape {surprisal.shape} with {n_values} different values"
+        raise ValueError(f"{times.name} has {len(words)} words, got surprisal of {description}. Give one value a word.")
     if np.isinf(surprisal).any():
         word = words.iloc[int(np.isinf(surprisal).argmax())]
         raise ValueError(f"{times.name}: the surprisal of {_place(word)} is infinite. Compute it again.")
     time = words.reading_time.to_numpy()
-    inside, late = ~times.first_in_sentence, (words.position > SPILLOVER).to_numpy()
+    inner_words, later_words = ~times.first_in_sentence, (words.position > SPILLOVER).to_numpy()
 
     def moments(y: np.ndarray) -> pd.DataFrame:
-        return _moments(surprisal, y, words.story.to_numpy(), inside & ~(np.isnan(y) | np.isnan(surprisal)))
+        return _moments(surprisal, y, words.story.to_numpy(), inner_words & ~(np.isnan(y) | np.isnan(surprisal)))
 
     measures = [
-        ("r", "aw2024", "Pearson r", moments(time), inside),
-        ("ppp", "contiguous", "nats per word", predictive_power(surprisal, words), late),
+        ("r", "aw2024", "Pearson r", moments(time), inner_words),
+        ("ppp", "contiguous", "nats per word", predictive_power(surprisal, words), later_words),
     ]
     if "true_surprisal" in times.times.coords:
-        measures.append(("exact", "aw2024", "Pearson r", moments(times.times.true_surprisal.to_numpy()), inside))
+        measures.append(("exact", "aw2024", "Pearson r", moments(times.times.true_surprisal.to_numpy()), inner_words))
     tables = []
     for measure, protocol, unit, sums, counts in measures:
         stories = sums.assign(n_missing=words.story[counts].value_counts()[sums.index] - sums.n_words)
         rows = pd.concat([stories, stories.sum().to_frame("all").T])
         rows["value"] = STATISTIC[measure](rows[SUMS[measure]].to_numpy())
-        drawn = STATISTIC[measure](resampled(len(sums), seed, n_resamples) @ sums.to_numpy())
-        rows.loc["all", ["low", "high"]] = np.percentile(drawn, INTERVAL)
+        draws = STATISTIC[measure](resampled(len(sums), seed, n_resamples) @ sums.to_numpy())
+        rows.loc["all", ["low", "high"]] = np.percentile(draws, INTERVAL)
         rows = rows.assign(measure=measure, protocol=protocol, unit=unit, story=rows.index.astype(str))
         tables.append(rows.assign(ceiling=ceiling if measure == "r" else None))
     table = pd.concat(tables, ignore_index=True).assign(dataset=times.name, alignment=times.alignment)
@@ -293,30 +293,30 @@ def pair_difference(
     ValueError
         The two were not scored on the same words.
     """
-    ours, theirs = (part[part.story != "all"].set_index([*KEYS, "story"]) for part in (table, other))
-    n_words = pd.concat([ours.n_words, theirs.n_words], axis=1, keys=["ours", "theirs"]).fillna(0).astype(int)
-    different = n_words[n_words.ours != n_words.theirs]
-    if len(different):
-        place = ", ".join(map(" ".join, zip((*KEYS, "story"), different.index[0], strict=True)))
+    scores, other_scores = (part[part.story != "all"].set_index([*KEYS, "story"]) for part in (table, other))
+    n_words = pd.concat([scores.n_words, other_scores.n_words], axis=1, keys=["ours", "theirs"]).fillna(0).astype(int)
+    mismatch = n_words[n_words.ours != n_words.theirs]
+    if len(mismatch):
+        place = ", ".join(map(" ".join, zip((*KEYS, "story"), mismatch.index[0], strict=True)))
         raise ValueError(
-            f"the two models were scored on different words: {different.ours.iloc[0]} and "
-            f"{different.theirs.iloc[0]} of {place}. Score both on the same."
+            f"the two models were scored on different words: {mismatch.ours.iloc[0]} and "
+            f"{mismatch.theirs.iloc[0]} of {place}. Score both on the same."
         )
     rows = []
-    for key, mine in ours.groupby(level=KEYS, sort=False):
+    for key, stories in scores.groupby(level=KEYS, sort=False):
         measure = key[KEYS.index("measure")]
-        pair = np.stack([mine[SUMS[measure]], theirs.loc[mine.index, SUMS[measure]]])  # model x story x sum
-        draws = np.vstack([np.ones(len(mine)), resampled(len(mine), seed, n_resamples)])
-        of_ours, of_theirs = STATISTIC[measure](draws @ pair)
-        value, *drawn = of_ours - of_theirs
-        rows.append((*key, value, *np.percentile(drawn, INTERVAL), mine.n_words.sum(), len(mine)))
+        pair = np.stack([stories[SUMS[measure]], other_scores.loc[stories.index, SUMS[measure]]])  # model x story x sum
+        draws = np.vstack([np.ones(len(stories)), resampled(len(stories), seed, n_resamples)])
+        values, other_values = STATISTIC[measure](draws @ pair)
+        value, *differences = values - other_values
+        rows.append((*key, value, *np.percentile(differences, INTERVAL), stories.n_words.sum(), len(stories)))
     return pd.DataFrame(rows, columns=[*KEYS, "value", "low", "high", "n_words", "n_stories"])
 
 
 def resampled(n_stories: int, seed: int, n_resamples: int) -> np.ndarray:
     """How often each story is drawn, with replacement: (n_resamples, n_stories) counts."""
-    even = np.full(n_stories, 1 / n_stories)
-    return np.random.default_rng(seed).multinomial(n_stories, even, size=n_resamples)
+    probabilities = np.full(n_stories, 1 / n_stories)
+    return np.random.default_rng(seed).multinomial(n_stories, probabilities, size=n_resamples)
 
 
 def _place(word: pd.Series) -> str:

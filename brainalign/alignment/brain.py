@@ -1,6 +1,6 @@
 """Brain alignment: how well a model predicts a recording under a protocol, as a tidy table.
 
-    features = {f"{k}": to_stimuli(of_layer, recording, "contiguous") for k, of_layer in enumerate(activations)}
+    features = {f"{k}": to_stimuli(states, recording, "contiguous") for k, states in enumerate(activations)}
     table = brain_alignment(features, recording, "contiguous", protocols.ceiling_of(...))
     table.query("chosen and participant == 'pooled' and region == 'all' and split == 'all'")    # the model's score
 
@@ -46,12 +46,12 @@ def to_stimuli(features: np.ndarray, recording: Recording, protocol: str | Proto
     Raises
     ------
     LookupError, ValueError
-        As in `protocols.of`, `volumes.of_parts` and `volumes.components`.
+        As in `protocols.resolve`, `volumes.parts_to_stimuli` and `volumes.components`.
     """
     protocol = _resolved(protocol, recording)
     if protocol.series == "components":
         return volumes.components(features, recording, protocols.splits_of(protocol, recording))
-    return volumes.of_parts(features, recording)
+    return volumes.parts_to_stimuli(features, recording)
 
 
 def brain_alignment(
@@ -118,28 +118,30 @@ def _scores(layers: Iterable[np.ndarray], recording: Recording, protocol: Protoc
         if protocol.left_out != "tenth" and protocol.series != "components":
             return scores(layers, responses, splits, protocols.penalties_of(protocol, recording))
         # Features and groups are of each training set.
-        layers, of_splits = list(layers), []
+        layers, by_split = list(layers), []
         for number, split in enumerate(splits):
-            own = [x[number] if x.ndim == 3 else x for x in layers]
-            of_splits.append(scores(own, responses, [split], protocols.penalties_of(protocol, recording, split[0])))
-    return _joined(of_splits)
+            split_layers = [x[number] if x.ndim == 3 else x for x in layers]
+            by_split.append(
+                scores(split_layers, responses, [split], protocols.penalties_of(protocol, recording, split[0]))
+            )
+    return _joined(by_split)
 
 
 def _joined(parts: Sequence[Scores]) -> Scores:
     """Scores of several splits as one."""
-    joined = {}
+    arrays = {}
     for field in fields(Scores):
         values = [getattr(part, field.name) for part in parts]
         if field.name not in ("alphas", "labels") and values[0] is not None:
-            joined[field.name] = np.concatenate(values, axis=min(values[0].ndim - 1, 1))  # splits come after layers
-    return replace(parts[0], **joined)
+            arrays[field.name] = np.concatenate(values, axis=min(values[0].ndim - 1, 1))  # splits come after layers
+    return replace(parts[0], **arrays)
 
 
 # At the edge
 
 
 def _resolved(protocol: str | Protocol, recording: Recording) -> Protocol:
-    return protocols.of(protocol, recording) if isinstance(protocol, str) else protocol
+    return protocols.resolve(protocol, recording) if isinstance(protocol, str) else protocol
 
 
 def _check_recording(recording: Recording, stimulus_ids: Sequence[str] | None) -> None:
@@ -150,11 +152,11 @@ def _check_recording(recording: Recording, stimulus_ids: Sequence[str] | None) -
     if stimulus_ids is None:
         return
     pairs = list(itertools.zip_longest(recording.stimuli.stimulus_id, stimulus_ids))
-    if differ := [place for place, (ours, theirs) in enumerate(pairs) if ours != theirs]:
-        ours, theirs = pairs[differ[0]]
+    if mismatches := [place for place, (recording_id, feature_id) in enumerate(pairs) if recording_id != feature_id]:
+        recording_id, feature_id = pairs[mismatches[0]]
         raise ValueError(
-            f"{recording.name}: features are of other stimuli: {theirs!r} where the recording has {ours!r}, and so in "
-            f"{len(differ)} rows. Bring them to its stimuli with to_stimuli."
+            f"{recording.name}: features are of other stimuli: {feature_id!r} where the recording has "
+            f"{recording_id!r}, and so in {len(mismatches)} rows. Bring them to its stimuli with to_stimuli."
         )
 
 
@@ -165,8 +167,8 @@ def _checked(
     ids = recording.stimuli.stimulus_id.to_numpy()
     for name, values in features.items() if isinstance(features, Mapping) else features:
         x = np.asarray(values)
-        known = [(len(ids),)] + [(n_splits, len(ids))] * (protocol.series == "components")
-        if x.shape[:-1] not in known:
+        shapes = [(len(ids),)] + [(n_splits, len(ids))] * (protocol.series == "components")
+        if x.shape[:-1] not in shapes:
             raise ValueError(
                 f"{recording.name}: layer {name}: features have shape {x.shape}, the recording {len(ids)} stimuli. "
                 "Bring them to its stimuli with to_stimuli."

@@ -114,9 +114,9 @@ def extrapolated(
     v0 = np.full((n_bootstraps, len(seen)), np.nan)
     curve = np.full((len(sizes), len(seen)), np.nan)
     for units, scores in zip(members, _scores(exact, splits, metric, combinations), strict=True):
-        curve[:, units], *drawn = _bootstrapped(scores, n_bootstraps)
-        of_units, _ = saturation(sizes, np.concatenate(drawn, axis=1).T)
-        v0[:, units] = of_units.reshape(n_bootstraps, -1)
+        curve[:, units], *resamples = _bootstrapped(scores, n_bootstraps)
+        limits, _ = saturation(sizes, np.concatenate(resamples, axis=1).T)
+        v0[:, units] = limits.reshape(n_bootstraps, -1)
     # NaN for a unit as soon as one of its bootstraps is.
     units = np.median(v0, axis=0), *np.percentile(v0, INTERVAL, axis=0)
     return Extrapolation(*(float(np.nanmedian(values)) for values in units), *units, sizes, curve)
@@ -132,42 +132,49 @@ def seen_units(responses: np.ndarray, participants: np.ndarray) -> np.ndarray:
     return predictivity.seen_units(responses, participants)
 
 
-def members_of(participants: np.ndarray, which: np.ndarray, where: str) -> list[np.ndarray]:
-    """Indices of each participant's units among those of ``which``, in order of the participants' names."""
-    names = np.unique(participants[which])
+def members_of(participants: np.ndarray, mask: np.ndarray, place: str) -> list[np.ndarray]:
+    """Indices of each participant's units among those of the ``mask``, in order of the participants' names."""
+    names = np.unique(participants[mask])
     if len(names) < 3:
         raise ValueError(
-            f"a ceiling takes three participants or more, {where} has {len(names)} ({', '.join(map(str, names))}). "
+            f"a ceiling takes three participants or more, {place} has {len(names)} ({', '.join(map(str, names))}). "
             "Add participants, or report no ceiling."
         )
-    return [np.flatnonzero(which & (participants == name)) for name in names]
+    return [np.flatnonzero(mask & (participants == name)) for name in names]
 
 
 def _scores(
     exact: Sequence[np.ndarray], splits: Sequence[Split], metric: Metric, combinations: list[list[tuple[int, ...]]]
 ) -> list[list[np.ndarray]]:
     """Scores of each participant at each size: combination x split x unit, combinations in order of names."""
-    pools = {}  # a pool and whom it predicts, who share its decomposition
+    pools = {}  # by pool: the participants it predicts, who share its decomposition
     for members in itertools.chain(*combinations):
-        for one in members:
-            pools.setdefault(tuple(other for other in members if other != one), []).append(one)
+        for participant in members:
+            pools.setdefault(tuple(m for m in members if m != participant), []).append(participant)
     grams, single = [y @ y.T for y in exact], [y.astype(np.float32) for y in exact]
 
-    def of_pool(pool: tuple[int, ...]) -> list[np.ndarray]:
+    def pool_scores(pool: tuple[int, ...]) -> list[np.ndarray]:
         features = _features([exact[member] for member in pool], [grams[member] for member in pool])
-        predicted = [single[one] for one in pools[pool]]
+        predicted = [single[participant] for participant in pools[pool]]
         return metric(features, predicted, splits)
 
     scores = {}
-    with threads(exact[0]) as each:
-        for pool, predicted in zip(pools, each(of_pool, pools), strict=True):
-            scores |= {(one, pool): of_one for one, of_one in zip(pools[pool], predicted, strict=True)}
+    with threads(exact[0]) as mapper:
+        for pool, predicted in zip(pools, mapper(pool_scores, pools), strict=True):
+            scores |= {
+                (participant, pool): participant_scores
+                for participant, participant_scores in zip(pools[pool], predicted, strict=True)
+            }
 
-    def of_size(one: int, size: list[tuple[int, ...]]) -> np.ndarray:
-        found = [scores[one, tuple(m for m in members if m != one)] for members in size if one in members]
-        return np.reshape(found, (len(found), len(splits), exact[one].shape[1]))
+    def size_scores(participant: int, size: list[tuple[int, ...]]) -> np.ndarray:
+        values = [
+            scores[participant, tuple(m for m in members if m != participant)]
+            for members in size
+            if participant in members
+        ]
+        return np.reshape(values, (len(values), len(splits), exact[participant].shape[1]))
 
-    return [[of_size(one, size) for size in combinations] for one in range(len(exact))]
+    return [[size_scores(participant, size) for size in combinations] for participant in range(len(exact))]
 
 
 def _sizes(n_participants: int, n_deals: int | None) -> np.ndarray:
@@ -177,19 +184,19 @@ def _sizes(n_participants: int, n_deals: int | None) -> np.ndarray:
     return np.unique(np.geomspace(2, n_participants, DEALT_SIZES).round().astype(int))
 
 
-def _combinations(n_participants: int, sizes: Sequence[int], most: int) -> list[list[tuple[int, ...]]]:
-    """For each size, all combinations of participants or ``most`` at random, in order."""
+def _combinations(n_participants: int, sizes: Sequence[int], limit: int) -> list[list[tuple[int, ...]]]:
+    """For each size, all combinations of participants or ``limit`` at random, in order."""
     rng = np.random.RandomState(0)
-    of_sizes = []
+    by_size = []
     for size in sizes:
-        if math.comb(n_participants, size) <= most:
-            of_sizes.append(list(itertools.combinations(range(n_participants), size)))
+        if math.comb(n_participants, size) <= limit:
+            by_size.append(list(itertools.combinations(range(n_participants), size)))
             continue
-        some = set()
-        while len(some) < most:
-            some.add(tuple(sorted(rng.choice(n_participants, size, replace=False).tolist())))
-        of_sizes.append(sorted(some))
-    return of_sizes
+        subsets = set()
+        while len(subsets) < limit:
+            subsets.add(tuple(sorted(rng.choice(n_participants, size, replace=False).tolist())))
+        by_size.append(sorted(subsets))
+    return by_size
 
 
 def _dealt(n_participants: int, sizes: Sequence[int], n_deals: int) -> list[list[tuple[int, ...]]]:
@@ -214,16 +221,17 @@ def _features(pool: Sequence[np.ndarray], grams: Sequence[np.ndarray]) -> np.nda
 
 def _bootstrapped(scores: Sequence[np.ndarray], n_bootstraps: int) -> np.ndarray:
     """Mean scores, then those of draws with replacement: (1 + n_bootstraps, n_sizes, n_units)."""
-    counts = [of_size.shape[0] * of_size.shape[1] for of_size in scores]
+    counts = [size_scores.shape[0] * size_scores.shape[1] for size_scores in scores]
     shares = [np.zeros((1 + n_bootstraps, n)) for n in counts]
     rng = np.random.RandomState(0)  # Brain-Score starts it anew for each unit, so that all units share their draws
     for bootstrap in range(1 + n_bootstraps):
         for share, n in zip(shares, counts, strict=True):
             if n:
-                drawn = rng.choice(n, n) if bootstrap else np.arange(n)
-                share[bootstrap] = np.bincount(drawn, minlength=n) / n
+                draws = rng.choice(n, n) if bootstrap else np.arange(n)
+                share[bootstrap] = np.bincount(draws, minlength=n) / n
     means = [
-        share @ of_size.reshape(n, of_size.shape[2]) for share, of_size, n in zip(shares, scores, counts, strict=True)
+        share @ size_scores.reshape(n, size_scores.shape[2])
+        for share, size_scores, n in zip(shares, scores, counts, strict=True)
     ]
     # A participant may be in none of the combinations drawn of a size.
     return np.stack([mean if n else np.full_like(mean, np.nan) for mean, n in zip(means, counts, strict=True)], axis=1)
@@ -256,8 +264,8 @@ def saturation(sizes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def _fit(sizes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """`saturation` of so few curves that intermediate results stay in the cache: (2, n_curves)."""
-    known = np.isfinite(scores)
-    y, weight = np.where(known, scores, 0.0), known.astype(float)
+    finite = np.isfinite(scores)
+    y, weight = np.where(finite, scores, 0.0), finite.astype(float)
 
     def best_v0(y_growth: np.ndarray, growth_growth: np.ndarray) -> np.ndarray:
         return np.clip(y_growth / np.maximum(growth_growth, 1e-300), 0, 1)
@@ -275,7 +283,7 @@ def _fit(sizes: np.ndarray, scores: np.ndarray) -> np.ndarray:
         v0 = best_v0((y * growth).sum(axis=1), (weight * growth**2).sum(axis=1))
         slope = v0 * ((y - weight * v0[:, None] * growth) * ratio * (1 - growth)).sum(axis=1)
         low, high = np.where(slope > 0, low, middle), np.where(slope > 0, middle, high)
-    return np.where(known.sum(axis=1) < 2, np.nan, [v0, np.exp(middle)])
+    return np.where(finite.sum(axis=1) < 2, np.nan, [v0, np.exp(middle)])
 
 
 def cached(
@@ -306,8 +314,10 @@ def cached(
     def compute() -> tuple[dict[str, np.ndarray], dict]:
         return extrapolated(*call.args)._asdict(), {}
 
-    saved = store.get("ceilings", identity, compute).arrays
-    return Extrapolation(*(saved[name] if saved[name].ndim else float(saved[name]) for name in Extrapolation._fields))
+    arrays = store.get("ceilings", identity, compute).arrays
+    return Extrapolation(
+        *(arrays[name] if arrays[name].ndim else float(arrays[name]) for name in Extrapolation._fields)
+    )
 
 
 def _fingerprint(value):

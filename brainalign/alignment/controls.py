@@ -2,7 +2,7 @@
 
 Each function makes stimulus x feature arrays, so that a control runs like a model and stands in the same tables:
 
-    for name, features in controls.of(recording).items():
+    for name, features in controls.features(recording).items():
         brain_alignment({name: features}, recording, protocol)
 
 Two controls come with the model itself: static embeddings are its layer 0, and an untrained twin is the model loaded
@@ -20,7 +20,7 @@ TRUNCATE = 2.5  # widths after which a Gaussian is cut off
 ONE_HOT = 8  # positions that each get an indicator; longer passages get a curve
 
 
-def of(recording: Recording, width: int = 512, seed: int = 0) -> dict[str, np.ndarray]:
+def features(recording: Recording, width: int = 512, seed: int = 0) -> dict[str, np.ndarray]:
     """Every control that a recording gets.
 
     Parameters
@@ -38,12 +38,12 @@ def of(recording: Recording, width: int = 512, seed: int = 0) -> dict[str, np.nd
         (n_stimuli, n_features) by name: ``oasm``, ``length`` (word rate, where stimuli last equally long),
         ``position``, ``length+position`` and ``random``.
     """
-    by_text, by_place = length(recording), position(recording)
+    length_features, position_features = length(recording), position(recording)
     return {
         "oasm": oasm(recording),
-        "length": by_text,
-        "position": by_place,
-        "length+position": np.hstack([by_text, by_place]),
+        "length": length_features,
+        "position": position_features,
+        "length+position": np.hstack([length_features, position_features]),
         "random": random(recording.responses.sizes["stimulus"], width, seed),
     }
 
@@ -77,8 +77,8 @@ def oasm(recording: Recording, width: float = 1.0) -> np.ndarray:
         raise ValueError(f"oasm: the width must be positive, got {width}. Without one, no stimulus has a neighbor.")
     block, place = _places(recording)
     distance = np.abs(place[:, None] - place)
-    near = (block[:, None] == block) & (distance <= TRUNCATE * width)
-    return np.where(near, np.exp(-(distance**2) / (2 * width**2)), 0.0)
+    neighbors = (block[:, None] == block) & (distance <= TRUNCATE * width)
+    return np.where(neighbors, np.exp(-(distance**2) / (2 * width**2)), 0.0)
 
 
 def length(recording: Recording) -> np.ndarray:

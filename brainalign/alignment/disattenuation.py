@@ -88,8 +88,8 @@ def disattenuated(
     people = [gram.centred(responses[:, units]) for units in members]
     inner, rng = np.array([y @ y.T for y in people]), np.random.default_rng(seed)
     halves = [half for _ in range(n_draws) for half in _halves(len(people), splits, groups, rng)]
-    with threads(responses) as each:
-        products = np.array(list(each(partial(_products, people, inner), halves)))
+    with threads(responses) as mapper:
+        products = np.array(list(mapper(partial(_products, people, inner), halves)))
     products = products.reshape(n_draws, len(people), len(splits), 4).sum(axis=0)
     squared = _squared(products.sum(axis=(0, 1)))
     if not squared > 0:
@@ -107,23 +107,23 @@ def _halves(
     n_participants: int, splits: Sequence[Split], groups: np.ndarray, rng: np.random.Generator
 ) -> Iterator[tuple]:
     """Of each participant and split: who, the others in halves, the training stimuli in halves, and the test ones."""
-    for one in range(n_participants):
-        pools = np.array_split(rng.permutation(np.delete(np.arange(n_participants), one)), 2)
+    for participant in range(n_participants):
+        pools = np.array_split(rng.permutation(np.delete(np.arange(n_participants), participant)), 2)
         for number, (train, test) in enumerate(splits):
             names = rng.permutation(np.unique(groups[train]))
             if len(names) < 2:
                 raise ValueError(f"split {number} trains on one group, which has no halves. Name finer groups.")
             first = np.isin(groups[train], names[: len(names) // 2])
-            yield one, pools, (train[first], train[~first]), test
+            yield participant, pools, (train[first], train[~first]), test
 
 
 def _products(people: Sequence[np.ndarray], inner: np.ndarray, halves: tuple) -> np.ndarray:
     """Sums over test stimuli and units of a y, b y, a b and y y: (4,)."""
-    one, pools, trains, test = halves
-    y = people[one]
+    participant, pools, trains, test = halves
+    y = people[participant]
     a, b = (_predicted(inner[pool].sum(axis=0), y, train, test) for pool, train in zip(pools, trains, strict=True))
-    own = gram.centred(y[test])
-    return np.array([(a * own).sum(), (b * own).sum(), (a * b).sum(), (own * own).sum()])
+    observed = gram.centred(y[test])
+    return np.array([(a * observed).sum(), (b * observed).sum(), (a * b).sum(), (observed * observed).sum()])
 
 
 def _predicted(pool: np.ndarray, y: np.ndarray, train: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -140,5 +140,5 @@ def _squared(sums: np.ndarray) -> np.ndarray:
 
 def _jackknifed(sums: np.ndarray) -> float:
     """Jackknife variance of c: each row of (n, 4) sums left out in turn."""
-    without = np.sqrt(_squared(sums.sum(axis=0) - sums))
-    return (len(sums) - 1) ** 2 / len(sums) * without.var(ddof=1)
+    replicates = np.sqrt(_squared(sums.sum(axis=0) - sums))
+    return (len(sums) - 1) ** 2 / len(sums) * replicates.var(ddof=1)

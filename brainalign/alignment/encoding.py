@@ -1,6 +1,6 @@
 """Fit encoding models of all layers, splits and units: `gram`, the solver, meets responses.
 
-`predictivity.scores` checks what comes in and calls `targets` and `fit`. Here, ``each`` maps a function over items:
+`predictivity.scores` checks what comes in and calls `targets` and `fit`. Here, ``mapper`` maps a function over items:
 the `map` of `threads`, or the built-in one.
 """
 
@@ -108,162 +108,164 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def targets(responses: Array, splits: Sequence[Split], penalties: Penalties | None, each: Callable) -> Targets:
+def targets(responses: Array, splits: Sequence[Split], penalties: Penalties | None, mapper: Callable) -> Targets:
     """What all layers share; ``responses`` are (n_stimuli, n_units), finite."""
     n, n_units = responses.shape
     responses = like(responses, responses, precision(responses))
     tests = [like(test, responses) for _, test in splits]
-    rests = [like(gram.in_neither(n, *split), responses) for split in splits]
+    rests = [like(gram.unused_stimuli(n, *split), responses) for split in splits]
     squares, means = np.empty((2, len(splits), n_units), precision(responses))
 
-    def products_of(label: int) -> Array:
-        own = responses[:, like(np.flatnonzero(labels == label), responses)]
-        own = gram.centred(like(own, responses, "float64"))
-        return (own @ own.T).reshape(-1)
+    def inner_products(label: int) -> Array:
+        label_responses = responses[:, like(np.flatnonzero(labels == label), responses)]
+        label_responses = gram.centred(like(label_responses, responses, "float64"))
+        return (label_responses @ label_responses.T).reshape(-1)
 
     labels = np.zeros(n_units, int) if penalties is None or penalties.labels is None else penalties.labels
     names, labels = np.unique(labels, return_inverse=True)
     worth = penalties is not None and penalties.per != "unit" and n_units >= 2 * n
-    inner = namespace(responses).stack(list(each(products_of, range(len(names))))) if worth else None
+    inner = namespace(responses).stack(list(mapper(inner_products, range(len(names))))) if worth else None
     return Targets(responses, tests, rests, squares, means, labels, names, inner)
 
 
 def fit(
-    layers: Iterable[gram.Gram], to: Targets, splits: Sequence[Split], penalties: Penalties | None, each: Callable
+    layers: Iterable[gram.Gram], target: Targets, splits: Sequence[Split], penalties: Penalties | None, mapper: Callable
 ) -> Scores:
     """Fit and predict layer after layer; `Penalties` of the units that `targets` were made of."""
-    fits, whole = [], []
+    fits, pairs = [], []
     for layer in layers:
-        sums = {name: np.empty_like(to.squares) for name in ("predicted", "both", "predicted_mean")}
+        sums = {name: np.empty_like(target.squares) for name in ("predicted", "products", "predicted_mean")}
         if penalties is None:
-            rows, found = _least_squares(layer, to, splits, each), {}
+            rows, choices = _least_squares(layer, target, splits, mapper), {}
         else:
-            rows, found = _ridge(layer, to, splits, penalties, each, sums)
+            rows, choices = _ridge(layer, target, splits, penalties, mapper, sums)
         if rows is not None:
-            whole.append((rows, sums))
-        fits.append(sums | found)
-    if whole:  # all layers at once: responses are in the cache
-        _predict(whole, range(len(splits)), slice(None), to, each)
-    of_layers = {name: np.stack([of_layer[name] for of_layer in fits]) for name in fits[0]}
+            pairs.append((rows, sums))
+        fits.append(sums | choices)
+    if pairs:  # all layers at once: responses are in the cache
+        _predict(pairs, range(len(splits)), slice(None), target, mapper)
+    by_layer = {name: np.stack([layer_fit[name] for layer_fit in fits]) for name in fits[0]}
     if penalties is not None:
-        of_layers["alphas"] = np.asarray(penalties.alphas, float)
-        of_layers["labels"] = None if penalties.labels is None or penalties.per == "unit" else to.names
+        by_layer["alphas"] = np.asarray(penalties.alphas, float)
+        by_layer["labels"] = None if penalties.labels is None or penalties.per == "unit" else target.names
     n_test = np.array([len(test) for _, test in splits])
-    return Scores(measured=to.squares[None], measured_mean=to.means[None], n_test=n_test, **of_layers)
+    return Scores(measured=target.squares[None], measured_mean=target.means[None], n_test=n_test, **by_layer)
 
 
-def _least_squares(layer: gram.Gram, to: Targets, splits: Sequence[Split], each: Callable) -> Array:
-    each = each if layer.inverse is None else map  # with an inverse a split has too little work for a thread
-    return _below(each(lambda split: _rows(gram.least_squares(layer, *split), *split, to), splits))
+def _least_squares(layer: gram.Gram, target: Targets, splits: Sequence[Split], mapper: Callable) -> Array:
+    mapper = mapper if layer.inverse is None else map  # with an inverse a split has too little work for a thread
+    return _stacked(mapper(lambda split: _rows(gram.least_squares(layer, *split), *split, target), splits))
 
 
 def _ridge(
-    layer: gram.Gram, to: Targets, splits: Sequence[Split], penalties: Penalties, each: Callable, sums: dict
+    layer: gram.Gram, target: Targets, splits: Sequence[Split], penalties: Penalties, mapper: Callable, sums: dict
 ) -> tuple[Array | None, dict[str, np.ndarray]]:
     """What was chosen, and rows of all splits; where units differ in their penalties, their sums are entered."""
 
-    def of_split(split: Split):
+    def solve_split(split: Split):
         spectrum = gram.spectrum(layer, *split)
         scale = float(spectrum.w.sum()) / len(split[0]) if penalties.relative else 1
         alphas = np.asarray(penalties.alphas, float) * scale
-        return spectrum, alphas, _left_out(spectrum, alphas, split[0], to, penalties)
+        return spectrum, alphas, _left_out(spectrum, alphas, split[0], target, penalties)
 
-    spectra, alphas, errors = zip(*each(of_split, splits), strict=True)
+    spectra, alphas, errors = zip(*mapper(solve_split, splits), strict=True)
     errors = np.stack(errors)  # (n_splits, n_alphas, n_labels or n_units)
-    shared = (errors @ np.bincount(to.labels))[..., None] if penalties.per == "all" else errors
+    shared = (errors @ np.bincount(target.labels))[..., None] if penalties.per == "all" else errors
     chosen = shared.argmin(axis=1)
-    found = {"chosen": chosen, "errors": errors}
+    choices = {"chosen": chosen, "errors": errors}
 
-    def rows(some: Sequence[int], combination: np.ndarray) -> Array:
-        return _below(
-            _rows(gram.ridge(spectra[split], alphas[split][alpha]), *splits[split], to)
-            for split, alpha in zip(some, combination, strict=True)
+    def rows(subset: Sequence[int], combination: np.ndarray) -> Array:
+        return _stacked(
+            _rows(gram.ridge(spectra[split], alphas[split][alpha]), *splits[split], target)
+            for split, alpha in zip(subset, combination, strict=True)
         )
 
     if chosen.shape[1] == 1:
-        return rows(range(len(splits)), chosen[:, 0]), found
-    of_units = chosen[:, to.labels] if penalties.per == "label" else chosen
+        return rows(range(len(splits)), chosen[:, 0]), choices
+    by_unit = chosen[:, target.labels] if penalties.per == "label" else chosen
     # Units that share their penalties in all splits share one product; few do where each has its own.
-    together = [[split] for split in range(len(splits))] if penalties.per == "unit" else [range(len(splits))]
-    for some in together:
-        combinations, of = np.unique(of_units[some], axis=1, return_inverse=True)
+    subsets = [[split] for split in range(len(splits))] if penalties.per == "unit" else [range(len(splits))]
+    for subset in subsets:
+        combinations, membership = np.unique(by_unit[subset], axis=1, return_inverse=True)
         for number, combination in enumerate(combinations.T):
-            _predict([(rows(some, combination), sums)], some, np.flatnonzero(of == number), to, each)
-    return None, found
+            _predict([(rows(subset, combination), sums)], subset, np.flatnonzero(membership == number), target, mapper)
+    return None, choices
 
 
 def _left_out(
-    spectrum: gram.Spectrum, alphas: np.ndarray, train: np.ndarray, to: Targets, penalties: Penalties
+    spectrum: gram.Spectrum, alphas: np.ndarray, train: np.ndarray, target: Targets, penalties: Penalties
 ) -> np.ndarray:
     """Mean squared left-out errors, (n_alphas, n_labels or n_units)."""
     parts = gram.parts(penalties.groups, train)
-    counts, n = np.bincount(to.labels), len(to.responses)
-    if to.inner is not None:
+    counts, n = np.bincount(target.labels), len(target.responses)
+    if target.inner is not None:
         forms = gram.left_out_forms(spectrum, alphas, parts)
-        whole = zeros((len(alphas), n * n), forms)
-        whole[:, like((train[:, None] * n + train).reshape(-1), forms)] = forms.reshape(len(alphas), -1)
-        return as_numpy(whole @ to.inner.T) / (len(train) * counts)
-    errors = as_numpy(gram.left_out_errors(spectrum, alphas, parts, to.responses[like(train, to.responses)]))
+        matrices = zeros((len(alphas), n * n), forms)
+        matrices[:, like((train[:, None] * n + train).reshape(-1), forms)] = forms.reshape(len(alphas), -1)
+        return as_numpy(matrices @ target.inner.T) / (len(train) * counts)
+    errors = as_numpy(gram.left_out_errors(spectrum, alphas, parts, target.responses[like(train, target.responses)]))
     if penalties.per == "unit":
         return errors / len(train)
-    return np.stack([np.bincount(to.labels, of_alpha) for of_alpha in errors]) / (len(train) * counts)
+    return np.stack([np.bincount(target.labels, unit_errors) for unit_errors in errors]) / (len(train) * counts)
 
 
-def _rows(weights: Array, train: np.ndarray, test: np.ndarray, to: Targets) -> Array:
+def _rows(weights: Array, train: np.ndarray, test: np.ndarray, target: Targets) -> Array:
     """Weights over all stimuli, centred in the test set, and below them their mean: (n_test + 1, n_stimuli)."""
     mean = weights.mean(axis=0)
-    rows = zeros((len(test) + 1, len(to.responses)), weights)
+    rows = zeros((len(test) + 1, len(target.responses)), weights)
     train = like(train, weights)
     rows[:-1, train] = weights - mean
     rows[-1, train] = mean
-    return like(rows, to.responses, precision(to.responses))
+    return like(rows, target.responses, precision(target.responses))
 
 
-def _below(rows: Iterable[Array]) -> Array:
+def _stacked(rows: Iterable[Array]) -> Array:
     rows = list(rows)
     return namespace(rows[0]).concatenate(rows)
 
 
 def _predict(
     layers: Sequence[tuple[Array, dict[str, np.ndarray]]],
-    some: Sequence[int],
+    subset: Sequence[int],
     units: slice | np.ndarray,
-    to: Targets,
-    each: Callable,
+    target: Targets,
+    mapper: Callable,
 ) -> None:
-    """Enter sums over test stimuli, of the splits ``some`` and these units: a layer's `_rows` and where its sums go."""
-    stops = np.cumsum([len(to.tests[split]) + 1 for split in some])
-    xp = namespace(to.responses)
-    units = np.arange(len(to.labels))[units]
+    """Enter sums over test stimuli, of these splits and units: a layer's `_rows` and where its sums go."""
+    stops = np.cumsum([len(target.tests[split]) + 1 for split in subset])
+    xp = namespace(target.responses)
+    units = np.arange(len(target.labels))[units]
 
-    def of_block(block: slice):
-        own = units[block]
-        if own[-1] - own[0] == len(own) - 1:  # neighbors: a view where others are a copy
-            own = slice(own[0], own[-1] + 1)
-        y = gram.centred(to.responses[:, own if isinstance(own, slice) else like(own, to.responses)])
-        measured = [_measure(y, split, own, to) for split in some]
+    def predict_block(block: slice):
+        columns = units[block]
+        if columns[-1] - columns[0] == len(columns) - 1:  # neighbors: a view where others are a copy
+            columns = slice(columns[0], columns[-1] + 1)
+        y = gram.centred(
+            target.responses[:, columns if isinstance(columns, slice) else like(columns, target.responses)]
+        )
+        measured = [_measure(y, split, columns, target) for split in subset]
         for rows, sums in layers:
             predicted = rows @ y
-            for split, test, stop in zip(some, measured, stops, strict=True):
+            for split, test, stop in zip(subset, measured, stops, strict=True):
                 x = predicted[stop - 1 - len(test) : stop - 1]
-                sums["predicted"][split, own] = as_numpy(xp.einsum("ij,ij->j", x, x))
-                sums["both"][split, own] = as_numpy(xp.einsum("ij,ij->j", x, test))
-                sums["predicted_mean"][split, own] = as_numpy(predicted[stop - 1])
+                sums["predicted"][split, columns] = as_numpy(xp.einsum("ij,ij->j", x, x))
+                sums["products"][split, columns] = as_numpy(xp.einsum("ij,ij->j", x, test))
+                sums["predicted_mean"][split, columns] = as_numpy(predicted[stop - 1])
 
-    list(each(of_block, _blocks(len(units))))
+    list(mapper(predict_block, _blocks(len(units))))
 
 
-def _measure(y: Array, split: int, own: slice | np.ndarray, to: Targets) -> Array:
-    """Responses in a test set, centred there: ``y`` are those to all stimuli, centred, of the units ``own``."""
-    test = y[to.tests[split]]
+def _measure(y: Array, split: int, columns: slice | np.ndarray, target: Targets) -> Array:
+    """Responses in a test set, centred there: ``y`` are those to all stimuli, centred, of the units ``columns``."""
+    test = y[target.tests[split]]
     mean = test.mean(axis=0)
     test -= mean
-    to.squares[split, own] = as_numpy(namespace(y).einsum("ij,ij->j", test, test))
+    target.squares[split, columns] = as_numpy(namespace(y).einsum("ij,ij->j", test, test))
     # All responses sum to zero, so that those of no training stimulus give the sum of the others.
-    rest, others = to.rests[split], mean * len(test)
+    rest, total = target.rests[split], mean * len(test)
     if len(rest):
-        others += y[rest].sum(axis=0)
-    to.means[split, own] = as_numpy(mean + others / (len(y) - len(test) - len(rest)))
+        total += y[rest].sum(axis=0)
+    target.means[split, columns] = as_numpy(mean + total / (len(y) - len(test) - len(rest)))
     return test
 
 

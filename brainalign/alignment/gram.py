@@ -52,14 +52,14 @@ class Spectrum(NamedTuple):
     cross: Array
 
 
-def gram(features: Array, each=map) -> Gram:
+def gram(features: Array, mapper=map) -> Gram:
     """K = X Xᵀ of centred features, or those where they are fewer than stimuli.
 
     Parameters
     ----------
     features : ndarray or Tensor
         (n_stimuli, n_features) any unit, finite.
-    each : function
+    mapper : function
         Maps a function over blocks of features, as the built-in `map` or that of an executor.
     """
     n_stimuli, n_features = features.shape
@@ -70,7 +70,7 @@ def gram(features: Array, each=map) -> Gram:
         x = centred(like(features[:, start : start + BLOCK], features, "float64"))
         return x @ x.T
 
-    return Gram(sum(each(inner, range(0, n_features, BLOCK))), dual=True)
+    return Gram(sum(mapper(inner, range(0, n_features, BLOCK))), dual=True)
 
 
 def centred(array: Array) -> Array:
@@ -97,10 +97,10 @@ def least_squares(layer: Gram, train: np.ndarray, test: np.ndarray) -> Array:
         (n_test, n_train) float64; rows sum to zero.
     """
     if layer.inverse is not None:  # one for all folds: what is left out, o, has errors (K⁺_oo)⁻¹ (K⁺ Y)_o
-        out = like(np.concatenate([test, in_neither(len(layer.inverse), train, test)]), layer.inverse)
-        rows = layer.inverse[out]
-        solved = namespace(rows).linalg.inv(rows[:, out])[: len(test)] @ rows[:, like(train, rows)]
-        return -solved - 1 / len(train)
+        held_out = like(np.concatenate([test, unused_stimuli(len(layer.inverse), train, test)]), layer.inverse)
+        rows = layer.inverse[held_out]
+        weights = namespace(rows).linalg.inv(rows[:, held_out])[: len(test)] @ rows[:, like(train, rows)]
+        return -weights - 1 / len(train)
     small, cross, offset = _fold(layer, train, test)
     if not layer.dual:
         covariance = small.T @ small
@@ -111,11 +111,11 @@ def least_squares(layer: Gram, train: np.ndarray, test: np.ndarray) -> Array:
     return (cross / w) @ q.T
 
 
-def in_neither(n_stimuli: int, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+def unused_stimuli(n_stimuli: int, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Stimuli that a split neither trains nor tests on, in order."""
-    left = np.ones(n_stimuli, bool)
-    left[train] = left[test] = False
-    return np.flatnonzero(left)
+    mask = np.ones(n_stimuli, bool)
+    mask[train] = mask[test] = False
+    return np.flatnonzero(mask)
 
 
 def ridge(spectrum: Spectrum, alpha: float) -> Array:
@@ -149,8 +149,8 @@ def _fold(layer: Gram, train: np.ndarray, test: np.ndarray) -> tuple[Array, Arra
 
 def _spectrum(dual: bool, small: Array, cross: Array, offset: float) -> Spectrum:
     w, v = namespace(small).linalg.eigh(small if dual else small.T @ small)
-    kept = w > CUT_OFF * max(float(w[-1]), offset)
-    w, v = w[kept], v[:, kept]
+    keep = w > CUT_OFF * max(float(w[-1]), offset)
+    w, v = w[keep], v[:, keep]
     if dual:
         return Spectrum(v, w, cross @ v)
     return Spectrum((small @ v) / w**0.5, w, (cross @ v) * w**0.5)
@@ -168,9 +168,9 @@ def parts(groups: np.ndarray | None, train: np.ndarray) -> list[np.ndarray] | No
     """
     if groups is None:
         return None
-    _, of, sizes = np.unique(groups[train], return_inverse=True, return_counts=True)
-    members = np.argsort(of, kind="stable")
-    return [members[sizes[of[members]] == size].reshape(-1, size) for size in np.unique(sizes)]
+    _, labels, sizes = np.unique(groups[train], return_inverse=True, return_counts=True)
+    members = np.argsort(labels, kind="stable")
+    return [members[sizes[labels[members]] == size].reshape(-1, size) for size in np.unique(sizes)]
 
 
 def left_out_forms(spectrum: Spectrum, alphas: Sequence[float], parts: list[np.ndarray] | None) -> Array:
@@ -195,9 +195,9 @@ def left_out_forms(spectrum: Spectrum, alphas: Sequence[float], parts: list[np.n
     xp, n = namespace(q), len(q)
     unseen = 0 if _full(spectrum) else like(np.eye(n) - 1 / n, q) - q @ q.T
     forms = []
-    for alpha, of_parts in zip(alphas, _divisors(spectrum, alphas, parts), strict=True):
+    for alpha, part_divisors in zip(alphas, _divisors(spectrum, alphas, parts), strict=True):
         removed = (q * (alpha / (w + alpha))) @ q.T + unseen
-        errors = _divide(removed, of_parts, parts)
+        errors = _divide(removed, part_divisors, parts)
         forms.append(errors.T @ errors)
     return xp.stack(forms)
 
@@ -222,19 +222,21 @@ def left_out_errors(
     w, dtype, full = spectrum.w, precision(responses), _full(spectrum)
     q = like(spectrum.q, responses, dtype)
     damped, divisors = [], []
-    for alpha, of_parts in zip(alphas, _divisors(spectrum, alphas, parts), strict=True):
+    for alpha, part_divisors in zip(alphas, _divisors(spectrum, alphas, parts), strict=True):
         damped.append(q * like(alpha / (w + alpha), q, dtype))
-        divisors.append([like(of_part, q, dtype) for of_part in of_parts] if parts else like(of_parts, q, dtype))
+        divisors.append(
+            [like(divisor, q, dtype) for divisor in part_divisors] if parts else like(part_divisors, q, dtype)
+        )
 
-    def of_block(y: Array) -> Array:
+    def block_errors(y: Array) -> Array:
         y = centred(y)
-        along = q.T @ y
-        unseen = 0 if full else y - q @ along
-        errors = [_divide(d @ along + unseen, of, parts) for d, of in zip(damped, divisors, strict=True)]
-        return xp.stack([(of_alpha * of_alpha).sum(axis=0) for of_alpha in errors])
+        projection = q.T @ y
+        unseen = 0 if full else y - q @ projection
+        errors = [_divide(d @ projection + unseen, divisor, parts) for d, divisor in zip(damped, divisors, strict=True)]
+        return xp.stack([(residual * residual).sum(axis=0) for residual in errors])
 
     xp = namespace(responses)
-    blocks = [of_block(responses[:, start : start + BLOCK]) for start in range(0, responses.shape[1], BLOCK)]
+    blocks = [block_errors(responses[:, start : start + BLOCK]) for start in range(0, responses.shape[1], BLOCK)]
     return xp.concatenate(blocks, axis=1)
 
 
@@ -254,11 +256,11 @@ def _divisors(
         squares = q * q
         unseen = 0 if full else 1 - 1 / n - squares.sum(axis=1)
         return [(1 / (squares @ damped + unseen))[:, None] for damped in damping]
-    own = [q[like(of_size, q)] for of_size in parts]
-    unseen = [0 if full else like(np.eye(rows.shape[1]) - 1 / n, q) - rows @ rows.mT for rows in own]
+    blocks = [q[like(members, q)] for members in parts]
+    unseen = [0 if full else like(np.eye(rows.shape[1]) - 1 / n, q) - rows @ rows.mT for rows in blocks]
     inverse = namespace(q).linalg.inv
     return [
-        [inverse((rows * damped) @ rows.mT + left) for rows, left in zip(own, unseen, strict=True)]
+        [inverse((rows * damped) @ rows.mT + rest) for rows, rest in zip(blocks, unseen, strict=True)]
         for damped in damping
     ]
 
@@ -266,7 +268,7 @@ def _divisors(
 def _divide(rows: Array, divisors: Array | list[Array], parts: list[np.ndarray] | None) -> Array:
     if parts is None:
         return rows * divisors
-    for of_size, inverses in zip(parts, divisors, strict=True):
-        of_size = like(of_size, rows)
-        rows[of_size] = inverses @ rows[of_size]
+    for members, inverses in zip(parts, divisors, strict=True):
+        members = like(members, rows)
+        rows[members] = inverses @ rows[members]
     return rows

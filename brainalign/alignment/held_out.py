@@ -13,7 +13,7 @@ class Scores:
 
     Attributes
     ----------
-    predicted, measured, both : ndarray
+    predicted, measured, products : ndarray
         (n_layers, n_splits, n_units) sums over test stimuli of squares of predictions, of squares of responses, and
         of their products, all centred in the test set; of ``measured``, the layers are one.
     predicted_mean, measured_mean : ndarray
@@ -33,7 +33,7 @@ class Scores:
 
     predicted: np.ndarray
     measured: np.ndarray
-    both: np.ndarray
+    products: np.ndarray
     predicted_mean: np.ndarray
     measured_mean: np.ndarray
     n_test: np.ndarray
@@ -48,7 +48,7 @@ class Scores:
 
         (n_layers, n_splits, n_units). 0 where a unit or its prediction is constant.
         """
-        return _correlation(self.both, self.predicted, self.measured)
+        return _correlation(self.products, self.predicted, self.measured)
 
     @property
     def r2(self) -> np.ndarray:
@@ -56,8 +56,8 @@ class Scores:
 
         (n_layers, n_splits, n_units). NaN where a unit is constant.
         """
-        off = self.n_test[:, None] * (self.predicted_mean - self.measured_mean) ** 2
-        return _explained(self.predicted - 2 * self.both + self.measured + off, self.measured)
+        offset = self.n_test[:, None] * (self.predicted_mean - self.measured_mean) ** 2
+        return _explained(self.predicted - 2 * self.products + self.measured + offset, self.measured)
 
     def concatenated(self) -> tuple[np.ndarray, np.ndarray]:
         """Both r and R² of the test sets one after the other, for folds that share no stimuli.
@@ -73,17 +73,17 @@ class Scores:
         n, total = self.n_test[:, None], self.n_test.sum()
         x, y = self.predicted_mean, self.measured_mean
 
-        def pooled(inside, a, b):
-            return (inside + n * a * b).sum(axis=1), (n * a).sum(axis=1) * (n * b).sum(axis=1) / total
+        def pooled(sums, a, b):
+            return (sums + n * a * b).sum(axis=1), (n * a).sum(axis=1) * (n * b).sum(axis=1) / total
 
         (xx, xx_mean), (yy, yy_mean), (xy, xy_mean) = (
             pooled(self.predicted, x, x),
             pooled(self.measured, y, y),
-            pooled(self.both, x, y),
+            pooled(self.products, x, y),
         )
         return _correlation(xy - xy_mean, xx - xx_mean, yy - yy_mean), _explained(xx - 2 * xy + yy, yy)
 
-    def of_layers(self, layer: np.ndarray) -> "Scores":
+    def select_layers(self, layer: np.ndarray) -> "Scores":
         """Scores of one layer chosen for each split, or each split and unit: its layers are one.
 
         Parameters
@@ -91,12 +91,12 @@ class Scores:
         layer : ndarray of int
             (n_splits,) or (n_splits, n_units).
         """
-        layer = np.broadcast_to(np.reshape(layer, (1, len(self.n_test), -1)), (1, *self.both.shape[1:]))
-        picked = {
+        layer = np.broadcast_to(np.reshape(layer, (1, len(self.n_test), -1)), (1, *self.products.shape[1:]))
+        selection = {
             name: np.take_along_axis(getattr(self, name), layer, axis=0)
-            for name in ("predicted", "both", "predicted_mean")
+            for name in ("predicted", "products", "predicted_mean")
         }
-        return replace(self, **picked, alphas=None, chosen=None, errors=None, labels=None)
+        return replace(self, **selection, alphas=None, chosen=None, errors=None, labels=None)
 
 
 def pearson(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
@@ -116,9 +116,9 @@ def pearson(predicted: np.ndarray, measured: np.ndarray) -> np.ndarray:
     return _correlation(*(np.einsum("ij,ij->j", *pair) for pair in ((x, y), (x, x), (y, y))))
 
 
-def _correlation(both, predicted, measured):
+def _correlation(products, predicted, measured):
     x, y = (np.sqrt(np.maximum(squares, 0), dtype=float) + TINY for squares in (predicted, measured))
-    return both / (x * y)
+    return products / (x * y)
 
 
 def _explained(squared_error, total):

@@ -59,11 +59,11 @@ def scores(
     if not seen.any():
         raise ValueError("no unit has responses: all are NaN. Drop the recording.")
     penalties = _checked(penalties, splits, responses, seen)
-    with threads(responses) as each:
-        known = responses if seen.all() else responses[:, like(np.flatnonzero(seen), responses)]
-        to = targets(known, splits, penalties, each)
-        named = features.items() if isinstance(features, Mapping) else enumerate(features)
-        result = fit((_layer(name, x, responses, each) for name, x in named), to, splits, penalties, each)
+    with threads(responses) as mapper:
+        seen_responses = responses if seen.all() else responses[:, like(np.flatnonzero(seen), responses)]
+        target = targets(seen_responses, splits, penalties, mapper)
+        layers = features.items() if isinstance(features, Mapping) else enumerate(features)
+        result = fit((_layer(name, x, responses, mapper) for name, x in layers), target, splits, penalties, mapper)
     if not result.measured.any():
         raise ValueError("no unit varies: each has one response to all stimuli of a test set. Check the recording.")
     _warn_of_edges(result)
@@ -137,15 +137,15 @@ def ridge(
 
 
 def _metric(features, responses, splits, penalties) -> list[np.ndarray]:
-    to = targets(np.hstack(responses), splits, penalties, map)
-    r = fit([gram.gram(features)], to, splits, penalties, map).r[0]
+    target = targets(np.hstack(responses), splits, penalties, map)
+    r = fit([gram.gram(features)], target, splits, penalties, map).r[0]
     return np.split(r, np.cumsum([y.shape[1] for y in responses])[:-1], axis=1)
 
 
 # At the edge
 
 
-def _layer(name, features: Array, responses: Array, each) -> gram.Gram:
+def _layer(name, features: Array, responses: Array, mapper) -> gram.Gram:
     x = as_array(features)
     if x.ndim != 2 or len(x) != len(responses):
         raise ValueError(
@@ -163,7 +163,7 @@ def _layer(name, features: Array, responses: Array, each) -> gram.Gram:
         )
     if not (x != x[0]).any():
         warnings.warn(f"features of layer {name} are the same for all stimuli, and predict nothing.", stacklevel=4)
-    return gram.gram(x, each)
+    return gram.gram(x, mapper)
 
 
 def _checked(penalties: Penalties | None, splits, responses: Array, seen: np.ndarray) -> Penalties | None:
@@ -193,12 +193,12 @@ def _checked(penalties: Penalties | None, splits, responses: Array, seen: np.nda
 def _warn_of_edges(result: Scores) -> None:
     if result.chosen is None or len(result.alphas) < 3:
         return
-    for edge, which, way in ((0, "smallest", "down"), (len(result.alphas) - 1, "largest", "up")):
+    for edge, extreme, direction in ((0, "smallest", "down"), (len(result.alphas) - 1, "largest", "up")):
         share = np.mean(result.chosen == edge)
         if share > 0.5:
             warnings.warn(
-                f"{share:.0%} of choices fell on the {which} penalty, {result.alphas[edge]:g}. Extend the grid "
-                f"{way}wards" + (", unless features say nothing about responses." if edge else "."),
+                f"{share:.0%} of choices fell on the {extreme} penalty, {result.alphas[edge]:g}. Extend the grid "
+                f"{direction}wards" + (", unless features say nothing about responses." if edge else "."),
                 stacklevel=3,
             )
 
@@ -211,10 +211,10 @@ def _with_missing(result: Scores, seen: np.ndarray, penalties: Penalties | None)
         wide[..., seen] = values
         return wide
 
-    changed = {
+    fields = {
         name: widened(getattr(result, name), np.nan)
-        for name in ("predicted", "measured", "both", "predicted_mean", "measured_mean")
+        for name in ("predicted", "measured", "products", "predicted_mean", "measured_mean")
     }
     if penalties is not None and penalties.per == "unit":
-        changed |= {"chosen": widened(result.chosen, -1), "errors": widened(result.errors, np.nan)}
-    return replace(result, **changed)
+        fields |= {"chosen": widened(result.chosen, -1), "errors": widened(result.errors, np.nan)}
+    return replace(result, **fields)

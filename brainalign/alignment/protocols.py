@@ -1,6 +1,6 @@
 """Protocols: named, complete recipes of how features are held against a recording.
 
-    protocol = protocols.of("contiguous", recording)
+    protocol = protocols.resolve("contiguous", recording)
     protocols.splits_of(protocol, recording)
 
 ``aw2024`` is what the paper did, ``contiguous`` what it should have done, and ``brainscore-ridge`` is Brain-Score's own
@@ -52,7 +52,7 @@ class Protocol:
     left_out : str
         What is left out of a training set to choose the penalty: a ``stimulus``, a ``group`` or a ``tenth``.
     series : str
-        How words become volumes: ``delays`` (`volumes.of_parts`) or ``components`` (`volumes.components`).
+        How words become volumes: ``delays`` (`volumes.parts_to_stimuli`) or ``components`` (`volumes.components`).
     """
 
     name: str
@@ -122,11 +122,11 @@ PROTOCOLS = {protocol.name: protocol for protocol in (AW2024, BRAINSCORE_RIDGE, 
 
 
 def in_order(names: Collection[str]) -> list[str]:
-    """Some protocols from the most lenient to the strictest."""
+    """Names of protocols from the most lenient to the strictest."""
     return [name for name in PROTOCOLS if name in names]
 
 
-def of(name: str, recording: Recording) -> Protocol:
+def resolve(name: str, recording: Recording) -> Protocol:
     """Give a protocol as it is for a recording: ``aw2024`` treats a time series of several runs in its own way.
 
     Raises
@@ -142,7 +142,7 @@ def of(name: str, recording: Recording) -> Protocol:
 
 
 def applicable(names: Sequence[str], recording: Recording) -> list[str]:
-    """Protocols of some that can split a recording: to keep stories whole takes two of them."""
+    """Names of the protocols that can split a recording: to keep stories whole takes two of them."""
     several = recording.stimuli.story.nunique() > 1
     return [name for name in names if several or PROTOCOLS[name].splits != "stories"]
 
@@ -164,21 +164,21 @@ def splits_of(protocol: Protocol, recording: Recording) -> tuple[Split, ...]:
     try:
         if protocol.splits == "shuffled":
             order = np.argsort(stimuli.row.to_numpy()) if "row" in stimuli else np.arange(len(stimuli))
-            found = [(order[train], order[test]) for train, test in splits.shuffled(len(stimuli))]
+            folds = [(order[train], order[test]) for train, test in splits.shuffled(len(stimuli))]
         elif protocol.splits == "runs":
-            found = splits.leave_one_run_out(stimuli.run.to_numpy(), gap=GAP)
+            folds = splits.leave_one_run_out(stimuli.run.to_numpy(), gap=GAP)
         elif protocol.splits == "stories":
             if n_stories < 2:
                 raise ValueError("it keeps stories whole, and there is one. Use contiguous.")
-            found = splits.grouped(stimuli.story.to_numpy(), min(FOLDS, n_stories))
+            folds = splits.grouped(stimuli.story.to_numpy(), min(FOLDS, n_stories))
         elif (level := _level(recording)) is None:
-            found = splits.contiguous(len(stimuli), FOLDS, GAP)
+            folds = splits.contiguous(len(stimuli), FOLDS, GAP)
         else:
-            found = splits.grouped(stimuli[level].to_numpy(), min(FOLDS, stimuli[level].nunique()))
-        splits.check(found, len(stimuli))
+            folds = splits.grouped(stimuli[level].to_numpy(), min(FOLDS, stimuli[level].nunique()))
+        splits.check(folds, len(stimuli))
     except ValueError as error:
         raise ValueError(f"{recording.name}: protocol {protocol.name}: {error}") from error
-    return tuple(found)
+    return tuple(folds)
 
 
 def groups_of(recording: Recording) -> np.ndarray:
@@ -239,9 +239,9 @@ def ceiling_of(protocol: Protocol, recording: Recording) -> ceiling.Extrapolatio
     """
     metric = predictivity.least_squares
     if (penalties := penalties_of(protocol, recording)) is not None:
-        chosen = {"alphas": penalties.alphas, "groups": penalties.groups, "relative": penalties.relative}
-        metric = functools.partial(predictivity.ridge, **chosen)
+        settings = {"alphas": penalties.alphas, "groups": penalties.groups, "relative": penalties.relative}
+        metric = functools.partial(predictivity.ridge, **settings)
     participants = recording.units.participant.to_numpy()
-    some = {"n_deals": DEALS} if len(recording.participants) > CROWD else {}
+    options = {"n_deals": DEALS} if len(recording.participants) > CROWD else {}
     responses = volumes.responses_of(recording, protocol.splits)
-    return ceiling.cached(responses, participants, splits_of(protocol, recording), metric, **some)
+    return ceiling.cached(responses, participants, splits_of(protocol, recording), metric, **options)

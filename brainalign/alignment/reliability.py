@@ -53,21 +53,21 @@ def split_half(times: np.ndarray, n_splits: int = 10) -> SplitHalf:
     half = np.zeros((n_readers, n_splits))
     for split in range(n_splits):
         half[rng.choice(n_readers, n_readers // 2, replace=False), split] = 1
-    known = ~np.isnan(times)
-    read = np.where(known, times, 0.0)
+    measured = ~np.isnan(times)
+    values = np.where(measured, times, 0.0)
     with np.errstate(invalid="ignore"):
-        one, other = ((read @ chosen / (known @ chosen)).T for chosen in (half, 1 - half))
-    r = np.array([_correlation(*means) for means in zip(one, other, strict=True)])
+        first, second = ((values @ mask / (measured @ mask)).T for mask in (half, 1 - half))
+    r = np.array([_correlation(*means) for means in zip(first, second, strict=True)])
     halves = 2 * r / (1 + r)
     return SplitHalf(float(np.median(halves)), halves)
 
 
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Pearson r where both are known; NaN where one does not vary."""
-    both = ~np.isnan(x) & ~np.isnan(y)
-    if both.sum() < 2 or np.ptp(x[both]) == 0 or np.ptp(y[both]) == 0:
+    pairs = ~np.isnan(x) & ~np.isnan(y)
+    if pairs.sum() < 2 or np.ptp(x[pairs]) == 0 or np.ptp(y[pairs]) == 0:
         return np.nan
-    return np.corrcoef(x[both], y[both])[0, 1]
+    return np.corrcoef(x[pairs], y[pairs])[0, 1]
 
 
 def intersubject_correlation(responses: np.ndarray, participants: np.ndarray, regions: np.ndarray) -> pd.DataFrame:
@@ -102,8 +102,8 @@ def intersubject_correlation(responses: np.ndarray, participants: np.ndarray, re
     for region in np.unique(regions[seen]):
         members = members_of(participants, seen & (regions == region), f"region {region}")
         series = np.stack([responses[:, units].mean(axis=1, dtype=float) for units in members])
-        if (still := np.ptp(series, axis=1) == 0).any():
-            name = participants[members[np.argmax(still)][0]]
+        if (constant := np.ptp(series, axis=1) == 0).any():
+            name = participants[members[np.argmax(constant)][0]]
             raise ValueError(f"participant {name} does not vary in region {region}. Leave this participant out.")
         correlations, n = np.corrcoef(series), len(members)
         left_out = [_leave_one_out(correlations[np.ix_(rest, rest)]) for rest in ~np.eye(n, dtype=bool)]

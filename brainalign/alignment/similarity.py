@@ -53,10 +53,10 @@ def linear_cka(features: np.ndarray, responses: np.ndarray, subsets: Sequence[np
     def alignment(subset: np.ndarray) -> float:
         for z in (x, y):
             _vary(np.ptp(z[subset], axis=0).max() > 0)
-        k, other = (_centered(gram[np.ix_(subset, subset)]) for gram in grams)
-        return _cosine(k, other)
+        first, second = (_centered(gram[np.ix_(subset, subset)]) for gram in grams)
+        return _cosine(first, second)
 
-    return _over(subsets, len(x), alignment)
+    return _by_subset(subsets, len(x), alignment)
 
 
 def rsa(
@@ -86,14 +86,14 @@ def rsa(
     distances = [rdm(x, "features"), rdm(y, "responses")]
 
     def correlation(subset: np.ndarray) -> float:
-        above = np.triu_indices(len(subset), 1)
-        pairs = [distance[np.ix_(subset, subset)][above] for distance in distances]
+        triangle = np.triu_indices(len(subset), 1)
+        pairs = [distance[np.ix_(subset, subset)][triangle] for distance in distances]
         for pair in pairs:
             _vary(np.ptp(pair) > 1e-12)  # of numbers up to 2, what rounding leaves
-        one, other = (z - z.mean() for z in (map(scipy.stats.rankdata, pairs) if ranks else pairs))
-        return _cosine(one, other)
+        first, second = (z - z.mean() for z in (map(scipy.stats.rankdata, pairs) if ranks else pairs))
+        return _cosine(first, second)
 
-    return _over(subsets, len(x), correlation)
+    return _by_subset(subsets, len(x), correlation)
 
 
 def rdm(values: np.ndarray, name: str = "values") -> np.ndarray:
@@ -162,7 +162,9 @@ def checked(values: np.ndarray, name: str, n_stimuli: int | None = None) -> np.n
     return values
 
 
-def _over(subsets: Sequence[np.ndarray] | None, n_stimuli: int, compare: Callable[[np.ndarray], float]) -> Similarity:
+def _by_subset(
+    subsets: Sequence[np.ndarray] | None, n_stimuli: int, compare: Callable[[np.ndarray], float]
+) -> Similarity:
     """Compare on each subset, or on everything."""
     subsets = [np.arange(n_stimuli)] if subsets is None else subsets
     for number, subset in enumerate(subsets):
@@ -172,14 +174,14 @@ def _over(subsets: Sequence[np.ndarray] | None, n_stimuli: int, compare: Callabl
     return Similarity(float(scores.mean()), scores)
 
 
-def _vary(they_do: bool) -> None:
-    if not they_do:
+def _vary(varies: bool) -> None:
+    if not varies:
         raise ValueError("all stimuli are alike in features or in responses. Leave out what does not vary.")
 
 
-def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     """<a, b> / (|a| |b|)."""
-    return float(np.vdot(one, other) / (np.linalg.norm(one) * np.linalg.norm(other)))
+    return float(np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _centered(gram: np.ndarray) -> np.ndarray:

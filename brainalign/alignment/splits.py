@@ -97,16 +97,16 @@ def contiguous(n_stimuli: int, n_splits: int = 10, gap: int = 5) -> list[Split]:
         A fold would have no test stimulus or nothing left to train on.
     """
     edges = np.linspace(0, n_stimuli, n_splits + 1).astype(int)
-    everything = np.arange(n_stimuli)
+    stimuli = np.arange(n_stimuli)
     splits = []
     for start, stop in itertools.pairwise(edges):
-        train = everything[(everything < start - gap) | (everything >= stop + gap)]
+        train = stimuli[(stimuli < start - gap) | (stimuli >= stop + gap)]
         if start == stop or len(train) == 0:
             raise ValueError(
                 f"{n_stimuli} stimuli are too few for {n_splits} folds with a gap of {gap} on each side. "
                 "Ask for another number of folds, or a smaller gap."
             )
-        splits.append((train, everything[start:stop]))
+        splits.append((train, stimuli[start:stop]))
     return splits
 
 
@@ -142,8 +142,8 @@ def leave_one_run_out(runs: np.ndarray, gap: int = 5, trim: int = 0) -> list[Spl
     if len(names) < 2:
         raise ValueError(f"to leave a run out takes two or more, got {len(names)}. Use `contiguous`.")
     if len(np.unique(names)) < len(names):
-        again = next(name for place, name in enumerate(names) if name in names[:place])
-        raise ValueError(f"run {again} is in several pieces. Put stimuli in order of time, and name each run once.")
+        duplicate = next(name for place, name in enumerate(names) if name in names[:place])
+        raise ValueError(f"run {duplicate} is in several pieces. Put stimuli in order of time, and name each run once.")
     splits = []
     for name, start, stop in zip(names, starts, [*starts[1:], len(runs)], strict=True):
         train = np.concatenate([np.arange(start - gap), np.arange(stop + gap, len(runs))])
@@ -174,15 +174,15 @@ def check(splits: Sequence[Split], n_stimuli: int) -> None:
     if len(splits) == 0:
         raise ValueError("there are no splits. Give those of the protocol.")
     for number, (train, test) in enumerate(splits):
-        both = len(np.intersect1d(train, test))
-        if len(train) < 2 or len(test) < 2 or both:
+        overlap = len(np.intersect1d(train, test))
+        if len(train) < 2 or len(test) < 2 or overlap:
             raise ValueError(
-                f"split {number} trains on {len(train)} stimuli and tests on {len(test)}, {both} of them the same. "
+                f"split {number} trains on {len(train)} stimuli and tests on {len(test)}, {overlap} of them the same. "
                 "It takes two or more of each, none the same."
             )
-        used = np.concatenate([train, test])
-        if used.min() < 0 or used.max() >= n_stimuli:
+        stimuli = np.concatenate([train, test])
+        if stimuli.min() < 0 or stimuli.max() >= n_stimuli:
             raise ValueError(
-                f"split {number} has stimuli from {used.min()} to {used.max()}, of 0 to {n_stimuli - 1}. "
+                f"split {number} has stimuli from {stimuli.min()} to {stimuli.max()}, of 0 to {n_stimuli - 1}. "
                 "Make splits for this recording."
             )

@@ -14,8 +14,8 @@ from brainalign.human.recording import Recording
 
 POOLED, ALL = "pooled", "all"  # participants, and regions or splits
 NESTED = "nested"  # the layer of scores for which each split has a layer of its own
-WHAT = ["dataset", "protocol", "participant", "region", "layer", "split"]
-COLUMNS = [*WHAT, "r", "ceiling", "r_normalized", "r2", "mad", "alpha", "n_units", "share", "chosen"]
+KEYS = ["dataset", "protocol", "participant", "region", "layer", "split"]
+COLUMNS = [*KEYS, "r", "ceiling", "r_normalized", "r2", "mad", "alpha", "n_units", "share", "chosen"]
 COLUMNS += ["layer_choice", "alpha_choice"]
 
 
@@ -43,10 +43,12 @@ def table(
     # A unit whose region is "all" has none of its own.
     participants, regions = [POOLED, *recording.participants], dict.fromkeys([ALL, *units.region])
     blocks = []
-    for who, region in itertools.product(participants, regions):
-        mine = ((units.participant == who) | (who == POOLED)) & ((units.region == region) | (region == ALL))
-        if mine.any():
-            blocks += _rows(layers, mine.to_numpy(), who, region, ceiling)
+    for participant, region in itertools.product(participants, regions):
+        mask = ((units.participant == participant) | (participant == POOLED)) & (
+            (units.region == region) | (region == ALL)
+        )
+        if mask.any():
+            blocks += _rows(layers, mask.to_numpy(), participant, region, ceiling)
     # Arrays are laid one below the other: hundreds of small tables would take longer than the scores.
     n_layers = len(layers.names)
     columns = {name: [np.broadcast_to(block[name], n_layers) for block in blocks] for name in blocks[0]}
@@ -58,8 +60,8 @@ def table(
 def mean_over_experiments(tables: Sequence[pd.DataFrame], dataset: str) -> pd.DataFrame:
     """Average the tables of one protocol over experiments, as Pereira2018 is over its two.
 
-    A layer that is best on the test sets is the one whose mean is best. Who missed an experiment counts with the
-    others. The ceiling is the mean of the ceilings.
+    A layer that is best on the test sets is the one whose mean is best. A participant who missed an experiment has
+    the mean of the others. The ceiling is the mean of the ceilings.
 
     Parameters
     ----------
@@ -78,12 +80,12 @@ def mean_over_experiments(tables: Sequence[pd.DataFrame], dataset: str) -> pd.Da
     ValueError
         Tables are of several protocols.
     """
-    every = pd.concat(tables, ignore_index=True).query("split == 'all'")
-    if len(names := every.protocol.unique()) != 1:
+    scores = pd.concat(tables, ignore_index=True).query("split == 'all'")
+    if len(names := scores.protocol.unique()) != 1:
         raise ValueError(f"tables are of the protocols {', '.join(names)}. Average one at a time.")
     keys = ["protocol", "participant", "region", "layer", "split", "layer_choice", "alpha_choice"]
-    how = dict.fromkeys(("r", "ceiling", "r2", "alpha", "share"), "mean") | {"n_units": "sum", "chosen": "all"}
-    rows = every.groupby(keys, sort=False).agg(how).reset_index()
+    aggregation = dict.fromkeys(("r", "ceiling", "r2", "alpha", "share"), "mean") | {"n_units": "sum", "chosen": "all"}
+    rows = scores.groupby(keys, sort=False).agg(aggregation).reset_index()
     if (rows.layer_choice == BEST_ON_TEST).all():
         pooled = rows[(rows.participant == POOLED) & (rows.region == ALL)]
         rows["chosen"] = rows.layer == pooled.layer[pooled.r.idxmax()]
@@ -104,15 +106,15 @@ class _Layers(NamedTuple):
 
 def _with_choice(result: Scores, names: list[str], protocol: Protocol, owners: np.ndarray) -> _Layers:
     layer = _layers_of_splits(result, protocol)
-    splits, alpha = np.arange(len(layer)), np.full(result.both.shape, np.nan)
+    splits, alpha = np.arange(len(layer)), np.full(result.products.shape, np.nan)
     if result.chosen is not None:
-        of_labels = slice(None) if result.labels is None else np.searchsorted(result.labels, owners)
-        alpha[:] = result.alphas[result.chosen[..., of_labels]]
-    r2 = result.concatenated()[1] if protocol.partition else np.full_like(result.both[:, 0], np.nan)
+        label_columns = slice(None) if result.labels is None else np.searchsorted(result.labels, owners)
+        alpha[:] = result.alphas[result.chosen[..., label_columns]]
+    r2 = result.concatenated()[1] if protocol.partition else np.full_like(result.products[:, 0], np.nan)
     share = np.bincount(layer, minlength=len(names)) / len(layer)
     if protocol.layer == BEST_ON_TEST:
         return _Layers(names, result.r, r2, alpha, share, share == 1)
-    nested = result.of_layers(layer)
+    nested = result.select_layers(layer)
     return _Layers(
         [*names, NESTED],
         np.concatenate([result.r, nested.r]),
@@ -134,20 +136,26 @@ def _layers_of_splits(result: Scores, protocol: Protocol) -> np.ndarray:
 
 
 def _rows(
-    layers: _Layers, mine: np.ndarray, who: str, region: str, ceiling: Extrapolation | None
+    layers: _Layers, mask: np.ndarray, participant: str, region: str, ceiling: Extrapolation | None
 ) -> list[dict[str, object]]:
     """Columns of some units, a row a layer: for all splits together, and for everybody's units of each split."""
-    r, alpha = (np.median(values[:, :, mine], axis=2) for values in (layers.r, layers.alpha))  # layer x split
-    limit = np.nan if ceiling is None else np.nanmedian(ceiling.unit_ceiling[mine])
-    same = {"participant": who, "region": region, "layer": layers.names, "n_units": mine.sum(), "ceiling": limit}
-    same |= {"share": layers.share, "chosen": layers.chosen}
-    r2 = np.median(layers.r2[:, mine], axis=1)
-    together = {"split": ALL, "r": r.mean(axis=1), "r2": r2, "alpha": np.median(alpha, axis=1)}
-    rows = [same | together]
-    if (who, region) == (POOLED, ALL):
+    r, alpha = (np.median(values[:, :, mask], axis=2) for values in (layers.r, layers.alpha))  # layer x split
+    limit = np.nan if ceiling is None else np.nanmedian(ceiling.unit_ceiling[mask])
+    shared = {
+        "participant": participant,
+        "region": region,
+        "layer": layers.names,
+        "n_units": mask.sum(),
+        "ceiling": limit,
+    }
+    shared |= {"share": layers.share, "chosen": layers.chosen}
+    r2 = np.median(layers.r2[:, mask], axis=1)
+    overall = {"split": ALL, "r": r.mean(axis=1), "r2": r2, "alpha": np.median(alpha, axis=1)}
+    rows = [shared | overall]
+    if (participant, region) == (POOLED, ALL):
         for split in range(r.shape[1]):
-            alone = {"split": str(split), "r": r[:, split], "r2": np.nan, "alpha": alpha[:, split]}
-            rows.append(same | alone)
+            row = {"split": str(split), "r": r[:, split], "r2": np.nan, "alpha": alpha[:, split]}
+            rows.append(shared | row)
     return rows
 
 

@@ -1,6 +1,6 @@
 """From the parts of a text to the stimuli of a recording, and responses without what is not the text's.
 
-    features = of_parts(activations, recording)
+    features = parts_to_stimuli(activations, recording)
 
 Most recordings have a part a stimulus. In a time series parts are words, and a response to them comes seconds later
 and lasts: features of the words of a volume are averaged, and copies of them 1, 2, 3 and 4 volumes late stand side by
@@ -21,7 +21,7 @@ COMPONENTS = 10
 MOTION = "motion"  # how names of regressors begin that are nothing of the text
 
 
-def of_parts(features: np.ndarray, recording: Recording) -> np.ndarray:
+def parts_to_stimuli(features: np.ndarray, recording: Recording) -> np.ndarray:
     """Bring features of the parts of all passages, one below the other, to the stimuli of a recording.
 
     Parameters
@@ -74,18 +74,18 @@ def components(features: np.ndarray, recording: Recording, splits: Sequence[Spli
     from sklearn.decomposition import PCA
 
     features, volumes, runs = _checked(features, recording), recording.volumes, recording.stimuli.run.to_numpy()
-    begins = np.floor(recording.onsets / recording.tr + 1e-9).astype(int)  # as in `timeseries.words_to_volumes`
-    brought = []
+    onset_volumes = np.floor(recording.onsets / recording.tr + 1e-9).astype(int)  # as in `timeseries.words_to_volumes`
+    by_split = []
     for train, _ in splits:
-        heard = features[np.isin(begins, volumes[train])]
-        if min(heard.shape) < COMPONENTS:
+        words = features[np.isin(onset_volumes, volumes[train])]
+        if min(words.shape) < COMPONENTS:
             raise ValueError(
-                f"{recording.name}: {heard.shape[0]} training words of {heard.shape[1]} features have no {COMPONENTS} "
+                f"{recording.name}: {words.shape[0]} training words of {words.shape[1]} features have no {COMPONENTS} "
                 "components. Take a wider layer, or a protocol that takes features as they are."
             )
-        fitted = PCA(COMPONENTS, random_state=0).fit(heard)
-        brought.append(timeseries.zscore(_delayed(fitted.transform(features), recording), runs))
-    return np.stack(brought)
+        pca = PCA(COMPONENTS, random_state=0).fit(words)
+        by_split.append(timeseries.zscore(_delayed(pca.transform(features), recording), runs))
+    return np.stack(by_split)
 
 
 def responses_of(recording: Recording, splits: str) -> np.ndarray:
@@ -122,24 +122,24 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
     if splits == "neighbors":
         pieces = np.char.add(np.char.add(runs, "."), parts)
     clean = np.empty_like(values)
-    for who in recording.participants:
-        mine = np.flatnonzero(recording.units.participant.to_numpy() == who)
-        motion = _motion(recording, who)
+    for participant in recording.participants:
+        columns = np.flatnonzero(recording.units.participant.to_numpy() == participant)
+        motion = _motion(recording, participant)
         for piece in np.unique(pieces):
             rows = np.flatnonzero(pieces == piece)
-            slow = np.hstack([timeseries.drifts(len(rows), recording.tr), motion[rows]])
-            own, least = np.ix_(rows, mine), 2 * (1 + slow.shape[1])
-            whole = [(ends == ends[rows[0]]).sum() for ends in (runs, parts)]
-            if len(rows) < least <= min(whole):
+            nuisance = np.hstack([timeseries.drifts(len(rows), recording.tr), motion[rows]])
+            block, minimum = np.ix_(rows, columns), 2 * (1 + nuisance.shape[1])
+            lengths = [(labels == labels[rows[0]]).sum() for labels in (runs, parts)]
+            if len(rows) < minimum <= min(lengths):
                 # Where a run ends shortly after a tenth begins: too few to be cleaned, and they count as the mean.
-                clean[own] = 0
+                clean[block] = 0
                 continue
-            if len(rows) < least:
+            if len(rows) < minimum:
                 raise ValueError(
-                    f"{recording.name}: {len(rows)} volumes in a row are too few to take {slow.shape[1]} regressors of "
-                    "motion and drift out of them. Leave out motion, or take a longer recording."
+                    f"{recording.name}: {len(rows)} volumes in a row are too few to take {nuisance.shape[1]} "
+                    "regressors of motion and drift out of them. Leave out motion, or take a longer recording."
                 )
-            clean[own] = timeseries.zscore(timeseries.regress_out(values[own], slow))
+            clean[block] = timeseries.zscore(timeseries.regress_out(values[block], nuisance))
     return clean
 
 
@@ -167,9 +167,9 @@ def _delayed(features: np.ndarray, recording: Recording) -> np.ndarray:
     return timeseries.delays(means, LAGS)[volumes]
 
 
-def _motion(recording: Recording, who: str) -> np.ndarray:
+def _motion(recording: Recording, participant: str) -> np.ndarray:
     """Head motion of a participant: (n_stimuli, n_regressors), none where it is not known."""
     if recording.nuisance is None:
         return np.zeros((recording.responses.sizes["stimulus"], 0))
     names = [name for name in recording.nuisance.regressor.to_numpy().tolist() if name.startswith(MOTION)]
-    return recording.nuisance.sel(participant=who, regressor=names).to_numpy()
+    return recording.nuisance.sel(participant=participant, regressor=names).to_numpy()

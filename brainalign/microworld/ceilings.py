@@ -59,7 +59,7 @@ def ceilings(repetitions: int, seed: int = 0, sizes: Sequence[tuple[int, int]] =
 
 def _of(people: People, name: str, slow: bool) -> list[dict]:
     recording = people.recording()
-    protocol = protocols.of(name, recording)
+    protocol = protocols.resolve(name, recording)
     splits = protocols.splits_of(protocol, recording)
     responses, participants = recording.responses.to_numpy(), recording.units.participant.to_numpy()
     # Halves of a training set keep together what the protocol does.

@@ -178,7 +178,7 @@ def neighborhood(repetitions: int, seed: int = 0, n_passages: int = 48) -> pd.Da
         rows = []
         for kind, shares in (("reading", FAINT), ("null", TELLING_NOTHING)):
             people = crowd(repetitions, seed, n_participants=4, n_passages=n_passages, shares=shares)
-            others = controls.of(people[0].recording(), people[0].meaning.shape[1], seed)
+            others = controls.features(people[0].recording(), people[0].meaning.shape[1], seed)
             features = {"meaning": people[0].meaning, "oasm": others["oasm"], "random": others["random"]}
             for protocol in PROTOCOLS:
                 *_, (_, scores) = by_participants([*features.values()], people, protocol)
@@ -230,7 +230,7 @@ def by_participants(
 def _scored(features: Sequence[np.ndarray], people: Sequence[People], protocol: str) -> Scores:
     """Scores of all crowds at once: units are those of one crowd after the other, each participant with a label."""
     recordings = [of.recording() for of in people]
-    recipe = protocols.of(protocol, recordings[0])
+    recipe = protocols.resolve(protocol, recordings[0])
     penalties = protocols.penalties_of(recipe, recordings[0])
     if penalties is not None:
         penalties = replace(penalties, labels=_labels(recordings))

@@ -44,7 +44,7 @@ def scores(study: Study, features: Features, recording: Recording) -> pd.DataFra
     """Rows of `brain_alignment` under each protocol that suits the recording."""
     tables, names = [], protocols_of(study, recording)
     for name in names:
-        protocol = protocols.of(name, recording)
+        protocol = protocols.resolve(name, recording)
         ceiling = ceiling_of(protocol, recording)
         tables.append(brain_alignment(features.at_stimuli(recording, name), recording, protocol, ceiling))
     return pd.concat(tables, ignore_index=True)
@@ -134,7 +134,7 @@ def similarities(features: Features, recording: Recording) -> pd.DataFrame:
     rows = []
     for layer, x in features.layers.items():
         # As they are, also where the protocol would fit components of them in each training set.
-        at_stimuli = volumes.of_parts(x, recording)
+        at_stimuli = volumes.parts_to_stimuli(x, recording)
         cka, rsa = (alike(compare, at_stimuli) for compare in (similarity.linear_cka, similarity.rsa))
         rows.append({"layer": layer, "cka": cka, "rsa": rsa})
     return pd.DataFrame(rows).assign(dataset=recording.name)
@@ -178,7 +178,7 @@ def _explained_by_nuisance(recording: Recording) -> np.ndarray:
 
 
 def _bands(recording: Recording) -> dict[str, np.ndarray]:
-    of_text = controls.of(recording)
+    of_text = controls.features(recording)
     return {name: of_text[name] for name in NUISANCE}
 
 
@@ -194,9 +194,9 @@ def _explained(bands: Mapping[str, np.ndarray], recording: Recording) -> np.ndar
 
 def _responses(protocol: str, recording: Recording) -> np.ndarray:
     """Responses of the units that were seen, as a protocol splits them: (n_stimuli, n_seen_units)."""
-    responses = volumes.responses_of(recording, protocols.of(protocol, recording).splits)
+    responses = volumes.responses_of(recording, protocols.resolve(protocol, recording).splits)
     return responses[:, seen_units(recording.responses.to_numpy())]
 
 
 def _splits(protocol: str, recording: Recording) -> list:
-    return protocols.splits_of(protocols.of(protocol, recording), recording)
+    return protocols.splits_of(protocols.resolve(protocol, recording), recording)

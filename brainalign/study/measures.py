@@ -110,7 +110,9 @@ def _measurements(study: Study, member: Member) -> Iterator[Measurement]:
     elif member.source == CONTROL:
         recordings = load_recordings(study)
         for name, recording in recordings.items():
-            features = Features({"features": controls.of(recording, seed=study.seed)[member.name]}, of_parts=False)
+            features = Features(
+                {"features": controls.features(recording, seed=study.seed)[member.name]}, of_parts=False
+            )
             yield from _of_features(study, lambda features=features: features, recording, name in counted(recordings))
     elif isinstance(member.source, Tuning):
         yield "tuning", lambda: followed(study, member.source)

@@ -113,7 +113,7 @@ def reliabilities(study: Study, recording: Recording) -> pd.DataFrame:
         if recording.name == "brennan2016":
             tables.append(_word_rate(recording))
     else:
-        limit = brains.ceiling_of(protocols.of(protocols.AW2024.name, recording), recording)
+        limit = brains.ceiling_of(protocols.resolve(protocols.AW2024.name, recording), recording)
         row = {"value": limit.ceiling, "low": limit.low, "high": limit.high} if limit else {"value": np.nan}
         tables = [pd.DataFrame([{"measure": "ceiling", **row}])]
     if recording.name in MICROWORLD:
@@ -130,7 +130,7 @@ def _word_rate(recording: Recording) -> pd.DataFrame:
 def _true_ceilings(study: Study, recording: Recording) -> pd.DataFrame:
     rows, simulated = [], simulated_people(recording.name)
     for name in brains.protocols_of(study, recording):
-        folds = protocols.splits_of(protocols.of(name, recording), recording)
+        folds = protocols.splits_of(protocols.resolve(name, recording), recording)
         true = simulated.true_ceiling(folds)
         rows.append({"measure": "true-ceiling", "protocol": name, "value": float(np.median(true)), "n": len(true)})
     return pd.DataFrame(rows)
