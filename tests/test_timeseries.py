@@ -121,10 +121,10 @@ def test_nuisance_is_taken_out_and_the_rest_kept():
 
 def test_edges_of_runs_are_trimmed():
     runs = np.repeat([1, 2, 3], [6, 4, 5])
-    assert np.flatnonzero(ts.inside(runs, 2, 1)).tolist() == [2, 3, 4, 8, 12, 13]
-    assert ts.inside(runs, 0, 0).all()
+    assert np.flatnonzero(ts.inner_volumes(runs, 2, 1)).tolist() == [2, 3, 4, 8, 12, 13]
+    assert ts.inner_volumes(runs, 0, 0).all()
     with pytest.raises(ValueError, match="runs: run 2 has 4 volumes, too few to drop 3 and 1"):
-        ts.inside(runs, 3, 1)
+        ts.inner_volumes(runs, 3, 1)
 
 
 def test_runs_label_every_volume():

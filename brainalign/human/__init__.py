@@ -59,20 +59,20 @@ def load(name: str, **options) -> Recording | ReadingTimes:
     OSError
         A file could not be fetched.
     """
-    known = RECORDINGS | READING_TIMES
-    if name not in known:
-        raise LookupError(catalog.unknown("recording or reading times", name, known))
-    module, preset = known[name]
+    loaders = RECORDINGS | READING_TIMES
+    if name not in loaders:
+        raise LookupError(catalog.unknown("recording or reading times", name, loaders))
+    module, preset = loaders[name]
     loader = import_module(f"brainalign.human.{module}").load
-    takes = set(inspect.signature(loader).parameters) - set(preset)
+    parameters = set(inspect.signature(loader).parameters) - set(preset)
     for option in options:
-        if option not in takes:
-            raise LookupError(catalog.unknown(f"option of {name}", option, takes))
+        if option not in parameters:
+            raise LookupError(catalog.unknown(f"option of {name}", option, parameters))
     return loader(**preset, **options)
 
 
 def dataset(name: str) -> catalog.Dataset:
-    """Give the data set that something loadable is part of.
+    """Give the data set that a recording or reading times belong to.
 
     Raises
     ------

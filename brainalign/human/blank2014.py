@@ -57,9 +57,9 @@ def load(path: Path | str | None = None) -> Recording:
         units = brainscore.coordinates(file, "neuroid", UNIT)
         values, _ = brainscore.responses(file, stimuli.row.to_numpy())
     if path is None:
-        found = {"stimuli": len(stimuli), "units": len(units), "stories": stimuli.story.nunique()}
-        found |= {f"stimuli_{story}": n for story, n in stimuli.story.value_counts().items()}
-        check_counts(place, found | {"participants": units.participant.nunique()}, data)
+        counts = {"stimuli": len(stimuli), "units": len(units), "stories": stimuli.story.nunique()}
+        counts |= {f"stimuli_{story}": n for story, n in stimuli.story.value_counts().items()}
+        check_counts(place, counts | {"participants": units.participant.nunique()}, data)
     labeled = responses(values, stimuli, units)
     text = passages(stimuli, stimuli.passage)
     return Recording(data.name, labeled, text, data.licence, data.citation, source=str(place))
@@ -69,10 +69,10 @@ def _reading_order(stimuli: pd.DataFrame, place: Path) -> pd.DataFrame:
     """Stimuli as they follow each other in their story, with passage, position, and row in the file."""
     keys = ["story", "sentence", "part"]
     if stimuli.duplicated(keys).any():
-        twice = stimuli[stimuli.duplicated(keys)].iloc[0]
+        duplicate = stimuli[stimuli.duplicated(keys)].iloc[0]
         raise ValueError(
-            f"{place}: part_number_in_sentence: story {twice.story!r}, sentence {twice.sentence} has part {twice.part} "
-            "twice. Number the parts of a sentence."
+            f"{place}: part_number_in_sentence: story {duplicate.story!r}, sentence {duplicate.sentence} has part "
+            f"{duplicate.part} twice. Number the parts of a sentence."
         )
     stimuli = stimuli.assign(row=range(len(stimuli)), passage=stimuli.story, experiment="blank2014")
     stimuli = stimuli.sort_values(keys, ignore_index=True)

@@ -39,10 +39,10 @@ def opened(path: Path | str, dims: tuple[str, str] = ("presentation", "neuroid")
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not a netCDF-4 file: {error}. Fetch it again.") from error
     with file:
-        found = file["data"].dims if "data" in file else "none"
-        if found != dims:
+        file_dims = file["data"].dims if "data" in file else "none"
+        if file_dims != dims:
             raise ValueError(
-                f"{path}: data: expected the dims {dims}, found {found}. Write the file as Brain-Score does."
+                f"{path}: data: expected the dims {dims}, found {file_dims}. Write the file as Brain-Score does."
             )
         data = file["data"]
         data.attrs["path"] = str(path)
@@ -81,15 +81,15 @@ def coordinates(data: xr.DataArray, dim: str, names: Mapping[str, str]) -> pd.Da
     ValueError
         The file lacks one.
     """
-    there = [name for name, values in data.coords.items() if values.dims == (dim,)]
+    available = [name for name, values in data.coords.items() if values.dims == (dim,)]
     for name in names.values():
-        if name not in there:
-            has = ", ".join(map(str, there)) or "none"
+        if name not in available:
+            listing = ", ".join(map(str, available)) or "none"
             raise ValueError(
-                f"{data.attrs['path']}: {name}: the coordinate is missing on {dim!r}, which has {has}. "
+                f"{data.attrs['path']}: {name}: the coordinate is missing on {dim!r}, which has {listing}. "
                 "Fetch the published file again, or add the coordinate."
             )
-    return pd.DataFrame({ours: data[theirs].to_numpy() for ours, theirs in names.items()})
+    return pd.DataFrame({column: data[coordinate].to_numpy() for column, coordinate in names.items()})
 
 
 def responses(
@@ -111,7 +111,7 @@ def responses(
     -------
     values : ndarray
         (n_stimuli, n_kept) float32.
-    kept : ndarray
+    columns : ndarray
         (n_kept,) int: columns of the file.
 
     Raises
@@ -139,9 +139,9 @@ def responses(
         del block  # before the next is read
     if participants is None:
         return values, np.arange(n_kept)
-    odd = holes | (absent & pd.Series(participants).isin(set(participants[~absent])).to_numpy())
-    if odd.any():
-        _explain(data, np.flatnonzero(odd), participants)
+    incomplete = holes | (absent & pd.Series(participants).isin(set(participants[~absent])).to_numpy())
+    if incomplete.any():
+        _explain(data, np.flatnonzero(incomplete), participants)
     return values[:, :n_kept], np.flatnonzero(~(absent | holes))
 
 

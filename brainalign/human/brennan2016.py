@@ -70,24 +70,26 @@ def load(radius: int = 6) -> Recording:
     data = catalog.dataset("brennan2016")
     pattern = re.compile(rf"{DATA}/{radius}mm/(\w+)-timecourses\.txt")
     files = {match[1]: path for path in sorted(data.files) if (match := pattern.fullmatch(path))}
-    values = {who: _numbers(data, path, len(REGIONS)) for who, path in files.items()}
-    found = {"participants": len(values), "units": len(REGIONS)}
-    for who, path in files.items():
-        check_counts(path, found | {"volumes": len(values[who])}, data)
+    values = {participant: _numbers(data, path, len(REGIONS)) for participant, path in files.items()}
+    counts = {"participants": len(values), "units": len(REGIONS)}
+    for participant, path in files.items():
+        check_counts(path, counts | {"volumes": len(values[participant])}, data)
 
-    silent = [who for who in values if np.ptp(values[who], axis=0).max() == 0]
-    for who in silent:
+    silent = [participant for participant in values if np.ptp(values[participant], axis=0).max() == 0]
+    for participant in silent:
         warnings.warn(
-            f"brennan2016: {who} is left out: every value of {files[who]} is {values.pop(who).flat[0]:g}, so that "
-            "nothing can correlate with it.",
+            f"brennan2016: {participant} is left out: every value of {files[participant]} is "
+            f"{values.pop(participant).flat[0]:g}, so that nothing can correlate with it.",
             stacklevel=2,
         )
     stimuli, chapter = _text(data, len(next(iter(values.values()))))
-    units = pd.DataFrame([(who, region, f"{who}.{region}") for who in values for region in REGIONS])
+    units = pd.DataFrame(
+        [(participant, region, f"{participant}.{region}") for participant in values for region in REGIONS]
+    )
     units.columns = ["participant", "region", "unit_id"]
     labeled = responses(np.hstack(list(values.values())), stimuli, units)
     nuisance = xr.DataArray(
-        np.array([_nuisance(data, who, len(stimuli)) for who in values], np.float32),
+        np.array([_nuisance(data, participant, len(stimuli)) for participant in values], np.float32),
         dims=("participant", "stimulus", "regressor"),
         coords={"participant": list(values), "regressor": [*MOTION, "sound_power", "word_rate"]},
     )
@@ -118,32 +120,32 @@ def word_rate_profile(recording: Recording, lags: Iterable[int] = range(-5, 6)) 
     lags, onsets = list(lags), recording.onsets
     n = recording.volumes.max() + 1
     rate = timeseries.events(onsets, np.ones(len(onsets)), recording.tr, n)[recording.volumes]
-    slow = timeseries.drifts(len(rate), recording.tr)
+    drifts = timeseries.drifts(len(rate), recording.tr)
     tables = []
-    for who in recording.participants:
-        mine = recording.responses[:, recording.responses.participant == who]
-        motion = recording.nuisance.sel(participant=who, regressor=list(MOTION))
-        clean = timeseries.regress_out(mine.to_numpy(), np.hstack([motion, slow]))
+    for participant in recording.participants:
+        series = recording.responses[:, recording.responses.participant == participant]
+        motion = recording.nuisance.sel(participant=participant, regressor=list(MOTION))
+        clean = timeseries.regress_out(series.to_numpy(), np.hstack([motion, drifts]))
         r = timeseries.lagged_correlation(rate, clean, lags)
-        tables.append(pd.DataFrame(r.T, index=mine.region.to_numpy(), columns=lags))
+        tables.append(pd.DataFrame(r.T, index=series.region.to_numpy(), columns=lags))
     return sum(tables) / len(tables)
 
 
 def _text(data: catalog.Dataset, n_volumes: int) -> tuple[pd.DataFrame, Passage]:
     """Stimuli (volumes with the words that begin in them), and the chapter."""
     words, onsets = _words(fetch(data.file(GRID)))
-    printed = fetch(data.file(CHAPTER)).read_text(encoding="utf-8").split()
-    words = _as_printed(words, printed)
+    printed_words = fetch(data.file(CHAPTER)).read_text(encoding="utf-8").split()
+    words = _as_printed(words, printed_words)
     ids = [f"alice.1.{position}" for position in range(1, n_volumes + 1)]
     volume = np.floor(onsets / TR).astype(int) - DROPPED
-    within = (volume >= 0) & (volume < n_volumes)
+    recorded = (volume >= 0) & (volume < n_volumes)
     chapter = Passage(
         "alice.1",
         tuple(words),
-        tuple(ids[v] if ok else "" for v, ok in zip(volume, within, strict=True)),
+        tuple(ids[v] if ok else "" for v, ok in zip(volume, recorded, strict=True)),
         tuple(onsets.tolist()),
     )
-    text = pd.Series(words)[within].groupby(volume[within]).agg(" ".join)
+    text = pd.Series(words)[recorded].groupby(volume[recorded]).agg(" ".join)
     stimuli = pd.DataFrame({"stimulus_id": ids, "text": text.reindex(range(n_volumes), fill_value="")})
     time = (DROPPED + np.arange(n_volumes)) * TR
     constant = {"passage": "alice.1", "story": "alice.1", "experiment": "brennan2016", "run": 1}
@@ -153,34 +155,38 @@ def _text(data: catalog.Dataset, n_volumes: int) -> tuple[pd.DataFrame, Passage]
 def _words(path: Path) -> tuple[list[str], np.ndarray]:
     """Words of a TextGrid with one tier, and their onsets (s); pauses are left out."""
     interval = re.compile(r'xmin = (\S+)\s+xmax = \S+\s+text = "(.*)"')
-    found = [(float(start), text.strip()) for start, text in interval.findall(path.read_text(encoding="utf-8"))]
-    spoken = [(start, text) for start, text in found if text not in SILENCE]
-    if not spoken:
+    intervals = [(float(start), text.strip()) for start, text in interval.findall(path.read_text(encoding="utf-8"))]
+    words = [(start, text) for start, text in intervals if text not in SILENCE]
+    if not words:
         raise ValueError(f"{path}: intervals: no word is in it. It must be a TextGrid in Praat's long text format.")
-    return [text for _, text in spoken], np.array([start for start, _ in spoken])
+    return [text for _, text in words], np.array([start for start, _ in words])
 
 
-def _as_printed(words: list[str], printed: list[str]) -> list[str]:
+def _as_printed(words: list[str], printed_words: list[str]) -> list[str]:
     """Words as the printed text has them, where it has the same letters in the same order."""
-    spoken, letters = ([re.sub(r"\W", "", word).lower() for word in text] for text in (words, printed))
+    spoken_letters, printed_letters = (
+        [re.sub(r"\W", "", word).lower() for word in text] for text in (words, printed_words)
+    )
     words = list(words)
-    for block in difflib.SequenceMatcher(None, spoken, letters, autojunk=False).get_matching_blocks():
-        words[block.a : block.a + block.size] = printed[block.b : block.b + block.size]
+    for block in difflib.SequenceMatcher(None, spoken_letters, printed_letters, autojunk=False).get_matching_blocks():
+        words[block.a : block.a + block.size] = printed_words[block.b : block.b + block.size]
     return words
 
 
-def _nuisance(data: catalog.Dataset, who: str, n_volumes: int) -> np.ndarray:
+def _nuisance(data: catalog.Dataset, participant: str, n_volumes: int) -> np.ndarray:
     """Motion, sound power and word rate of a participant: (n_volumes, 8)."""
-    motion = next((path for path in data.files if path.startswith(f"{DATA}/{who}-rp_")), f"{DATA}/{who}-rp_")
+    motion = next(
+        (path for path in data.files if path.startswith(f"{DATA}/{participant}-rp_")), f"{DATA}/{participant}-rp_"
+    )
     columns = [
         _numbers(data, motion, len(MOTION))[DROPPED:],
-        _numbers(data, f"{DATA}/{who}-sndpwr.txt", 1),
-        _numbers(data, f"{DATA}/{who}-rate.txt", 1),
+        _numbers(data, f"{DATA}/{participant}-sndpwr.txt", 1),
+        _numbers(data, f"{DATA}/{participant}-rate.txt", 1),
     ]
     for path, values in zip((motion, "sndpwr", "rate"), columns, strict=True):
         if len(values) != n_volumes:
             raise ValueError(
-                f"{path}: {who} has {len(values)} volumes, the responses {n_volumes}. Fetch the files again."
+                f"{path}: {participant} has {len(values)} volumes, the responses {n_volumes}. Fetch the files again."
             )
     return np.hstack(columns)
 

@@ -40,12 +40,12 @@ def _fail(recording: Recording, place: str, field: str, problem: str) -> None:
 def _coordinates(recording: Recording) -> None:
     data = recording.responses
     if data.dims != ("stimulus", "unit") or data.dtype != np.float32:
-        got = f"got {data.dtype} {data.dims}"
-        _fail(recording, "", "responses", f"expected float32 ('stimulus', 'unit'), {got}. Cast and transpose them.")
+        actual = f"got {data.dtype} {data.dims}"
+        _fail(recording, "", "responses", f"expected float32 ('stimulus', 'unit'), {actual}. Cast and transpose them.")
     if 0 in data.shape:
         _fail(recording, "", "responses", f"nothing is left: {dict(data.sizes)}. See that the file has responses.")
-    on = {"stimulus": STIMULUS + (SERIES if recording.tr is not None else ()), "unit": UNIT}
-    for dim, names in on.items():
+    by_dim = {"stimulus": STIMULUS + (SERIES if recording.tr is not None else ()), "unit": UNIT}
+    for dim, names in by_dim.items():
         for name in names:
             if name not in data.coords or data[name].dims != (dim,):
                 _fail(recording, "", name, f"the coordinate is missing on {dim!r}. Assign it to the responses.")
@@ -85,18 +85,18 @@ def _units(recording: Recording) -> None:
     table, values = recording.units, recording.responses.to_numpy()
     # fmin and fmax pass over NaN, and make no copy of what may be a large array.
     low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
-    leave = "Leave the unit out."
+    remedy = "Leave the unit out."
     rules = [
         ("unit_id", table.unit_id.duplicated(), "it is not unique. Name each unit once."),
-        ("responses", np.isnan(low), f"it is missing (NaN) for every stimulus. {leave}"),
-        ("responses", np.isinf(low) | np.isinf(high), f"it is infinite somewhere. {leave}"),
-        ("responses", low == high, f"it is constant, so that nothing can correlate with it. {leave}"),
+        ("responses", np.isnan(low), f"it is missing (NaN) for every stimulus. {remedy}"),
+        ("responses", np.isinf(low) | np.isinf(high), f"it is infinite somewhere. {remedy}"),
+        ("responses", low == high, f"it is constant, so that nothing can correlate with it. {remedy}"),
     ]
     for field, broken, problem in rules:
         if np.any(broken):
             row = table.iloc[int(np.argmax(broken))]
-            more = f" It is the same of {int(np.sum(broken)) - 1} more." if np.sum(broken) > 1 else ""
-            _fail(recording, f"unit {row.unit_id!r} (participant {row.participant!r}): ", field, problem + more)
+            extent = f" It is the same of {int(np.sum(broken)) - 1} more." if np.sum(broken) > 1 else ""
+            _fail(recording, f"unit {row.unit_id!r} (participant {row.participant!r}): ", field, problem + extent)
 
 
 def _passages(recording: Recording) -> None:
@@ -109,16 +109,16 @@ def _passages(recording: Recording) -> None:
             _fail(recording, place, "stimuli", "they are missing. Name the stimulus of each part.")
         if recording.tr is not None and len(passage.onsets) != len(passage.parts):
             _fail(recording, place, "onsets", "a time series needs the second of each part.")
-    named = [stimulus for passage in recording.passages for stimulus in passage.stimuli]
-    nowhere = {""} if recording.tr is not None else set()
-    if unknown := set(named) - set(texts) - nowhere:
+    references = [stimulus for passage in recording.passages for stimulus in passage.stimuli]
+    gaps = {""} if recording.tr is not None else set()
+    if unknown := set(references) - set(texts) - gaps:
         _fail(recording, "", "passages", f"they name {min(unknown)!r}, which is no stimulus. Correct their stimuli.")
     if recording.tr is not None:
         return
-    if sorted(named) != sorted(texts):
+    if sorted(references) != sorted(texts):
         _fail(recording, "", "passages", "each stimulus must be the text of exactly one part. Correct their stimuli.")
     parts = [part for passage in recording.passages for part in passage.parts]
-    for part, stimulus in zip(parts, named, strict=True):
+    for part, stimulus in zip(parts, references, strict=True):
         if part != texts[stimulus]:
             _fail(recording, f"stimulus {stimulus!r}: ", "text", f"its passage has {part!r}. Correct one.")
 
@@ -126,8 +126,10 @@ def _passages(recording: Recording) -> None:
 def _nuisance(recording: Recording) -> None:
     data, expected = recording.nuisance, ("participant", "stimulus", "regressor")
     if data.dims != expected or data.sizes["stimulus"] != recording.responses.sizes["stimulus"]:
-        got = f"got {dict(data.sizes)}"
-        _fail(recording, "", "nuisance", f"expected {expected}, a row for each stimulus, {got}. Transpose or cut it.")
-    if (who := data["participant"].to_numpy().tolist()) != recording.participants:
-        mine = recording.participants
-        _fail(recording, "", "nuisance", f"it is of {who}, the responses are of {mine}. Take the same.")
+        actual = f"got {dict(data.sizes)}"
+        _fail(
+            recording, "", "nuisance", f"expected {expected}, a row for each stimulus, {actual}. Transpose or cut it."
+        )
+    if (names := data["participant"].to_numpy().tolist()) != recording.participants:
+        participants = recording.participants
+        _fail(recording, "", "nuisance", f"it is of {names}, the responses are of {participants}. Take the same.")

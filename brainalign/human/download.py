@@ -44,7 +44,7 @@ def fetch(file: catalog.DataFile, progress: bool | None = None) -> Path:
         The network, or the disk.
     """
     target = store.root() / "downloads" / _place(file)
-    if target.is_file() and _right(target, file):
+    if target.is_file() and _matches(target, file):
         return target
     mirror = os.environ.get("BRAINALIGN_MIRROR")
     if mirror:
@@ -92,14 +92,14 @@ def verify(dataset: catalog.Dataset) -> None:
         path = find(file)
         if path is None:
             raise FileNotFoundError(f"{file.path} is not here. Fetch it: brainalign data fetch {dataset.name}.")
-        if not _right(path, file):
+        if not _matches(path, file):
             raise ValueError(
                 f"{path} is not the file that the catalog names: expected {file.hash}, got {_hash(path, file)}. "
                 "Delete it, and fetch it again."
             )
 
 
-def check_counts(path: Path | str, found: dict[str, int], data: catalog.Dataset) -> None:
+def check_counts(path: Path | str, counts: dict[str, int], data: catalog.Dataset) -> None:
     """Compare what a published file holds with the counts in the catalog; what it does not count is not checked.
 
     Raises
@@ -107,10 +107,10 @@ def check_counts(path: Path | str, found: dict[str, int], data: catalog.Dataset)
     ValueError
         A count differs.
     """
-    for what, expected in data.counts.items():
-        if found.get(what, expected) != expected:
+    for quantity, expected in data.counts.items():
+        if counts.get(quantity, expected) != expected:
             raise ValueError(
-                f"{path} has {found[what]} {what}, expected {expected}: it is of another release than the "
+                f"{path} has {counts[quantity]} {quantity}, expected {expected}: it is of another release than the "
                 f"catalog names. Correct datasets.yaml, or files/{data.name}.csv."
             )
 
@@ -129,7 +129,7 @@ def _hash(path: Path, file: catalog.DataFile) -> str:
     return f"{algorithm}:{pooch.file_hash(str(path), alg=algorithm)}"
 
 
-def _right(path: Path, file: catalog.DataFile) -> bool:
+def _matches(path: Path, file: catalog.DataFile) -> bool:
     return _hash(path, file) == file.hash.lower()
 
 
@@ -143,7 +143,7 @@ def _copy(file: catalog.DataFile, mirror: Path, target: Path) -> None:
     with store.writing(target) as temporary:
         shutil.copyfile(source, temporary)
         # The copy is checked, not the source: it is what will be used.
-        if not _right(temporary, file):
+        if not _matches(temporary, file):
             raise ValueError(
                 f"{source} in the mirror is not the file that the catalog names: expected {file.hash}, "
                 f"got {_hash(temporary, file)}. {remedy}"
@@ -163,43 +163,43 @@ def _download(file: catalog.DataFile, target: Path, progress: bool | None) -> No
     folder = target.parent
 
     def downloader(_url: str, output: str, _pooch: pooch.Pooch) -> None:
-        if _receive(file, part, progress) and not _right(part, file):
+        if _receive(file, part, progress) and not _matches(part, file):
             # It was appended to what lay there, which may be damaged: once more, from zero.
             part.unlink()
             _receive(file, part, progress)
-        if not _right(part, file):
-            got = f"{_hash(part, file)} ({part.stat().st_size} bytes)"
+        if not _matches(part, file):
+            content = f"{_hash(part, file)} ({part.stat().st_size} bytes)"
             part.unlink()
-            raise _WrongContent(got)
+            raise _WrongContent(content)
         part.replace(output)
 
-    known = pooch.create(
+    downloads = pooch.create(
         path=folder,
         base_url="",
         registry={target.name: file.hash.lower()},
         urls={target.name: file.url},
         retry_if_failed=RETRIES,
     )
-    instead = f"or set BRAINALIGN_MIRROR to a folder that has it as {_place(file)}."
+    alternative = f"or set BRAINALIGN_MIRROR to a folder that has it as {_place(file)}."
     size = f"{file.bytes} bytes" if file.bytes else "an unknown number of bytes"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Jobs that run side by side would write the same part; the second finds the file that the first made.
         with FileLock(folder / f".{target.name}.lock"):
-            known.fetch(target.name, downloader=downloader)
-    except _WrongContent as got:
+            downloads.fetch(target.name, downloader=downloader)
+    except _WrongContent as content:
         raise ValueError(
-            f"{file.url} is not the file that the catalog names: expected {file.hash} ({size}), got {got}. "
-            f"Nothing was kept. Its publisher may have replaced it: update the catalog, {instead}"
+            f"{file.url} is not the file that the catalog names: expected {file.hash} ({size}), got {content}. "
+            f"Nothing was kept. Its publisher may have replaced it: update the catalog, {alternative}"
         ) from None
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}. Correct its address in the catalog, {instead}") from None
+        raise FileNotFoundError(f"{error}. Correct its address in the catalog, {alternative}") from None
     except requests.exceptions.RequestException as error:
-        have = part.stat().st_size if part.exists() else 0
-        kept = f" (kept in {part}, where the next call goes on)" if have else ""
+        n_bytes = part.stat().st_size if part.exists() else 0
+        remains = f" (kept in {part}, where the next call goes on)" if n_bytes else ""
         raise ConnectionError(
-            f"could not download {file.url} in {1 + RETRIES} attempts: {error}. Expected {size}, got {have}"
-            f"{kept}. Try again with a network, {instead}"
+            f"could not download {file.url} in {1 + RETRIES} attempts: {error}. Expected {size}, got {n_bytes}"
+            f"{remains}. Try again with a network, {alternative}"
         ) from error
     except OSError as error:
         raise OSError(
@@ -213,11 +213,11 @@ def _receive(file: catalog.DataFile, part: Path, progress: bool | None) -> bool:
     import requests
     from tqdm import tqdm
 
-    have = part.stat().st_size if part.exists() else 0
+    offset = part.stat().st_size if part.exists() else 0
     # Ranges count the bytes that are sent: they must be those of the file, not of a compressed form of it.
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
     with requests.get(file.url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-        status, sent = answer.status_code, answer.headers.get("Content-Range", "")
+        status, content_range = answer.status_code, answer.headers.get("Content-Range", "")
         if status == 416:
             return True  # nothing is missing, or the part is longer than the file: its hash tells
         if 400 <= status < 500 and status not in (408, 429):
@@ -225,19 +225,19 @@ def _receive(file: catalog.DataFile, part: Path, progress: bool | None) -> bool:
         answer.raise_for_status()
         # A server that knows no ranges answers 200, and starts anew.
         resumed = status == 206
-        if resumed and not sent.startswith(f"bytes {have}-"):
+        if resumed and not content_range.startswith(f"bytes {offset}-"):
             part.unlink()
-            raise requests.exceptions.ConnectionError(f"asked for the bytes from {have} on, got {sent!r}")
-        start = have if resumed else 0
+            raise requests.exceptions.ConnectionError(f"asked for the bytes from {offset} on, got {content_range!r}")
+        start = offset if resumed else 0
         length = answer.headers.get("Content-Length")
         total = start + int(length) if length else file.bytes
-        wanted = (total or 0) > BAR_FROM and sys.stderr.isatty() if progress is None else progress
-        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=not wanted)
+        show_bar = (total or 0) > BAR_FROM and sys.stderr.isatty() if progress is None else progress
+        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=not show_bar)
         with bar, part.open("ab" if resumed else "wb") as out:
             for chunk in answer.iter_content(CHUNK):
                 out.write(chunk)
                 bar.update(len(chunk))
-    arrived = part.stat().st_size
-    if total and arrived < total:
-        raise requests.exceptions.ConnectionError(f"the answer ended early, after {arrived} of {total} bytes")
+    n_bytes = part.stat().st_size
+    if total and n_bytes < total:
+        raise requests.exceptions.ConnectionError(f"the answer ended early, after {n_bytes} of {total} bytes")
     return resumed

@@ -125,21 +125,21 @@ def _read(path: Path, **options) -> pd.DataFrame:
 def _sentences(words: pd.DataFrame) -> np.ndarray:
     """Sentence of each word, from 1 within its story."""
     ends = words.text.str.contains(r"[.!?]['\"’”)]*$") & ~words.text.isin(TITLES)
-    here = zip(words.story, words.position, words.text, strict=True)
-    ends &= np.array([CONTINUES.get((story, position)) != text for story, position, text in here])
-    ended = ends.groupby(words.story).cumsum()
-    return (1 + ended - ends).to_numpy(int)
+    places = zip(words.story, words.position, words.text, strict=True)
+    ends &= np.array([CONTINUES.get((story, position)) != text for story, position, text in places])
+    n_ended = ends.groupby(words.story).cumsum()
+    return (1 + n_ended - ends).to_numpy(int)
 
 
 def _counts(path: Path, words: pd.DataFrame) -> np.ndarray:
     """Count of each word: the row ``story.position.word``, or else ``story.position.whole``."""
     table = _read(path, header=None, names=["code", "order", "token", "count", "context"])
-    known = table.set_index("code")["count"]
+    counts = table.set_index("code")["count"]
     code = words.story.astype(str) + "." + words.position.astype(str)
-    count = known.reindex(code + ".word").to_numpy()
-    whole = known.reindex(code + ".whole").to_numpy()
+    count = counts.reindex(code + ".word").to_numpy()
+    whole = counts.reindex(code + ".whole").to_numpy()
     count = np.where(np.isnan(count), whole, count)
-    _all_there(np.isnan(count), words, path, "count")
+    _check_complete(np.isnan(count), words, path, "count")
     return np.where(count == 0, UNCOUNTED, count)
 
 
@@ -147,16 +147,16 @@ def _times(path: Path, words: pd.DataFrame) -> np.ndarray:
     """Mean (ms), standard deviation (ms) and number of readers of each word: (n_words, 3)."""
     table = _read(path).set_index(["item", "zone", "word"])
     keys = pd.MultiIndex.from_frame(words[["story", "position", "text"]])
-    found = table[["meanItemRT", "sdItemRT", "nItem"]].reindex(keys).to_numpy(float)
-    _all_there(np.isnan(found).any(axis=1), words, path, "reading time")
-    return found
+    times = table[["meanItemRT", "sdItemRT", "nItem"]].reindex(keys).to_numpy(float)
+    _check_complete(np.isnan(times).any(axis=1), words, path, "reading time")
+    return times
 
 
-def _all_there(missing: np.ndarray, words: pd.DataFrame, path: Path, what: str) -> None:
+def _check_complete(missing: np.ndarray, words: pd.DataFrame, path: Path, quantity: str) -> None:
     if missing.any():
         word = words.iloc[int(missing.argmax())]
         raise ValueError(
-            f"{path} has no {what} for story {word.story}, position {word.position} ({word.text!r}), and for "
+            f"{path} has no {quantity} for story {word.story}, position {word.position} ({word.text!r}), and for "
             f"{int(missing.sum()) - 1} more words. The two files are not of one release: see the catalog's "
             "files/natural_stories.csv."
         )

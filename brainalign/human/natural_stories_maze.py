@@ -60,8 +60,8 @@ def load() -> ReadingTimes:
         row[times.index] = story.index[0] + _positions(times, len(story), path) - 1
     _same_words(table, words.text.to_numpy()[row], path)
     table = table.assign(row=row)
-    if (twice := table.duplicated(["row", "subject"])).any():
-        raise ValueError(f"{path}: {_place(table[twice].iloc[0])}: two times of one reader. Fetch the file again.")
+    if (duplicates := table.duplicated(["row", "subject"])).any():
+        raise ValueError(f"{path}: {_place(table[duplicates].iloc[0])}: two times of one reader. Fetch the file again.")
     check_counts(path, {"readers": table.subject.nunique()}, data)
     times = table.pivot(index="row", columns="subject", values="rt").reindex(range(len(words))).astype(float)
     return ReadingTimes(data.name, by_reader(words, times), data.licence, data.citation, "original")
@@ -79,17 +79,18 @@ def _positions(times: pd.DataFrame, n_words: int, path: Path) -> np.ndarray:
             f"{path}: sentpos: the sentences of {times.docid.iloc[0]} have {length.sum():g} words, the story has "
             f"{n_words}. The two files are not of one release: see the catalog's files/natural_stories.maze.csv."
         )
-    before = length.cumsum() - length
-    return (times.sentid.map(before) + times.sentpos).to_numpy(int)
+    offset = length.cumsum() - length
+    return (times.sentid.map(offset) + times.sentpos).to_numpy(int)
 
 
 def _same_words(table: pd.DataFrame, text: np.ndarray, path: Path) -> None:
-    odd = table.wlen.to_numpy() != np.array([len(word) for word in text])
-    if odd.any():
-        time = table[odd].iloc[0]
+    mismatch = table.wlen.to_numpy() != np.array([len(word) for word in text])
+    if mismatch.any():
+        time = table[mismatch].iloc[0]
         raise ValueError(
-            f"{path}: wlen: {_place(time)} has {time.wlen} characters, the story has {text[odd.argmax()]!r} there. The "
-            "two files are not of one release: see the catalog's files/natural_stories.maze.csv."
+            f"{path}: wlen: {_place(time)} has {time.wlen} characters, the story has "
+            f"{text[mismatch.argmax()]!r} there. The two files are not of one "
+            "release: see the catalog's files/natural_stories.maze.csv."
         )
 
 

@@ -68,7 +68,7 @@ class _Dtype:
 class _Array:
     """Stands in for numpy.ndarray: keeps a copy of the numbers."""
 
-    def __init__(self, *_how):
+    def __init__(self, *_arguments):
         self.values = np.empty(0)
 
     def __setstate__(self, state: tuple):

@@ -106,21 +106,21 @@ def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
             if stimuli.empty:
                 raise ValueError(f"{path}: experiment: no stimulus is of {experiment!r}. Name one that the file has.")
         participants = units.participant.to_numpy() if experiment is not None else None
-        values, kept = brainscore.responses(data, stimuli.row.to_numpy(), participants)
+        values, columns = brainscore.responses(data, stimuli.row.to_numpy(), participants)
     defaults = {"region": "all", "unit_id": np.arange(len(units))}
     units = units.assign(**{name: value for name, value in defaults.items() if name not in units})
-    labeled = responses(values, stimuli, units.iloc[kept].astype(str))
+    labeled = responses(values, stimuli, units.iloc[columns].astype(str))
     return Recording(path.stem, labeled, passages(stimuli, stimuli.passage), "not stated", "", source=str(path))
 
 
 def _coordinates(data, dim: str, names: dict[str, tuple[str, ...]], needed: tuple[str, ...]) -> pd.DataFrame:
     """Coordinates of a dimension under our names: those needed, and what there is of the others."""
-    found = {}
-    for ours, theirs in names.items():
-        there = [name for name in theirs if name in data.coords]
-        if there or ours in needed:
-            found[ours] = (there or theirs)[0]
-    return brainscore.coordinates(data, dim, found)
+    coordinates = {}
+    for column, candidates in names.items():
+        matches = [name for name in candidates if name in data.coords]
+        if matches or column in needed:
+            coordinates[column] = (matches or candidates)[0]
+    return brainscore.coordinates(data, dim, coordinates)
 
 
 def _order(stimuli: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -147,8 +147,10 @@ def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
         header, *rows = [row for row in csv.reader(lines) if row] or [[]]
     for name in (*needed, *header):
         if header.count(name) != 1:
-            what = "missing" if name not in header else "there twice"
-            raise ValueError(f"{path}: {name}: the column is {what}; it has {', '.join(header[:8])}. Name each once.")
+            problem = "missing" if name not in header else "there twice"
+            raise ValueError(
+                f"{path}: {name}: the column is {problem}; it has {', '.join(header[:8])}. Name each once."
+            )
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise ValueError(f"{path}: row {number}: {len(row)} cells, the header has {len(header)}. Quote the commas.")
@@ -159,9 +161,9 @@ def _numbers(cells: pd.Series, path: Path) -> np.ndarray:
     """A column's cells as numbers, NaN where empty."""
     empty = cells.str.strip() == ""
     numbers = pd.to_numeric(cells.mask(empty, "nan"), errors="coerce").to_numpy(float)
-    odd = np.isnan(numbers) & ~empty.to_numpy()
-    if odd.any():
-        row = int(odd.argmax())
+    invalid = np.isnan(numbers) & ~empty.to_numpy()
+    if invalid.any():
+        row = int(invalid.argmax())
         raise ValueError(
             f"{path}: {cells.name}: row {row + 2}: {cells[row]!r} is no number. Leave it empty if missing."
         )
@@ -171,15 +173,15 @@ def _numbers(cells: pd.Series, path: Path) -> np.ndarray:
 def _positions(cells: pd.DataFrame, path: Path) -> np.ndarray:
     """The column `position` as whole numbers, none of them twice in a passage."""
     position = _numbers(cells.position, path)
-    for broken, what in (
+    for broken, problem in (
         (position != np.rint(position), "is no whole number"),
         (cells.duplicated(["passage", "position"]).to_numpy(), "is there twice"),
     ):
         if broken.any():
             row = int(broken.argmax())
             raise ValueError(
-                f"{path}: position: row {row + 2}: {cells.position[row]!r} of passage {cells.passage[row]!r} {what}. "
-                "Number the rows of each passage 1, 2, 3, ..."
+                f"{path}: position: row {row + 2}: {cells.position[row]!r} of passage {cells.passage[row]!r} "
+                f"{problem}. Number the rows of each passage 1, 2, 3, ..."
             )
     return position.astype(int)
 

@@ -68,30 +68,33 @@ def load(
     OSError
         The file could not be fetched.
     """
-    for what, name, known in (
+    for kind, name, choices in (
         ("experiment of Pereira2018", str(experiment), ("243", "384")),
         ("network of Pereira2018", network, ("language", "auditory")),
         ("context", context, CONTEXTS),
     ):
-        if name not in known:
-            raise LookupError(catalog.unknown(what, name, known))
+        if name not in choices:
+            raise LookupError(catalog.unknown(kind, name, choices))
     data = catalog.dataset("pereira2018" if network == "language" else "pereira2018.auditory")
     place = Path(path or fetch(data.file(f"assy_Pereira2018_{network}.nc")))
 
     with brainscore.opened(place) as file:
-        every = brainscore.coordinates(file, "presentation", STIMULUS)
+        presentations = brainscore.coordinates(file, "presentation", STIMULUS)
         units = brainscore.coordinates(file, "neuroid", UNIT)
-        stimuli = _reading_order(every[every.experiment == f"{experiment}sentences"], place, experiment)
-        values, kept = brainscore.responses(file, stimuli.row.to_numpy(), units.participant.to_numpy())
-    here = units.iloc[kept].astype({"region": str, "unit_id": str})
+        stimuli = _reading_order(presentations[presentations.experiment == f"{experiment}sentences"], place, experiment)
+        values, columns = brainscore.responses(file, stimuli.row.to_numpy(), units.participant.to_numpy())
+    experiment_units = units.iloc[columns].astype({"region": str, "unit_id": str})
     if path is None:
-        found = {"stimuli": len(every), "units": len(units), "participants": units.participant.nunique()}
-        found |= {f"units_{experiment}": len(here), f"participants_{experiment}": here.participant.nunique()}
-        check_counts(place, found, data)
+        counts = {"stimuli": len(presentations), "units": len(units), "participants": units.participant.nunique()}
+        counts |= {
+            f"units_{experiment}": len(experiment_units),
+            f"participants_{experiment}": experiment_units.participant.nunique(),
+        }
+        check_counts(place, counts, data)
 
     group = {"label": stimuli.experiment + "." + stimuli.label, "passage": stimuli.passage}
     text = passages(stimuli, group.get(context, stimuli.stimulus_id))
-    labeled = responses(values, stimuli.drop(columns=["label", "index"]), here)
+    labeled = responses(values, stimuli.drop(columns=["label", "index"]), experiment_units)
     name = f"{data.name}.{experiment}"
     return Recording(name, labeled, text, data.licence, data.citation, source=str(place))
 
@@ -102,8 +105,10 @@ def _reading_order(stimuli: pd.DataFrame, place: Path, experiment: str) -> pd.Da
         raise ValueError(f"{place}: experiment: no stimulus is of '{experiment}sentences'. Give the right file.")
     number = stimuli.stimulus_id.str.extract(r"(\d+)$", expand=False)
     if number.isna().any():
-        odd = stimuli.stimulus_id[number.isna()].iloc[0]
-        raise ValueError(f"{place}: stimulus_id: {odd!r} ends in no number, which gives the order. Number the stimuli.")
+        example = stimuli.stimulus_id[number.isna()].iloc[0]
+        raise ValueError(
+            f"{place}: stimulus_id: {example!r} ends in no number, which gives the order. Number the stimuli."
+        )
     stimuli = stimuli.assign(row=stimuli.index).iloc[np.argsort(number.astype(int), kind="stable")]
     passage = stimuli.story + "." + stimuli["index"].astype(str)
     return stimuli.assign(passage=passage, position=passage.groupby(passage).cumcount() + 1)

@@ -47,8 +47,8 @@ class Passage:
         if not self.parts or isinstance(self.parts, str):
             raise ValueError(f"passage {self.id!r}: parts: expected a tuple of texts, got {self.parts!r}.")
         for field in ("stimuli", "onsets"):
-            if (got := len(getattr(self, field))) not in (0, len(self.parts)):
-                raise ValueError(f"passage {self.id!r}: {field}: {len(self.parts)} parts need as many, got {got}.")
+            if (count := len(getattr(self, field))) not in (0, len(self.parts)):
+                raise ValueError(f"passage {self.id!r}: {field}: {len(self.parts)} parts need as many, got {count}.")
         if np.any(np.diff(self.onsets) < 0):
             part = int(np.argmax(np.diff(self.onsets) < 0)) + 2
             raise ValueError(f"passage {self.id!r}: onsets: part {part} begins before the one before it. Sort them.")

@@ -50,11 +50,11 @@ def words_to_volumes(onsets: np.ndarray, values: np.ndarray, tr: float, n: int, 
         raise ValueError(f"values: {len(onsets)} onsets need as many rows, got {len(values)}.")
     # A word that begins with a volume belongs to it, whatever rounding does to the quotient.
     volume = np.floor(onsets / tr + 1e-9).astype(int)
-    inside = (volume >= 0) & (volume < n)
+    covered = (volume >= 0) & (volume < n)
     total = np.zeros((n, *values.shape[1:]))
-    np.add.at(total, volume[inside], values[inside])
+    np.add.at(total, volume[covered], values[covered])
     if how == "mean":
-        count = np.bincount(volume[inside], minlength=n)
+        count = np.bincount(volume[covered], minlength=n)
         total /= np.maximum(count, 1).reshape(-1, *[1] * (values.ndim - 1))
     return total
 
@@ -79,11 +79,11 @@ def delays(x: np.ndarray, lags: Iterable[int], runs: np.ndarray | None = None) -
     """
     x, copies = np.asarray(x).reshape(len(x), -1), []
     for lag in lags:
-        late = np.zeros_like(x)
+        delayed = np.zeros_like(x)
         for rows in _runs(len(x), runs):
-            to, source = (rows[lag:], rows[: max(len(rows) - lag, 0)]) if lag >= 0 else (rows[:lag], rows[-lag:])
-            late[to] = x[source]
-        copies.append(late)
+            target, source = (rows[lag:], rows[: max(len(rows) - lag, 0)]) if lag >= 0 else (rows[:lag], rows[-lag:])
+            delayed[target] = x[source]
+        copies.append(delayed)
     return np.hstack(copies)
 
 
@@ -149,8 +149,8 @@ def events(onsets: np.ndarray, values: np.ndarray, tr: float, n: int) -> np.ndar
     ndarray
         (n,) or (n, n_features).
     """
-    fine = words_to_volumes(onsets, values, tr / MICROTIME, n * MICROTIME, "sum")
-    return convolve(fine, hrf(tr / MICROTIME))[::MICROTIME]
+    bins = words_to_volumes(onsets, values, tr / MICROTIME, n * MICROTIME, "sum")
+    return convolve(bins, hrf(tr / MICROTIME))[::MICROTIME]
 
 
 def zscore(x: np.ndarray, runs: np.ndarray | None = None) -> np.ndarray:
@@ -212,7 +212,7 @@ def regress_out(y: np.ndarray, nuisance: np.ndarray, runs: np.ndarray | None = N
     return rest
 
 
-def inside(runs: np.ndarray, first: int, last: int) -> np.ndarray:
+def inner_volumes(runs: np.ndarray, first: int, last: int) -> np.ndarray:
     """Tell the volumes that are left when each run is trimmed at its edges.
 
     Parameters

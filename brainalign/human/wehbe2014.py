@@ -19,7 +19,7 @@ from brainalign import catalog
 from brainalign.human import npy
 from brainalign.human.download import check_counts
 from brainalign.human.recording import Passage, Recording, responses
-from brainalign.human.timeseries import inside
+from brainalign.human.timeseries import inner_volumes
 
 PARTICIPANTS = tuple("FHIJKLMN")
 TR = 2.0  # s
@@ -63,16 +63,16 @@ def load(folder: Path | str | None = None, counts: bool = True) -> Recording:
     )
     _same_length(folder, "runs_fmri", run, "time_fmri", time)
     _same_length(folder, "stimuli_words", words, "time_words_fmri", onset)
-    keep = inside(run, FIRST, LAST)
-    stored = npy.load(_file(folder, MASKS))
+    keep = inner_volumes(run, FIRST, LAST)
+    masks = npy.load(_file(folder, MASKS))
     parts = [
-        _language_network(folder, participant, _masks(folder, stored, participant), int(keep.sum()))
+        _language_network(folder, participant, _masks(folder, masks, participant), int(keep.sum()))
         for participant in PARTICIPANTS
     ]
     units = pd.concat([units for _, units in parts], ignore_index=True)
     if counts:
-        found = {"participants": len(parts), "words": len(words), "volumes": len(time)}
-        check_counts(folder, found | {"volumes_kept": int(keep.sum()), "units": len(units)}, data)
+        totals = {"participants": len(parts), "words": len(words), "volumes": len(time)}
+        check_counts(folder, totals | {"volumes_kept": int(keep.sum()), "units": len(units)}, data)
 
     stimuli, chapter = _text(time[keep], run[keep], onset, words)
     labeled = responses(np.hstack([values for values, _ in parts]), stimuli, units)
@@ -84,14 +84,14 @@ def _text(time: np.ndarray, run: np.ndarray, onset: np.ndarray, words: np.ndarra
     ids = np.array([f"chapter9.{position}" for position in range(1, len(time) + 1)])
     # The last volume that begins before the word does; a word between runs belongs to none.
     volume = np.searchsorted(time, onset + 1e-9, side="right") - 1
-    within = (volume >= 0) & (onset < time[volume] + TR - 1e-9)
+    recorded = (volume >= 0) & (onset < time[volume] + TR - 1e-9)
     chapter = Passage(
         "chapter9",
         tuple(str(word) for word in words),
-        tuple(str(ids[v]) if ok else "" for v, ok in zip(volume, within, strict=True)),
+        tuple(str(ids[v]) if ok else "" for v, ok in zip(volume, recorded, strict=True)),
         tuple(onset.tolist()),
     )
-    text = pd.Series(chapter.parts)[within].groupby(volume[within]).agg(" ".join)
+    text = pd.Series(chapter.parts)[recorded].groupby(volume[recorded]).agg(" ".join)
     stimuli = pd.DataFrame({"stimulus_id": ids, "text": text.reindex(range(len(time)), fill_value="")})
     constant = {"passage": "chapter9", "story": "chapter9", "experiment": "wehbe2014"}
     return stimuli.assign(position=range(1, len(time) + 1), time=time, run=run, **constant), chapter
@@ -119,10 +119,10 @@ def _language_network(
     )
 
 
-def _masks(folder: Path, stored: np.ndarray, participant: str) -> dict[str, np.ndarray]:
+def _masks(folder: Path, content: np.ndarray, participant: str) -> dict[str, np.ndarray]:
     """Masks over the voxels of a participant by region: (n_voxels,) bool each."""
-    everybody = stored.item() if stored.shape == () else None
-    masks = everybody.get(participant) if isinstance(everybody, dict) else None
+    by_participant = content.item() if content.shape == () else None
+    masks = by_participant.get(participant) if isinstance(by_participant, dict) else None
     if not isinstance(masks, dict) or NETWORK not in masks:
         raise ValueError(
             f"{folder}: {MASKS}: expected a dictionary with a dictionary of masks for {participant!r}, {NETWORK!r} "
@@ -142,8 +142,8 @@ def _participants_of(folder: Path) -> None:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: folder: it does not exist. Give the folder with the files.")
     places = [*folder.glob("data_subject_*.npy"), *folder.glob("fMRI/data_subject_*.npy")]
-    found = {path.stem.removeprefix("data_subject_") for path in places}
-    if extra := sorted(found - set(PARTICIPANTS)):
+    names = {path.stem.removeprefix("data_subject_") for path in places}
+    if extra := sorted(names - set(PARTICIPANTS)):
         raise ValueError(f"{folder}: data_subject_{extra[0]}.npy is of no known participant. Move it elsewhere.")
 
 
@@ -163,9 +163,9 @@ def _vector(folder: Path, name: str) -> np.ndarray:
     return np.asarray(values)
 
 
-def _same_length(folder: Path, one: str, values: np.ndarray, other: str, others: np.ndarray) -> None:
-    if len(values) != len(others):
+def _same_length(folder: Path, name: str, values: np.ndarray, reference_name: str, reference: np.ndarray) -> None:
+    if len(values) != len(reference):
         raise ValueError(
-            f"{folder}: {one}.npy has {len(values)} entries, {other}.npy {len(others)}: they must have as many. Get "
-            "both anew."
+            f"{folder}: {name}.npy has {len(values)} entries, {reference_name}.npy {len(reference)}: they must "
+            "have as many. Get both anew."
         )
