@@ -14,7 +14,7 @@ import pytest
 from brainalign.alignment import predictivity
 from brainalign.alignment.splits import grouped
 from brainalign.microworld import grammar, make, questions
-from brainalign.microworld.world import DOMAINS, KINDS, PLACES, Event, Situation, after, events, meaning
+from brainalign.microworld.world import DOMAINS, KINDS, PLACES, Event, Situation, events, meaning, update
 
 WORLD = make(0)
 PASSAGES = grammar.passages(WORLD)
@@ -89,7 +89,7 @@ def test_probabilities_of_events_and_of_wordings_sum_to_one():
 def continuations(now):
     for event, p in events(WORLD, now):
         for sentence, q in grammar.wordings(WORLD, now, event).items():
-            yield tuple(sentence.split()), p * q, after(now, event)
+            yield tuple(sentence.split()), p * q, update(now, event)
 
 
 def test_no_sentence_begins_another():
@@ -106,7 +106,7 @@ def probability_of(sentences, now):
     for event, p in events(WORLD, now):
         q = grammar.wordings(WORLD, now, event).get(sentences[0], 0.0)
         if q:
-            total += p * q * probability_of(sentences[1:], after(now, event))
+            total += p * q * probability_of(sentences[1:], update(now, event))
     return total
 
 
@@ -184,10 +184,10 @@ def test_every_kind_of_event_happens_in_passages_or_stories():
 def test_wordings_of_a_fact_share_its_meaning_and_other_facts_have_another():
     now, home = Situation(("Anna",)), Event("home", "Anna", WORLD.people["Anna"].home)
     assert len(grammar.wordings(WORLD, now, home)) > 2
-    same = meaning(WORLD, home, after(now, home))
-    np.testing.assert_array_equal(same, meaning(make(0), home, after(now, home)))
+    same = meaning(WORLD, home, update(now, home))
+    np.testing.assert_array_equal(same, meaning(make(0), home, update(now, home)))
     walk = Event("go", "Anna", "mill")
-    assert not np.allclose(same, meaning(WORLD, walk, after(now, walk)))
+    assert not np.allclose(same, meaning(WORLD, walk, update(now, walk)))
 
 
 def test_meaning_is_not_in_position_and_length():

@@ -55,7 +55,7 @@ def test_drift_and_noise_have_their_shares():
 
 
 def test_drift_goes_on_from_passage_to_passage_in_each_participants_own_order(people):
-    whens = people._when[:2]
+    whens = people._times[:2]
     assert not np.array_equal(*whens)
     for when in whens:
         assert sorted(when) == list(range(len(when)))

@@ -1,7 +1,7 @@
 """Is the noise ceiling what it says? Ceilings estimated from simulated people, against the true one.
 
 ``extrapolated`` is the field's estimate, `alignment.ceiling`, and ``disattenuated`` ours, `alignment.disattenuation`.
-What a model with all that text tells scores under the protocol is the ``attainable`` score: below the true ceiling,
+The ``attainable`` score is that of a model with all that text tells, under the protocol: below the true ceiling,
 since its weights have to be fitted to a finite number of responses.
 """
 
@@ -48,8 +48,8 @@ def ceilings(repetitions: int, seed: int = 0, sizes: Sequence[tuple[int, int]] =
                 people = People(
                     make(0), n_participants, N_UNITS, n_passages=n_passages, text_seed=number, seed=1000 * seed + number
                 )
-                about = {"n_participants": n_participants, "n_passages": n_passages, "repetition": number}
-                rows += [about | row for protocol in PROTOCOLS for row in _of(people, protocol, slow)]
+                condition = {"n_participants": n_participants, "n_passages": n_passages, "repetition": number}
+                rows += [condition | row for protocol in PROTOCOLS for row in _estimates(people, protocol, slow)]
         table = pd.DataFrame(rows)
         covered = (table.low <= table.true) & (table.true <= table.high)
         return table.assign(bias=table.estimate - table.true, covered=covered)
@@ -57,7 +57,7 @@ def ceilings(repetitions: int, seed: int = 0, sizes: Sequence[tuple[int, int]] =
     return kept("ceilings", compute, repetitions=repetitions, seed=seed, sizes=[list(size) for size in sizes])
 
 
-def _of(people: People, name: str, slow: bool) -> list[dict]:
+def _estimates(people: People, name: str, slow: bool) -> list[dict]:
     recording = people.recording()
     protocol = protocols.resolve(name, recording)
     splits = protocols.splits_of(protocol, recording)
@@ -65,9 +65,9 @@ def _of(people: People, name: str, slow: bool) -> list[dict]:
     # Halves of a training set keep together what the protocol does.
     groups = protocols.groups_of(recording) if protocol.partition else None
     true = people.true_ceiling(splits)
-    found = disattenuated(responses, participants, splits, groups)
+    estimate = disattenuated(responses, participants, splits, groups)
     rows = [
-        {"estimator": "disattenuated", "estimate": found.ceiling, "low": found.low, "high": found.high}
+        {"estimator": "disattenuated", "estimate": estimate.ceiling, "low": estimate.low, "high": estimate.high}
         | {"true": np.sqrt((true**2).mean())},
         {"estimator": "attainable", "estimate": _attainable(people, recording, protocol), "low": np.nan, "high": np.nan}
         | {"true": np.median(true)},
@@ -81,7 +81,7 @@ def _of(people: People, name: str, slow: bool) -> list[dict]:
 
 def _attainable(people: People, recording: Recording, protocol: Protocol) -> float:
     """Median over units, mean over splits, of features that hold all that text tells."""
-    told = np.hstack([people.meaning, controls.position(recording), controls.length(recording)[:, :1]])
+    features = np.hstack([people.meaning, controls.position(recording), controls.length(recording)[:, :1]])
     responses = volumes.responses_of(recording, protocol.splits)
     splits, penalties = protocols.splits_of(protocol, recording), protocols.penalties_of(protocol, recording)
-    return float(np.median(predictivity.scores([told], responses, splits, penalties).r[0], axis=1).mean())
+    return float(np.median(predictivity.scores([features], responses, splits, penalties).r[0], axis=1).mean())

@@ -26,7 +26,12 @@ def benchmark(questions: Sequence[Question]) -> Benchmark:
     tasks = pd.DataFrame({"task": domains.keys(), "category": domains.values()}, index=pd.Index(domains, name="name"))
 
     def splits(domain: str) -> Splits:
-        some = [question for question in questions if question.domain == domain]
-        return {"test": [{"prompt": one.prompt, "choices": list(one.choices), "answer": one.answer} for one in some]}
+        subset = [question for question in questions if question.domain == domain]
+        return {
+            "test": [
+                {"prompt": question.prompt, "choices": list(question.choices), "answer": question.answer}
+                for question in subset
+            ]
+        }
 
     return Benchmark("microworld", tasks, splits)

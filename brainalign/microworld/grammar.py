@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 
 from brainalign.human.recording import Passage
-from brainalign.microworld.world import DOMAINS, PLACES, Event, Situation, World, after, events, meaning
+from brainalign.microworld.world import DOMAINS, PLACES, Event, Situation, World, events, meaning, update
 
 CORPUS, PASSAGES, STORIES = 1, 2, 3  # streams of random numbers, so that no text depends on how many others there are
 OBJECTIVE = {"she": "her", "he": "him"}
@@ -120,31 +120,31 @@ def stories(world: World, n_stories: int = 6, n_sentences: int = 50, seed: int =
 def corpus(world: World, n_words: int = 300_000, seed: int = 0) -> Iterator[Text]:
     """Texts to learn the language and the world from: short ones and long ones, to at least so many words."""
     rng = np.random.default_rng([world.seed, CORPUS, seed])
-    names, told = list(world.people), 0
-    while told < n_words:
+    names, total = list(world.people), 0
+    while total < n_words:
         n_sentences = rng.integers(4, 7) if rng.random() < 0.7 else rng.integers(15, 40)
         text = write(world, names[rng.integers(len(names))], n_sentences, rng)
-        told += sum(len(sentence.split()) for sentence in text.sentences)
+        total += sum(len(sentence.split()) for sentence in text.sentences)
         yield text
 
 
 def write(world: World, topic: str, n_sentences: int, rng: np.random.Generator) -> Text:
     """Draw a text about a person."""
-    now, told = Situation((topic,)), []
+    situation, steps = Situation((topic,)), []
     for _ in range(n_sentences):
-        possible = events(world, now)
-        event = possible[_draw([p for _, p in possible], rng)][0]
-        words, p = zip(*wordings(world, now, event).items(), strict=True)
-        now, sentence = after(now, event), words[_draw(p, rng)]
-        told.append((sentence, event, now))
-    return Text(topic, *zip(*told, strict=True))
+        candidates = events(world, situation)
+        event = candidates[_draw([p for _, p in candidates], rng)][0]
+        words, p = zip(*wordings(world, situation, event).items(), strict=True)
+        situation, sentence = update(situation, event), words[_draw(p, rng)]
+        steps.append((sentence, event, situation))
+    return Text(topic, *zip(*steps, strict=True))
 
 
 @cache
 def meanings(world: World, texts: tuple[Text, ...]) -> np.ndarray:
     """Meaning of every sentence of some texts, one below the other: (n_sentences, n_dimensions) as `world.meaning`."""
     return np.array(
-        [meaning(world, *told) for text in texts for told in zip(text.events, text.situations, strict=True)]
+        [meaning(world, *pair) for text in texts for pair in zip(text.events, text.situations, strict=True)]
     )
 
 
@@ -152,48 +152,52 @@ def _draw(probabilities: Sequence[float], rng: np.random.Generator) -> int:
     return min(int(np.searchsorted(np.cumsum(probabilities), rng.random(), side="right")), len(probabilities) - 1)
 
 
-def wordings(world: World, now: Situation, event: Event) -> dict[str, float]:
+def wordings(world: World, situation: Situation, event: Event) -> dict[str, float]:
     """Sentences that tell an event, and how likely each is chosen: probabilities that sum to 1."""
     templates = SCENES[event.what] if event.kind == "scene" else WORDINGS[event.kind]
     if event.kind == "go" and event.what == world.people[event.who].home:
         templates = (*templates, HOME)
-    found: dict[str, float] = {}
+    probabilities: dict[str, float] = {}
     for template in templates:
-        for slots, p_slots in _references(world, now, event):
-            for link, p_link in _links(now, event, template).items():
+        for slots, p_slots in _references(world, situation, event):
+            for link, p_link in _links(situation, event, template).items():
                 sentence = f"{link} {template.format_map(slots)}".lstrip()
                 sentence = sentence[0].upper() + sentence[1:]
-                found[sentence] = found.get(sentence, 0.0) + p_slots * p_link / len(templates)
-    return found
+                probabilities[sentence] = probabilities.get(sentence, 0.0) + p_slots * p_link / len(templates)
+    return probabilities
 
 
-def _links(now: Situation, event: Event, template: str) -> Mapping[str, float]:
+def _links(situation: Situation, event: Event, template: str) -> Mapping[str, float]:
     """What may stand before a sentence that does not begin with an adverb itself."""
     if not template.startswith("{who"):
         return {"": 1.0}
-    if not now.last and event.kind not in DOMAINS:
+    if not situation.last and event.kind not in DOMAINS:
         return dict.fromkeys(OPENINGS, 1 / len(OPENINGS))
-    return {"": 1.0} if event.kind in UNLINKED or now.last in ("", *DOMAINS) else LINKS
+    return {"": 1.0} if event.kind in UNLINKED or situation.last in ("", *DOMAINS) else LINKS
 
 
-def _references(world: World, now: Situation, event: Event) -> list[tuple[dict[str, str], float]]:
+def _references(world: World, situation: Situation, event: Event) -> list[tuple[dict[str, str], float]]:
     """What fills the slots of a wording. A pronoun is for whom the last sentence was about, if it can be no other."""
-    who, whom, here = world.people[event.who], world.people.get(event.whom), now.of("at", event.who)
+    who, whom, places = world.people[event.who], world.people.get(event.whom), situation.values("at", event.who)
     pronoun = who.pronoun
     slots = {
         "what": event.what,
         "a": f"{article(event.what)} {event.what}",
         "animal": who.animal,
         "her": POSSESSIVE[pronoun],
-        "there": _at(event.what),
-        "here": "there" if now.last == "go" and now.focus == who.name else _at(here[0]) if here else "",
+        "there": _place_phrase(event.what),
+        "here": "there"
+        if situation.last == "go" and situation.focus == who.name
+        else _place_phrase(places[0])
+        if places
+        else "",
     }
     name = {"who": who.name, "whose": f"{who.name}'s", "him": who.name}
     short = {"who": pronoun, "whose": POSSESSIVE[pronoun], "him": OBJECTIVE[pronoun]}
-    alike = [other for other in now.mentioned if world.people[other].pronoun == pronoun]
-    subjects = [(name, 1 - PRONOUN), (short, PRONOUN)] if alike == [now.focus] == [who.name] else [(name, 1.0)]
+    matches = [person for person in situation.mentioned if world.people[person].pronoun == pronoun]
+    subjects = [(name, 1 - PRONOUN), (short, PRONOUN)] if matches == [situation.focus] == [who.name] else [(name, 1.0)]
     objects = [(event.whom, 1.0)]
-    if whom and whom.name == now.focus and whom.pronoun != pronoun:
+    if whom and whom.name == situation.focus and whom.pronoun != pronoun:
         objects = [(event.whom, 1 - PRONOUN), (OBJECTIVE[whom.pronoun], PRONOUN)]
     return [(slots | subject | {"whom": form}, p * q) for subject, p in subjects for form, q in objects]
 
@@ -203,7 +207,7 @@ def article(noun: str) -> str:
     return "an" if noun.startswith(tuple("aeiou")) else "a"
 
 
-def _at(place: str) -> str:
+def _place_phrase(place: str) -> str:
     return f"{PLACES[place]} the {place}" if place in PLACES else ""
 
 
@@ -221,11 +225,11 @@ def surprisal(world: World, text: Text) -> np.ndarray:
         The generator cannot have drawn the text.
     """
 
-    def continuations(now: Situation) -> Iterator[tuple[Words, float, Situation]]:
-        for event, p in events(world, now):
-            then = after(now, event)
-            for sentence, q in wordings(world, now, event).items():
-                yield tuple(sentence.split()), p * q, then
+    def continuations(situation: Situation) -> Iterator[tuple[Words, float, Situation]]:
+        for event, p in events(world, situation):
+            successor = update(situation, event)
+            for sentence, q in wordings(world, situation, event).items():
+                yield tuple(sentence.split()), p * q, successor
 
     openings = {Situation((name,)): 1 / len(world.people) for name in world.people}
     return forward(openings, continuations, [tuple(sentence.split()) for sentence in text.sentences])
@@ -256,33 +260,33 @@ def forward(start: Mapping[Situation, float], continuations: Continuations, sent
     belief, bits = dict(start), []
     for number, sentence in enumerate(sentences, start=1):
         # Probability of what was told before, and of the first 0, 1, ... words of this sentence.
-        beginning, reached = np.zeros(len(sentence) + 1), {}
+        beginning, successors = np.zeros(len(sentence) + 1), {}
         for state, p_state in belief.items():
-            for words, p, then in continuations(state):
-                same = _n_same(words, sentence)
-                beginning[: same + 1] += p_state * p
+            for words, p, successor in continuations(state):
+                n_shared = _n_shared(words, sentence)
+                beginning[: n_shared + 1] += p_state * p
                 if words == sentence:
-                    reached[then] = reached.get(then, 0.0) + p_state * p
-        if not reached:
+                    successors[successor] = successors.get(successor, 0.0) + p_state * p
+        if not successors:
             raise ValueError(f"sentence {number}, {' '.join(sentence)!r}, cannot follow. Take a text of this world.")
         bits.append(-np.diff(np.log2(beginning)))
-        total = sum(reached.values())
-        belief = {state: p / total for state, p in reached.items()}
+        total = sum(successors.values())
+        belief = {state: p / total for state, p in successors.items()}
     return np.concatenate(bits)
 
 
-def _n_same(one: Words, other: Words) -> int:
+def _n_shared(first: Words, second: Words) -> int:
     """How many words two sentences begin with in common."""
-    for n, (a, b) in enumerate(zip(one, other, strict=False)):
+    for n, (a, b) in enumerate(zip(first, second, strict=False)):
         if a != b:
             return n
-    return min(len(one), len(other))
+    return min(len(first), len(second))
 
 
 def as_passages(texts: Sequence[Text], prefix: str, words: bool = False) -> tuple[Passage, ...]:
     """Texts as a language model reads them: a part a sentence, or a word."""
     parts = [str(text).split() if words else text.sentences for text in texts]
     return tuple(
-        Passage(name, tuple(own), tuple(f"{name}.{i}" for i in range(1, len(own) + 1)))
-        for name, own in zip((f"{prefix}{number}" for number in range(1, len(texts) + 1)), parts, strict=True)
+        Passage(name, tuple(text_parts), tuple(f"{name}.{i}" for i in range(1, len(text_parts) + 1)))
+        for name, text_parts in zip((f"{prefix}{number}" for number in range(1, len(texts) + 1)), parts, strict=True)
     )

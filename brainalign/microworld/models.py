@@ -74,9 +74,9 @@ def shape_of(name: str) -> Shape:
 def effort(name: str) -> float:
     """How long a model is trained, relative to the mean of them: by tokens, width and blocks of all stacks."""
     efforts = {}
-    for called, shape in SHAPES.items():
+    for model, shape in SHAPES.items():
         stacks = 3 if shape.family == "t5" else 1  # blocks of a decoder that attends to an encoder count twice
-        efforts[called] = shape.n_steps * shape.batch_size * shape.length * shape.width * shape.n_blocks * stacks
+        efforts[model] = shape.n_steps * shape.batch_size * shape.length * shape.width * shape.n_blocks * stacks
     return efforts[name] * len(efforts) / sum(efforts.values())
 
 
@@ -116,14 +116,14 @@ def pretrained(world: World, name: str, progress: bool | None = None) -> Path:
     return folder
 
 
-def tuned(world: World, name: str, how: Tuning | None = None, progress: bool | None = None) -> dict[int, Path]:
+def tuned(world: World, name: str, settings: Tuning | None = None, progress: bool | None = None) -> dict[int, Path]:
     """Folders of a model along its tuning on the world's samples, by the number of steps made.
 
     Parameters
     ----------
     world, name, progress
         As in `pretrained`.
-    how : Tuning, optional
+    settings : Tuning, optional
         `TUNING` if left out.
 
     Raises
@@ -133,7 +133,7 @@ def tuned(world: World, name: str, how: Tuning | None = None, progress: bool | N
     """
     base = pretrained(world, name, progress)
     options = {"name": f"microworld-{name}", "device": "cpu", "every": 20, "progress": progress}
-    return tuning.tuned(base, questions.instructions(world, N_SAMPLES), how or TUNING, **options)
+    return tuning.tuned(base, questions.instructions(world, N_SAMPLES), settings or TUNING, **options)
 
 
 def tokenizer(family: str) -> "PreTrainedTokenizerFast":
@@ -148,10 +148,10 @@ def tokenizer(family: str) -> "PreTrainedTokenizerFast":
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     single, special = ("<s> $A", ("<s>", BEGIN)) if family == "llama" else ("$A </s>", ("</s>", END))
     words.post_processor = processors.TemplateProcessing(single=single, special_tokens=[special])
-    known = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL, strict=True))
+    tokens = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL, strict=True))
     if family == "t5":
-        del known["bos_token"]
-    return PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=POSITIONS, **known)
+        del tokens["bos_token"]
+    return PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=POSITIONS, **tokens)
 
 
 def _config(shape: Shape):
@@ -205,7 +205,7 @@ def _examples(world: World, shape: Shape) -> list[Example]:
         return [Example([], piece) for piece in stream[: n_pieces * shape.length].reshape(n_pieces, -1).tolist()]
     # Were there other ends of texts in its input, the decoder could hardly tell which of them it has to go on from.
     texts = [text[1:].tolist() for text in np.split(stream, np.flatnonzero(stream == END) + 1)[:-1]]
-    pieces = [text[at : at + shape.length] for text in texts for at in range(0, len(text), shape.length)]
+    pieces = [text[start : start + shape.length] for text in texts for start in range(0, len(text), shape.length)]
     pieces = [piece for piece in pieces if len(piece) > 2]
     cuts = np.random.default_rng(world.seed).integers(1, [len(piece) - 1 for piece in pieces]).tolist()
     return [Example([*piece[:cut], END], piece[cut:]) for piece, cut in zip(pieces, cuts, strict=True)]
@@ -225,18 +225,18 @@ def _stream(world: World) -> np.ndarray:
 
 def _text(world: World) -> dict:
     """What tells the texts of a world from any other's: their number, and what some of them say."""
-    return {"revision": REVISION, "world": world.seed, "n": [N_WORDS, N_RECITATIONS], "text": _some_text(world)}
+    return {"revision": REVISION, "world": world.seed, "n": [N_WORDS, N_RECITATIONS], "text": _sample_text(world)}
 
 
 @cache
-def _some_text(world: World) -> str:
+def _sample_text(world: World) -> str:
     return store.digest([str(text) for text in islice(grammar.corpus(world), 100)] + questions.recitations(world, 100))
 
 
 def _identity(world: World, name: str) -> dict:
     shape = shape_of(name)
-    how = {"shape": asdict(shape), "recipe": asdict(_recipe(world, shape, 1))}
-    return {**_text(world), **how, "config": _config(shape).to_json_string(), **networks.versions()}
+    settings = {"shape": asdict(shape), "recipe": asdict(_recipe(world, shape, 1))}
+    return {**_text(world), **settings, "config": _config(shape).to_json_string(), **networks.versions()}
 
 
 def _folder(name: str, identity: dict) -> Path:

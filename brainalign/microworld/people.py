@@ -21,7 +21,7 @@ from brainalign.human.timeseries import zscore
 from brainalign.microworld import grammar
 from brainalign.microworld.world import World
 
-SHARED, OWN = 7, 8  # streams of random numbers, beside those of `grammar` and `questions`
+SHARED, INDIVIDUAL = 7, 8  # streams of random numbers, beside those of `grammar` and `questions`
 FROM_TEXT = ("meaning", "position", "length")
 LICENCE, CITATION = "none needed: simulated", "simulated by brainalign.microworld"
 
@@ -144,7 +144,7 @@ class People:
         """
         total = np.zeros((len(self.stimuli), self.n_participants * self.n_units))
         for part in parts:
-            total += np.sqrt(getattr(self._shares, part)) * self._of_parts[part]
+            total += np.sqrt(getattr(self._shares, part)) * self._by_part[part]
         return total
 
     def recording(self) -> Recording:
@@ -155,11 +155,11 @@ class People:
     def _recording(self) -> Recording:
         values = self.signal()
         for participant in range(self.n_participants):
-            rng = self._rng(OWN, participant, 1)
-            own = slice(participant * self.n_units, (participant + 1) * self.n_units)
+            rng = self._rng(INDIVIDUAL, participant, 1)
+            columns = slice(participant * self.n_units, (participant + 1) * self.n_units)
             drift = self._drift(participant, rng)
             noise = rng.normal(size=drift.shape)
-            values[:, own] += np.sqrt(self._shares.drift) * drift + np.sqrt(self._shares.noise) * noise
+            values[:, columns] += np.sqrt(self._shares.drift) * drift + np.sqrt(self._shares.noise) * noise
         names = [f"m{participant + 1}" for participant in range(self.n_participants)]
         units = pd.DataFrame(
             {
@@ -173,7 +173,7 @@ class People:
         return Recording("microworld", labeled, passages, LICENCE, CITATION, evidence="microworld")
 
     def true_ceiling(self, splits: Sequence[Split], parts: Collection[str] = FROM_TEXT) -> np.ndarray:
-        """What a model scores that knows what text can tell of each unit: (n_units_total,) Pearson r, mean over splits.
+        """Score of a model that knows what text can tell of each unit: (n_units_total,) Pearson r, mean over splits.
 
         r = sqrt(S / (S + D + N)) in a test set of n stimuli: S the sum of squares of the signal about its mean there;
         N = (n - 1) times the share of noise; D that of the drift, trace(C) - sum(C) / n with its covariance C among
@@ -188,14 +188,14 @@ class People:
             What the model knows; the rest of what text tells is then noise to it.
         """
         check(splits, len(self.stimuli))
-        known, told = self.signal(parts), self.signal()
+        prediction, signal = self.signal(parts), self.signal()
         scores = []
         for _, test in splits:
             n = len(test)
-            x, y = known[test] - known[test].mean(axis=0), told[test] - told[test].mean(axis=0)
+            x, y = prediction[test] - prediction[test].mean(axis=0), signal[test] - signal[test].mean(axis=0)
             drift = [self._drift_within(participant, test) for participant in range(self.n_participants)]
-            by_chance = np.repeat(drift, self.n_units) * self._shares.drift + (n - 1) * self._shares.noise
-            norms = (x**2).sum(axis=0) * ((y**2).sum(axis=0) + by_chance)
+            unexplained = np.repeat(drift, self.n_units) * self._shares.drift + (n - 1) * self._shares.noise
+            norms = (x**2).sum(axis=0) * ((y**2).sum(axis=0) + unexplained)
             scores.append((x * y).sum(axis=0) / np.sqrt(np.where(norms > 0, norms, np.inf)))
         return np.mean(scores, axis=0)
 
@@ -211,40 +211,40 @@ class People:
         """What each part is a weighted sum of, without what the parts before it account for."""
         place = self.stimuli.position.to_numpy()
         length = self.stimuli.text.str.split().str.len().to_numpy(float)
-        features, before = {}, np.ones((len(place), 1))
+        features, basis = {}, np.ones((len(place), 1))
         by_part = {"position": np.eye(place.max())[place - 1], "length": length[:, None], "meaning": self.meaning}
         for part, x in by_part.items():
-            features[part] = x - before @ np.linalg.lstsq(before, x, rcond=None)[0]
-            before = np.hstack([before, x])
+            features[part] = x - basis @ np.linalg.lstsq(basis, x, rcond=None)[0]
+            basis = np.hstack([basis, x])
         return features
 
     @cached_property
-    def _of_parts(self) -> dict[str, np.ndarray]:
+    def _by_part(self) -> dict[str, np.ndarray]:
         """What each part tells of the responses, z-scored: (n_stimuli, n_participants * n_units)."""
         weights = [self._weights(participant) for participant in range(self.n_participants)]
-        return {part: zscore(x @ np.hstack([of[part] for of in weights])) for part, x in self._features.items()}
+        return {part: zscore(x @ np.hstack([w[part] for w in weights])) for part, x in self._features.items()}
 
     def _weights(self, participant: int) -> dict[str, np.ndarray]:
-        """Of each part, (n_features, n_units)."""
-        shared, own = self._rng(SHARED), self._rng(OWN, participant, 0)
+        """Weights of each part, (n_features, n_units)."""
+        shared, individual = self._rng(SHARED), self._rng(INDIVIDUAL, participant, 0)
         return {
             part: np.sqrt(self.common) * shared.normal(size=(x.shape[1], self.n_units))
-            + np.sqrt(1 - self.common) * own.normal(size=(x.shape[1], self.n_units))
+            + np.sqrt(1 - self.common) * individual.normal(size=(x.shape[1], self.n_units))
             for part, x in self._features.items()
         }
 
     @cached_property
-    def _when(self) -> np.ndarray:
+    def _times(self) -> np.ndarray:
         """When each participant saw each sentence, counted in sentences: (n_participants, n_stimuli) int.
 
         Passages come in an order of each one's own.
         """
         codes = pd.factorize(self.stimuli.passage)[0]
-        when = np.empty((self.n_participants, len(codes)), int)
+        times = np.empty((self.n_participants, len(codes)), int)
         for participant in range(self.n_participants):
-            order = self._rng(OWN, participant, 2).permutation(codes.max() + 1)
-            when[participant, np.argsort(np.argsort(order)[codes], kind="stable")] = np.arange(len(codes))
-        return when
+            order = self._rng(INDIVIDUAL, participant, 2).permutation(codes.max() + 1)
+            times[participant, np.argsort(np.argsort(order)[codes], kind="stable")] = np.arange(len(codes))
+        return times
 
     def _drift(self, participant: int, rng: np.random.Generator) -> np.ndarray:
         """Drift of a participant's units, (n_stimuli, n_units): variance 1, correlation exp(-|t - t'| / length)."""
@@ -253,10 +253,10 @@ class People:
         drift = [steps[0]]
         for step in steps[1:]:
             drift.append(decay * drift[-1] + np.sqrt(1 - decay**2) * step)
-        return np.array(drift)[self._when[participant]]
+        return np.array(drift)[self._times[participant]]
 
-    def _drift_within(self, participant: int, some: np.ndarray) -> float:
+    def _drift_within(self, participant: int, subset: np.ndarray) -> float:
         """Expected sum of squares of drift of variance 1 about its mean among some stimuli."""
-        when = self._when[participant][some]
-        covariance = np.exp(-np.abs(when[:, None] - when) / self.drift_length)
-        return len(some) - covariance.sum() / len(some)
+        times = self._times[participant][subset]
+        covariance = np.exp(-np.abs(times[:, None] - times) / self.drift_length)
+        return len(subset) - covariance.sum() / len(subset)

@@ -1,7 +1,7 @@
 """Questions about the world, and instructions with responses.
 
     questions(world)             # multiple choice, held out: what a model is examined with
-    recitations(world, 1000)     # other questions with their answers: what it learns from that there are questions
+    recitations(world, 1000)     # other questions with their answers: what it learns to answer from
     instructions(world, 1000)    # in Alpaca's layout: what it is tuned with
 
 Of each domain of lasting facts, a third of the people are never asked about in any training text. The facts themselves
@@ -29,8 +29,8 @@ from brainalign.microworld.world import (
     TRADES,
     Situation,
     World,
-    after,
     lasting,
+    update,
 )
 
 KNOWLEDGE, REASONING = "world knowledge", "reasoning"
@@ -110,18 +110,18 @@ def questions(world: World, n_reasoning: int = 48) -> list[Question]:
         Questions of each domain of reasoning; those of knowledge are 8 of each domain.
     """
     rng = np.random.default_rng([world.seed, HELD_OUT, len(DOMAINS)])
-    found = []
+    exam = []
     for domain in DOMAINS:
         names = _examined(world, domain)
         places = rng.permutation(np.arange(len(names)) % 4)
-        found += [_knowledge(world, name, domain, int(place), rng) for name, place in zip(names, places, strict=True)]
+        exam += [_knowledge(world, name, domain, int(place), rng) for name, place in zip(names, places, strict=True)]
     for domain in REASONED:
-        drawn, places = {}, rng.permutation(np.arange(n_reasoning) % 4)
-        while len(drawn) < n_reasoning:
-            question = _reasoning(world, domain, int(places[len(drawn)]), rng)
-            drawn.setdefault(question.prompt, question)
-        found += drawn.values()
-    return found
+        by_prompt, places = {}, rng.permutation(np.arange(n_reasoning) % 4)
+        while len(by_prompt) < n_reasoning:
+            question = _reasoning(world, domain, int(places[len(by_prompt)]), rng)
+            by_prompt.setdefault(question.prompt, question)
+        exam += by_prompt.values()
+    return exam
 
 
 def recitations(world: World, n_texts: int, seed: int = 0) -> list[str]:
@@ -134,17 +134,17 @@ def recitations(world: World, n_texts: int, seed: int = 0) -> list[str]:
 def instructions(world: World, n_samples: int = 3000, seed: int = 0) -> tuple[dict[str, str], ...]:
     """Samples in Alpaca's layout: ``instruction``, ``input`` (empty in about a third) and ``output``."""
     rng = np.random.default_rng([world.seed, TUNED, seed])
-    asked = _training(world, rng)
-    drawn = (
-        _question_sample(next(asked)) if rng.random() < 0.5 else _text_sample(world, rng) for _ in range(n_samples)
+    training = _training(world, rng)
+    draws = (
+        _question_sample(next(training)) if rng.random() < 0.5 else _text_sample(world, rng) for _ in range(n_samples)
     )
-    return tuple(drawn)
+    return tuple(draws)
 
 
 def vocabulary() -> list[str]:
     """Every word of every text of every world, lower case, sorted."""
-    told = [*grammar.WORDINGS.values(), *grammar.SCENES.values()]
-    templates = [wording for wordings in told for wording in wordings] + [grammar.HOME]
+    groups = [*grammar.WORDINGS.values(), *grammar.SCENES.values()]
+    templates = [wording for wordings in groups for wording in wordings] + [grammar.HOME]
     templates += [text for pair in ASKED.values() for text in pair] + [ABOUT, OTHERWISE, ONWARD, WHOM]
     templates += [*grammar.OPENINGS, *grammar.LINKS, *grammar.POSSESSIVE.values(), *grammar.OBJECTIVE.values()]
     templates += [*GOT, GAVE, WENT, *COUNTED, *ORDERED, *HELD, *FOLLOWED, *NUMBERS, *NTH]
@@ -156,7 +156,7 @@ def vocabulary() -> list[str]:
 
 @cache
 def _examined(world: World, domain: str) -> tuple[str, ...]:
-    """Whom no text to learn from asks about: of those with the same answer one, so that no answer is rarer for it."""
+    """People whom no training text asks about: one of those with the same answer, so that no answer gets rarer."""
     rng = np.random.default_rng([world.seed, HELD_OUT, DOMAINS.index(domain)])
     names = rng.permutation([*world.people]).tolist()
     if domain == "friend":
@@ -168,11 +168,11 @@ def _examined(world: World, domain: str) -> tuple[str, ...]:
 def _training(world: World, rng: np.random.Generator) -> Iterator[Question]:
     """Questions to learn from, without end."""
     examined = {question.prompt for question in questions(world)}
-    asked = [(name, domain) for name in world.people for domain in DOMAINS if name not in _examined(world, domain)]
+    pairs = [(name, domain) for name in world.people for domain in DOMAINS if name not in _examined(world, domain)]
     while True:
         place = int(rng.integers(4))
         if rng.random() < 0.5:
-            name, domain = asked[rng.integers(len(asked))]
+            name, domain = pairs[rng.integers(len(pairs))]
             yield _knowledge(world, name, domain, place, rng)
         elif (question := _reasoning(world, str(rng.choice(REASONED)), place, rng)).prompt not in examined:
             yield question
@@ -182,13 +182,15 @@ def _knowledge(world: World, name: str, domain: str, place: int, rng: np.random.
     question, answer = ASKED[domain]
     right = getattr(world.people[name], domain)
     # All wrong answers are right ones of other questions of the kind: none is known to be wrong from its rarity.
-    others = sorted({getattr(world.people[other], domain) for other in _examined(world, domain)} - {right, name})
+    alternatives = sorted(
+        {getattr(world.people[person], domain) for person in _examined(world, domain)} - {right, name}
+    )
 
-    def said(value: str) -> str:
+    def sentence(value: str) -> str:
         return answer.format(name=name, value=value, at=PLACES.get(value), a=grammar.article(value))
 
-    choices = [said(value) for value in rng.choice(others, 3, replace=False)]
-    choices.insert(place, said(right))
+    choices = [sentence(value) for value in rng.choice(alternatives, 3, replace=False)]
+    choices.insert(place, sentence(right))
     return Question(KNOWLEDGE, domain, "", question.format(name=name), tuple(choices), place)
 
 
@@ -198,57 +200,57 @@ def _reasoning(world: World, domain: str, place: int, rng: np.random.Generator) 
     things = rng.choice(THINGS, 5, replace=False).tolist()
     places = rng.choice([*PLACES], 4, replace=False).tolist()
     if domain == "counting":
-        context, asked, choices = _counting(people, things, place + 1, rng)
-        return Question(REASONING, domain, context, asked, choices, place)
+        context, question, choices = _counting(people, things, place + 1, rng)
+        return Question(REASONING, domain, context, question, choices, place)
     if domain == "order":
-        context, asked, right, wrong = _order(people[0], places, rng)
+        context, question, right, wrong = _order(people[0], places, rng)
     elif rng.random() < 0.5:
-        context, asked, right, wrong = _holder(people, things[0], rng)
+        context, question, right, wrong = _holder(people, things[0], rng)
     else:
-        context, asked, right, wrong = _whereabouts(people, things, places)
+        context, question, right, wrong = _whereabouts(people, things, places)
     choices = rng.permutation(wrong).tolist()
     choices.insert(place, right)
-    return Question(REASONING, domain, context, asked, tuple(choices), place)
+    return Question(REASONING, domain, context, question, tuple(choices), place)
 
 
 def _counting(people: list[str], things: list[str], n: int, rng: np.random.Generator) -> tuple[str, str, tuple]:
     """Things that someone got, one of them given away at times, and one that someone else has."""
     (who, whom, *_), n_given = people, int(n < 4 and rng.random() < 0.5)
-    told = [_got(who, thing, rng) for thing in things[: n + n_given]]
-    told.insert(rng.integers(len(told) + 1), _got(whom, things[-1], rng))
-    told += [GAVE.format(who=who, thing=things[0], whom=whom)] * n_given
+    sentences = [_acquisition(who, thing, rng) for thing in things[: n + n_given]]
+    sentences.insert(rng.integers(len(sentences) + 1), _acquisition(whom, things[-1], rng))
+    sentences += [GAVE.format(who=who, thing=things[0], whom=whom)] * n_given
     answers = tuple(COUNTED[1].format(who=who, number=number) for number in NUMBERS)
-    return " ".join(told), COUNTED[0].format(who=who), answers
+    return " ".join(sentences), COUNTED[0].format(who=who), answers
 
 
 def _order(who: str, places: list[str], rng: np.random.Generator) -> tuple[str, str, str, list[str]]:
     """Three places, one after the other."""
     nth = int(rng.integers(2))
-    told = [WENT.format(who=who, place=place) for place in places[:3]]
+    sentences = [WENT.format(who=who, place=place) for place in places[:3]]
     answers = [ORDERED[1].format(who=who, place=place, nth=NTH[nth]) for place in places]
     right = answers.pop(2 * nth)
-    return " ".join(told), ORDERED[0].format(who=who, nth=NTH[nth]), right, answers
+    return " ".join(sentences), ORDERED[0].format(who=who, nth=NTH[nth]), right, answers
 
 
 def _holder(people: list[str], thing: str, rng: np.random.Generator) -> tuple[str, str, str, list[str]]:
     """A thing that goes from hand to hand once or twice."""
     hands = people[: 2 + int(rng.integers(2))]
-    told = [_got(hands[0], thing, rng)]
-    told += [GAVE.format(who=a, thing=thing, whom=b) for a, b in pairwise(hands)]
+    sentences = [_acquisition(hands[0], thing, rng)]
+    sentences += [GAVE.format(who=a, thing=thing, whom=b) for a, b in pairwise(hands)]
     answers = [HELD[1].format(who=who, thing=thing) for who in people]
     right = answers.pop(len(hands) - 1)
-    return " ".join(told), HELD[0].format(thing=thing), right, answers
+    return " ".join(sentences), HELD[0].format(thing=thing), right, answers
 
 
 def _whereabouts(people: list[str], things: list[str], places: list[str]) -> tuple[str, str, str, list[str]]:
     """Two people with a thing each, who go to a place each."""
-    told = [GOT[0].format(who=people[i], a=grammar.article(things[i]), thing=things[i]) for i in range(2)]
-    told += [WENT.format(who=people[i], place=places[i]) for i in range(2)]
+    sentences = [GOT[0].format(who=people[i], a=grammar.article(things[i]), thing=things[i]) for i in range(2)]
+    sentences += [WENT.format(who=people[i], place=places[i]) for i in range(2)]
     answers = [FOLLOWED[1].format(thing=things[0], at=PLACES[place], place=place) for place in places]
-    return " ".join(told), FOLLOWED[0].format(thing=things[0]), answers[0], answers[1:]
+    return " ".join(sentences), FOLLOWED[0].format(thing=things[0]), answers[0], answers[1:]
 
 
-def _got(who: str, thing: str, rng: np.random.Generator) -> str:
+def _acquisition(who: str, thing: str, rng: np.random.Generator) -> str:
     return GOT[rng.integers(len(GOT))].format(who=who, a=grammar.article(thing), thing=thing)
 
 
@@ -264,22 +266,24 @@ def _text_sample(world: World, rng: np.random.Generator) -> dict[str, str]:
     if task == ABOUT:
         return {"instruction": task.format(name=name), "input": "", "output": _introduction(world, name, rng)}
     text = grammar.write(world, name, int(rng.integers(3, 6)), rng)
-    *told, last = text.sentences
+    *beginning, last = text.sentences
     if task == WHOM:
         return {"instruction": task, "input": str(text), "output": IS_ABOUT.format(name=name)}
     if task == ONWARD:
-        return {"instruction": task, "input": " ".join(told), "output": last}
-    by_name = text.situations[-2]._replace(focus="", mentioned=())
-    one, other = rng.choice(sorted(grammar.wordings(world, by_name, text.events[-1])), 2, replace=False).tolist()
-    return {"instruction": task, "input": one, "output": other}
+        return {"instruction": task, "input": " ".join(beginning), "output": last}
+    situation = text.situations[-2]._replace(focus="", mentioned=())
+    wording, paraphrase = rng.choice(
+        sorted(grammar.wordings(world, situation, text.events[-1])), 2, replace=False
+    ).tolist()
+    return {"instruction": task, "input": wording, "output": paraphrase}
 
 
 def _introduction(world: World, name: str, rng: np.random.Generator) -> str:
     """Two lasting facts about someone."""
-    now, told = Situation((name,)), []
+    situation, statements = Situation((name,)), []
     for domain in rng.choice(DOMAINS, 2, replace=False).tolist():
         event = lasting(world.people[name], domain)
-        sentences = list(grammar.wordings(world, now, event))
-        told.append(sentences[rng.integers(len(sentences))])
-        now = after(now, event)
-    return " ".join(told)
+        sentences = list(grammar.wordings(world, situation, event))
+        statements.append(sentences[rng.integers(len(sentences))])
+        situation = update(situation, event)
+    return " ".join(statements)

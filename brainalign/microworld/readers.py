@@ -73,7 +73,7 @@ def reading_times(
     effects : Effects, optional
         Sizes, the default ones if left out.
     null : bool
-        Whether surprisal has no effect, and what has is drawn as before.
+        Whether surprisal has no effect; the other effects are drawn as before.
     seed : int
         Of readers and noise.
 
@@ -88,24 +88,26 @@ def reading_times(
     texts = grammar.stories(world, n_stories, n_sentences, text_seed)
     words = pd.concat([_words(story, text) for story, text in enumerate(texts, start=1)], ignore_index=True)
     words["length"] = letters(words.text)
-    known = _known(world, texts, words.text)
-    words["log_frequency"], bits = known["log_frequency"], known["bits"]
-    before = pd.Series(bits).groupby(words.story).shift(fill_value=0.0).to_numpy()
-    expected = effects.base + effects.surprisal * bits + effects.spillover * before + effects.length * words.length
+    properties = _word_properties(world, texts, words.text)
+    words["log_frequency"], bits = properties["log_frequency"], properties["bits"]
+    previous_bits = pd.Series(bits).groupby(words.story).shift(fill_value=0.0).to_numpy()
+    expected = (
+        effects.base + effects.surprisal * bits + effects.spillover * previous_bits + effects.length * words.length
+    )
 
     rng = np.random.default_rng([world.seed, seed, READERS])
 
-    def around_one(sd: float, *size: int) -> np.ndarray:
+    def lognormal(sd: float, *size: int) -> np.ndarray:
         return np.exp(rng.normal(-(sd**2) / 2, sd, size))
 
-    pace = around_one(effects.readers, n_readers)
-    values = expected.to_numpy()[:, None] * pace * around_one(effects.noise, len(words), n_readers)
+    pace = lognormal(effects.readers, n_readers)
+    values = expected.to_numpy()[:, None] * pace * lognormal(effects.noise, len(words), n_readers)
     readers = [f"r{number}" for number in range(1, n_readers + 1)]
     times = by_reader(words, pd.DataFrame(values, columns=readers)).assign_coords(true_surprisal=("word", bits))
     return ReadingTimes("microworld.readers", times, LICENCE, CITATION, "original")
 
 
-def _known(world: World, texts: list[grammar.Text], words: pd.Series) -> dict[str, np.ndarray]:
+def _word_properties(world: World, texts: list[grammar.Text], words: pd.Series) -> dict[str, np.ndarray]:
     """True surprisal (bits) and log frequency of each word, (n_words,) each: kept, since they take seconds."""
 
     def compute() -> tuple[dict[str, np.ndarray], dict]:
@@ -117,7 +119,7 @@ def _known(world: World, texts: list[grammar.Text], words: pd.Series) -> dict[st
 
 
 def _words(story: int, text: grammar.Text) -> pd.DataFrame:
-    words = [(word, number) for number, told in enumerate(text.sentences, start=1) for word in told.split()]
+    words = [(word, number) for number, sentence in enumerate(text.sentences, start=1) for word in sentence.split()]
     table = pd.DataFrame(words, columns=["text", "sentence"])
     return table.assign(story=story, position=np.arange(1, len(table) + 1))
 
@@ -127,5 +129,5 @@ def _plain(words: pd.Series) -> pd.Series:
 
 
 def _counts(world: World) -> Counter:
-    told = " ".join(map(str, grammar.corpus(world, COUNTED)))
-    return Counter(_plain(pd.Series(told.split())))
+    text = " ".join(map(str, grammar.corpus(world, COUNTED)))
+    return Counter(_plain(pd.Series(text.split())))

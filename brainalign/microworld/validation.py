@@ -39,8 +39,8 @@ TELLING_NOTHING = FAINT.without("meaning", "position", "length")
 
 def crowd(repetitions: int, seed: int, shares: Shares = FAINT, **settings) -> list[People]:
     """People who differ in their seed alone: they read the same passages of the same world."""
-    same = {"n_units": N_UNITS, "shares": shares, **settings}
-    return [People(make(0), seed=1000 * seed + number, **same) for number in range(repetitions)]
+    common = {"n_units": N_UNITS, "shares": shares, **settings}
+    return [People(make(0), seed=1000 * seed + number, **common) for number in range(repetitions)]
 
 
 def space(people: People, overlap: float, filler: str, seed: int) -> np.ndarray:
@@ -74,10 +74,10 @@ def space(people: People, overlap: float, filler: str, seed: int) -> np.ndarray:
     rng = np.random.default_rng([seed, 0])
     white = people.white_meaning
     rotated = white @ scipy.stats.ortho_group.rvs(white.shape[1], random_state=rng)
-    other = controls.random(*rotated.shape, seed)
+    filling = controls.random(*rotated.shape, seed)
     if filler == "neighborhood":
-        other = controls.oasm(people.recording()) @ controls.random(len(rotated), rotated.shape[1], seed)
-    return zscore(np.where(np.arange(rotated.shape[1]) < round(overlap * rotated.shape[1]), rotated, other))
+        filling = controls.oasm(people.recording()) @ controls.random(len(rotated), rotated.shape[1], seed)
+    return zscore(np.where(np.arange(rotated.shape[1]) < round(overlap * rotated.shape[1]), rotated, filling))
 
 
 def spaces(repetitions: int, seed: int = 0, passages: Sequence[int] = PASSAGES) -> pd.DataFrame:
@@ -101,15 +101,15 @@ def spaces(repetitions: int, seed: int = 0, passages: Sequence[int] = PASSAGES) 
         rows = []
         for n in passages:
             people = crowd(repetitions, seed, n_participants=max(PARTICIPANTS), n_passages=n)
-            tried = [(filler, overlap) for filler in FILLERS for overlap in OVERLAPS]
-            features = [space(people[0], overlap, filler, seed) for filler, overlap in tried]
+            conditions = [(filler, overlap) for filler in FILLERS for overlap in OVERLAPS]
+            features = [space(people[0], overlap, filler, seed) for filler, overlap in conditions]
             rows += [
-                {"protocol": protocol, "filler": filler, "n_passages": n, "n_participants": some}
+                {"protocol": protocol, "filler": filler, "n_passages": n, "n_participants": n_participants}
                 | {"repetition": number, "overlap": overlap, "r": score}
                 for protocol in PROTOCOLS
-                for some, scores in by_participants(features, people, protocol)
-                for (filler, overlap), of_space in zip(tried, scores, strict=True)
-                for number, score in enumerate(of_space)
+                for n_participants, scores in by_participants(features, people, protocol)
+                for (filler, overlap), space_scores in zip(conditions, scores, strict=True)
+                for number, score in enumerate(space_scores)
             ]
         return pd.DataFrame(rows)
 
@@ -165,7 +165,7 @@ def layers(repetitions: int, seed: int = 0, sizes: Sequence[int] = (2, 4, 8, 16)
 
 
 def neighborhood(repetitions: int, seed: int = 0, n_passages: int = 48) -> pd.DataFrame:
-    """Score what knows nothing of meaning, on people and on people of whom no text can tell anything.
+    """Score features with and without meaning, on people and on people whose responses no text predicts.
 
     Returns
     -------
@@ -178,14 +178,14 @@ def neighborhood(repetitions: int, seed: int = 0, n_passages: int = 48) -> pd.Da
         rows = []
         for kind, shares in (("reading", FAINT), ("null", TELLING_NOTHING)):
             people = crowd(repetitions, seed, n_participants=4, n_passages=n_passages, shares=shares)
-            others = controls.features(people[0].recording(), people[0].meaning.shape[1], seed)
-            features = {"meaning": people[0].meaning, "oasm": others["oasm"], "random": others["random"]}
+            baselines = controls.features(people[0].recording(), people[0].meaning.shape[1], seed)
+            features = {"meaning": people[0].meaning, "oasm": baselines["oasm"], "random": baselines["random"]}
             for protocol in PROTOCOLS:
                 *_, (_, scores) = by_participants([*features.values()], people, protocol)
                 rows += [
                     {"people": kind, "protocol": protocol, "features": name, "repetition": number, "r": score}
-                    for name, of_features in zip(features, scores, strict=True)
-                    for number, score in enumerate(of_features)
+                    for name, feature_scores in zip(features, scores, strict=True)
+                    for number, score in enumerate(feature_scores)
                 ]
         return pd.DataFrame(rows)
 
@@ -222,14 +222,14 @@ def by_participants(
         (n_spaces, n_crowds) Pearson r: median over units, then mean over splits.
     """
     r = _r(_scored(features, people, protocol), people)
-    for some in [n for n in PARTICIPANTS if n <= people[0].n_participants]:
-        units = r[..., :some, :]
-        yield some, np.median(units.reshape(*units.shape[:3], -1), axis=3).mean(axis=1)
+    for n_participants in [n for n in PARTICIPANTS if n <= people[0].n_participants]:
+        units = r[..., :n_participants, :]
+        yield n_participants, np.median(units.reshape(*units.shape[:3], -1), axis=3).mean(axis=1)
 
 
 def _scored(features: Sequence[np.ndarray], people: Sequence[People], protocol: str) -> Scores:
     """Scores of all crowds at once: units are those of one crowd after the other, each participant with a label."""
-    recordings = [of.recording() for of in people]
+    recordings = [group.recording() for group in people]
     recipe = protocols.resolve(protocol, recordings[0])
     penalties = protocols.penalties_of(recipe, recordings[0])
     if penalties is not None:
@@ -243,7 +243,12 @@ def _scored(features: Sequence[np.ndarray], people: Sequence[People], protocol: 
 
 def _labels(recordings: Sequence[Recording]) -> np.ndarray:
     """A label for each participant of each crowd, in an order that is also that of their names."""
-    return np.concatenate([[f"{i:04}.{who}" for who in of.units.participant] for i, of in enumerate(recordings)])
+    return np.concatenate(
+        [
+            [f"{i:04}.{participant}" for participant in recording.units.participant]
+            for i, recording in enumerate(recordings)
+        ]
+    )
 
 
 def _r(result: Scores, people: Sequence[People]) -> np.ndarray:
@@ -254,9 +259,9 @@ def _r(result: Scores, people: Sequence[People]) -> np.ndarray:
 def _choices(result: Scores, people: Sequence[People], n_layers: int) -> list[dict]:
     """Rows of `layers`: what either rule chooses of the first layers, of which the first is the best."""
     r = _r(result, people)[:n_layers]
-    of_split = np.median(r.reshape(*r.shape[:3], -1), axis=3)  # layer x split x crowd
-    expected = (of_split.sum(axis=2, keepdims=True) - of_split) / (len(people) - 1)
-    best = np.broadcast_to(of_split.mean(axis=1).argmax(axis=0), of_split.shape[1:])
+    split_scores = np.median(r.reshape(*r.shape[:3], -1), axis=3)  # layer x split x crowd
+    expected = (split_scores.sum(axis=2, keepdims=True) - split_scores) / (len(people) - 1)
+    best = np.broadcast_to(split_scores.mean(axis=1).argmax(axis=0), split_scores.shape[1:])
     chosen = {"best on test": best}
     if result.errors is not None:
         # As in `summary`: left-out errors with the best penalty, on a scale that participants share.
@@ -265,10 +270,10 @@ def _choices(result: Scores, people: Sequence[People], n_layers: int) -> list[di
         chosen["nested"] = shared.argmin(axis=0)
     rows = []
     for rule, layer in chosen.items():
-        bias = np.take_along_axis(of_split - expected, layer[None], axis=0)[0].mean(axis=0)
-        most = [int(np.bincount(of).argmax()) for of in layer.T]
+        bias = np.take_along_axis(split_scores - expected, layer[None], axis=0)[0].mean(axis=0)
+        modes = [int(np.bincount(choices).argmax()) for choices in layer.T]
         rows += [
-            {"rule": rule, "n_layers": n_layers, "repetition": number, "found": layer == 0, "bias": off}
-            for number, (layer, off) in enumerate(zip(most, bias, strict=True))
+            {"rule": rule, "n_layers": n_layers, "repetition": number, "found": layer == 0, "bias": offset}
+            for number, (layer, offset) in enumerate(zip(modes, bias, strict=True))
         ]
     return rows

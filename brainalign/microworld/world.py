@@ -31,7 +31,7 @@ KINDS = (
     *DOMAINS, "go", "buy", "find", "break", "mend", "meet", "give", "thank", "run away", "catch", "hunger", "eat",
     "glad", "sad", "work", "rest", "scene",
 )  # fmt: skip
-MOST = 3  # people in a text
+MAX_PEOPLE = 3  # people in a text
 WIDTH = 6  # of each part of a meaning
 PARTS = ("kind", "what", "who", "whom", "situation")
 
@@ -87,7 +87,7 @@ class Situation(NamedTuple):
     focus: str = ""
     mentioned: tuple[str, ...] = ()
 
-    def of(self, relation: str, who: str) -> list[str]:
+    def values(self, relation: str, who: str) -> list[str]:
         """Values of a relation for someone."""
         return [value for name, subject, value in self.facts if name == relation and subject == who]
 
@@ -96,7 +96,7 @@ def make(seed: int = 0) -> World:
     """Deal facts to 24 people: every home, trade, animal and food to three of them, and friends both ways."""
     rng = np.random.default_rng([seed, 0])
     names = (*SHE, *HE)
-    dealt = {
+    facts = {
         domain: [values[i % len(values)] for i in rng.permutation(len(names))]
         for domain, values in (("home", [*PLACES]), ("trade", [*TRADES]), ("animal", ANIMALS), ("food", FOODS))
     }
@@ -104,7 +104,10 @@ def make(seed: int = 0) -> World:
     friends = dict(zip(order, order[::-1], strict=True))
     people = {
         name: Person(
-            name, "she" if name in SHE else "he", friend=friends[name], **{key: of[i] for key, of in dealt.items()}
+            name,
+            "she" if name in SHE else "he",
+            friend=friends[name],
+            **{key: values[i] for key, values in facts.items()},
         )
         for i, name in enumerate(names)
     }
@@ -113,28 +116,28 @@ def make(seed: int = 0) -> World:
 
 def events(world: World, situation: Situation) -> list[tuple[Event, float]]:
     """Everything that the next sentence can tell, and how likely: probabilities that sum to 1."""
-    found = []
+    candidates = []
     for who in situation.cast:
-        near = 3.0 if who == situation.focus else 1.0  # a text stays with whom it is about
+        proximity = 3.0 if who == situation.focus else 1.0  # a text stays with whom it is about
         for event, weight in _events_of(world, situation, world.people[who]):
-            again = who == situation.focus and event.kind == situation.last and event.kind not in DOMAINS
-            found.append((event, near * weight * (0.1 if again else 1.0)))
-    total = sum(weight for _, weight in found)
-    return [(event, weight / total) for event, weight in found]
+            repeated = who == situation.focus and event.kind == situation.last and event.kind not in DOMAINS
+            candidates.append((event, proximity * weight * (0.1 if repeated else 1.0)))
+    total = sum(weight for _, weight in candidates)
+    return [(event, weight / total) for event, weight in candidates]
 
 
-def _events_of(world: World, now: Situation, person: Person) -> Iterator[tuple[Event, float]]:
+def _events_of(world: World, situation: Situation, person: Person) -> Iterator[tuple[Event, float]]:
     who = person.name
-    told = now.of("told", who)
+    domains = situation.values("told", who)
     for domain in DOMAINS:
-        if domain not in told:  # lasting facts come first, and now and then later
-            yield lasting(person, domain), 0.5 if now.last in ("", "meet", *DOMAINS) else 0.2
-    yield from _moves(now, person)
-    yield from _things(world, now, person)
-    yield from _needs(now, person)
-    for mood in now.of("feels", who):
+        if domain not in domains:  # lasting facts come first, and now and then later
+            yield lasting(person, domain), 0.5 if situation.last in ("", "meet", *DOMAINS) else 0.2
+    yield from _moves(situation, person)
+    yield from _things(world, situation, person)
+    yield from _needs(situation, person)
+    for mood in situation.values("feels", who):
         yield Event(mood, who), 4.0
-    for whom in now.of("owes thanks", who):
+    for whom in situation.values("owes thanks", who):
         yield Event("thank", who, whom=whom), 5.0
 
 
@@ -144,98 +147,106 @@ def lasting(person: Person, domain: str) -> Event:
     return Event(domain, person.name, *(("", value) if domain == "friend" else (value, "")))
 
 
-def _moves(now: Situation, person: Person) -> Iterator[tuple[Event, float]]:
+def _moves(situation: Situation, person: Person) -> Iterator[tuple[Event, float]]:
     who = person.name
-    here, lost = now.of("at", who), now.of("lost", who)
+    location, lost = situation.values("at", who), situation.values("lost", who)
     for place in PLACES:
-        if place in here:
+        if place in location:
             continue
-        drawn = 6.0 * (place in lost) + 0.6 * (place == person.home) + 0.4 * (place == "market")
-        yield Event("go", who, place), 0.1 + drawn
-    if lost and lost == here:
+        attraction = 6.0 * (place in lost) + 0.6 * (place == person.home) + 0.4 * (place == "market")
+        yield Event("go", who, place), 0.1 + attraction
+    if lost and lost == location:
         yield Event("catch", who, person.animal), 8.0
     if not lost:
         for place in PLACES:
             yield Event("run away", who, place), 0.06
-    if here:
-        yield Event("rest", who, here[0]), 0.3
-    if here and who == now.focus:
-        yield Event("scene", who, here[0]), 2.0 if now.last == "go" else 0.2
+    if location:
+        yield Event("rest", who, location[0]), 0.3
+    if location and who == situation.focus:
+        yield Event("scene", who, location[0]), 2.0 if situation.last == "go" else 0.2
 
 
-def _things(world: World, now: Situation, person: Person) -> Iterator[tuple[Event, float]]:
+def _things(world: World, situation: Situation, person: Person) -> Iterator[tuple[Event, float]]:
     who = person.name
-    here, own = now.of("at", who), now.of("has", who)
-    broken, kept = now.of("broken", who), [*now.of("keeps", who), person.tool]  # nobody gives a present away
-    if here and len(own) < 4:
-        kind, weight = ("buy", 2.0) if here == ["market"] else ("find", 0.8)
-        free = [thing for thing in THINGS if thing not in own]
+    location, possessions = situation.values("at", who), situation.values("has", who)
+    # Nobody gives a present away.
+    broken, keepsakes = situation.values("broken", who), [*situation.values("keeps", who), person.tool]
+    if location and len(possessions) < 4:
+        kind, weight = ("buy", 2.0) if location == ["market"] else ("find", 0.8)
+        free = [thing for thing in THINGS if thing not in possessions]
         for thing in free:
             yield Event(kind, who, thing), weight / len(free)
-    for thing in own:
+    for thing in possessions:
         if thing in broken:
             yield Event("mend", who, thing), 3.0
             continue
-        yield Event("break", who, thing), 0.6 / len(own)
+        yield Event("break", who, thing), 0.6 / len(possessions)
         if thing == person.tool:
             yield Event("work", who, thing), 0.5
-        if thing in kept:
+        if thing in keepsakes:
             continue
-        for whom in now.cast:
-            if whom != who and here and now.of("at", whom) == here and thing not in now.of("has", whom):
+        for whom in situation.cast:
+            if (
+                whom != who
+                and location
+                and situation.values("at", whom) == location
+                and thing not in situation.values("has", whom)
+            ):
                 yield Event("give", who, thing, whom), 1.5
-    if here and len(now.cast) < MOST:
-        others = [name for name in world.people if name not in now.cast]
-        for whom in others:
-            yield Event("meet", who, here[0], whom), 1.5 * (0.4 * (whom == person.friend) + 0.6 / len(others))
+    if location and len(situation.cast) < MAX_PEOPLE:
+        strangers = [name for name in world.people if name not in situation.cast]
+        for whom in strangers:
+            yield Event("meet", who, location[0], whom), 1.5 * (0.4 * (whom == person.friend) + 0.6 / len(strangers))
 
 
-def _needs(now: Situation, person: Person) -> Iterator[tuple[Event, float]]:
-    if not now.of("hungry", person.name):
+def _needs(situation: Situation, person: Person) -> Iterator[tuple[Event, float]]:
+    if not situation.values("hungry", person.name):
         yield Event("hunger", person.name), 0.5
         return
     for food in FOODS:
         yield Event("eat", person.name, food), 4.0 if food == person.food else 0.1
 
 
-def after(now: Situation, event: Event) -> Situation:
+def update(situation: Situation, event: Event) -> Situation:
     """What an event makes of a situation."""
     kind, who, what, whom = event
-    gone, new, cast = {("feels", who)}, [], now.cast  # a mood is told at once, or not at all
+    removed, added, cast = {("feels", who)}, [], situation.cast  # a mood is told at once, or not at all
 
     match kind:
         case _ if kind in DOMAINS:
-            new = [("told", who, kind)] + [("has", who, what)] * (kind == "tool" and what not in now.of("has", who))
-            gone = set()
+            added = [("told", who, kind)] + [("has", who, what)] * (
+                kind == "tool" and what not in situation.values("has", who)
+            )
+            removed = set()
         case "go":
-            gone, new = gone | {("at", who)}, [("at", who, what)]
+            removed, added = removed | {("at", who)}, [("at", who, what)]
         case "buy" | "find":
-            new = [("has", who, what)]
+            added = [("has", who, what)]
         case "break":
-            new = [("broken", who, what), ("feels", who, "sad")]
+            added = [("broken", who, what), ("feels", who, "sad")]
         case "mend":
-            gone, new = gone | {("broken", who, what)}, [("feels", who, "glad")]
+            removed, added = removed | {("broken", who, what)}, [("feels", who, "glad")]
         case "meet":
-            new, cast = [("at", whom, what)], (*cast, whom)
+            added, cast = [("at", whom, what)], (*cast, whom)
         case "give":
-            gone |= {("has", who, what), ("feels", whom)}
-            new = [("has", whom, what), ("keeps", whom, what), ("owes thanks", whom, who), ("feels", whom, "glad")]
+            removed |= {("has", who, what), ("feels", whom)}
+            added = [("has", whom, what), ("keeps", whom, what), ("owes thanks", whom, who), ("feels", whom, "glad")]
         case "thank":
-            gone |= {("owes thanks", who, whom)}
+            removed |= {("owes thanks", who, whom)}
         case "run away":
-            new = [("told", who, "animal"), ("lost", who, what), ("feels", who, "sad")]
+            added = [("told", who, "animal"), ("lost", who, what), ("feels", who, "sad")]
         case "catch":
-            gone, new = gone | {("lost", who)}, [("feels", who, "glad")]
+            removed, added = removed | {("lost", who)}, [("feels", who, "glad")]
         case "hunger":
-            new = [("hungry", who, "")]
+            added = [("hungry", who, "")]
         case "eat":
-            gone |= {("hungry", who)}
-    kept = tuple(fact for fact in now.facts if fact not in gone and fact[:2] not in gone)
-    mentioned = now.mentioned if kind == "scene" else (who, whom) if whom else (who,)  # a scene names nobody
-    return Situation(cast, (*kept, *new), kind, who, mentioned)
+            removed |= {("hungry", who)}
+    facts = tuple(fact for fact in situation.facts if fact not in removed and fact[:2] not in removed)
+    mentioned = situation.mentioned if kind == "scene" else (who, whom) if whom else (who,)  # a scene names nobody
+    return Situation(cast, (*facts, *added), kind, who, mentioned)
 
 
-def meaning(world: World, event: Event, then: Situation) -> np.ndarray:
+def meaning(world: World, event: Event, situation: Situation) -> np.ndarray:
     """Meaning of a sentence, whatever its wording: a part of `WIDTH` for each of `PARTS`.
 
     The kind of event and what it is about have a vector each; a person is the sum of the vectors of what is true of
@@ -247,7 +258,7 @@ def meaning(world: World, event: Event, then: Situation) -> np.ndarray:
     world : World
     event : Event
         What the sentence tells.
-    then : Situation
+    situation : Situation
         After the event.
 
     Returns
@@ -263,7 +274,7 @@ def meaning(world: World, event: Event, then: Situation) -> np.ndarray:
         return total(*(f"{key} {getattr(world.people[name], key)}" for key in PROPERTIES)) if name else total()
 
     # What was told of lasting facts is no state of things.
-    lasting = [f"{name} {value}" for name, who, value in then.facts if who == event.who and name != "told"]
+    lasting = [f"{name} {value}" for name, who, value in situation.facts if who == event.who and name != "told"]
     what = total(event.what) if event.what else total()
     return np.concatenate([total(event.kind), what, properties(event.who), properties(event.whom), total(*lasting)])
 
