@@ -33,7 +33,7 @@ from brainalign.human.download import fetch
 from brainalign.human.recording import Passage
 from brainalign.llm.load import LanguageModel, load
 from brainalign.llm.tokens import join
-from brainalign.llm.windows import of_beginnings
+from brainalign.llm.windows import beginning_windows
 
 RESULTS = Path(__file__).parent / "results" / "extraction.json"
 
@@ -100,7 +100,7 @@ def measure(model: LanguageModel, passages: Sequence[Passage], settings: argpars
 
     activations, seconds = repeated(ours(llm.activations), settings.repeats)
     _, surprisal_seconds = repeated(ours(llm.surprisal), settings.repeats)
-    windows, _ = of_beginnings(model.tokenizer, passages, model.n_positions)
+    windows, _ = beginning_windows(model.tokenizer, passages, model.n_positions)
     _, bare_seconds = repeated(lambda: bare(model, [window.tokens for window in windows]), settings.repeats)
     loop = plain_loop(model, passages, settings.every)
     # What is longer than the positions is cut otherwise, and the loop's last layer has the final norm applied.

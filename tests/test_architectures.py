@@ -45,7 +45,7 @@ def by_hand(shape: dict, tokens: int, head: bool) -> float:
 )
 def test_operations_are_those_of_the_closed_formula(one_store, name):
     shape = catalog.architectures()[name]
-    network = architectures.of(shape)
+    network = architectures.from_settings(shape)
     for tokens in LENGTHS:
         for head in (False, True):
             assert network.flops(5, tokens, head) == pytest.approx(5 * by_hand(shape, tokens, head), rel=1e-9)
@@ -56,7 +56,7 @@ def test_of_experts_those_count_to_which_a_token_is_routed():
         vocab_size=99, hidden_size=32, intermediate_size=50, num_hidden_layers=3, num_attention_heads=4,
         num_key_value_heads=2, num_local_experts=8, num_experts_per_tok=2,
     )  # fmt: skip
-    network = architectures.of(settings_of(config))
+    network = architectures.from_settings(settings_of(config))
     attention, router, expert = 2 * 32 * 8 * (4 + 2), 32 * 8, 3 * 32 * 50
     assert network.linear == 2 * 3 * (attention + router + 2 * expert)
     assert network.quadratic == 4 * 3 * 4 * 8
@@ -85,7 +85,7 @@ CONFIGS = {
 def test_blocks_that_are_alike_and_lengths_between_are_counted_as_if_traced(name):
     config = networks.configured(settings_of(CONFIGS[name]))
     config._experts_implementation = architectures.ROUTED
-    found = architectures.of(settings_of(CONFIGS[name]))
+    found = architectures.from_settings(settings_of(CONFIGS[name]))
     lengths = [n for n in LENGTHS if n <= (found.positions or n)]
     for tokens, counted in architectures.operations(networks.blank(config).eval(), lengths).items():
         assert found.flops(1, tokens) == pytest.approx(counted, rel=1e-9)
@@ -97,7 +97,10 @@ def test_operations_are_those_of_a_pass_that_is_run(name):
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    found, network = architectures.of(settings_of(CONFIGS[name])), networks.fresh(CONFIGS[name], seed=0).eval()
+    found, network = (
+        architectures.from_settings(settings_of(CONFIGS[name])),
+        networks.fresh(CONFIGS[name], seed=0).eval(),
+    )
     ids = torch.arange(40)[None]
     fed = {"decoder_input_ids": ids} if found.encoder_decoder else {}
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
@@ -107,19 +110,19 @@ def test_operations_are_those_of_a_pass_that_is_run(name):
 
 
 def test_sizes_are_kept_in_the_store_and_where_nothing_can_be_kept_counted_again(monkeypatch, tmp_path):
-    architectures._of.cache_clear()
+    architectures._from_settings.cache_clear()
     shape = settings_of(CONFIGS["few positions"])
-    first = architectures.of(shape)
+    first = architectures.from_settings(shape)
     assert len(list((store.root() / "architectures").glob("*.safetensors"))) == 1
-    architectures._of.cache_clear()
+    architectures._from_settings.cache_clear()
     counted = []
     plain = architectures._counted
     monkeypatch.setattr(architectures, "_counted", lambda settings: counted.append(1) or plain(settings))
-    assert architectures.of(shape) == first and counted == []
-    architectures._of.cache_clear()
+    assert architectures.from_settings(shape) == first and counted == []
+    architectures._from_settings.cache_clear()
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "file"))
-    assert architectures.of(shape) == first and counted == [1]
+    assert architectures.from_settings(shape) == first and counted == [1]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_sizes_are_kept_in_the_store_and_where_nothing_can_be_kept_counted_again
 )
 def test_what_cannot_be_counted_says_why(settings, message):
     with pytest.raises(ValueError, match=message):
-        architectures.of(settings)
+        architectures.from_settings(settings)
 
 
 def test_operations_that_are_no_polynomial_are_refused():

@@ -397,7 +397,7 @@ def test_prompts_are_those_of_the_harness(mirror, name, protocol):
     asked = benchmarks.load(name)
     for task_name in asked.tasks.index[::9]:
         config = asked.config(protocol, task_name)
-        splits = capability._asked(asked.splits(task_name), config, 3)
+        splits = capability._selected_questions(asked.splits(task_name), config, 3)
         task = harness.task(config, splits)
         for shots in (0, config["num_fewshot"]):
             expected = [task.fewshot_context(doc, num_fewshot=shots) for doc in splits["test"]]

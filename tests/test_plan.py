@@ -43,7 +43,7 @@ def counted(run):
 @pytest.mark.parametrize("name", CHECKPOINTS.index)
 def test_parameters_of_every_checkpoint_are_the_published_ones(one_store, name):
     model = CHECKPOINTS.loc[name]
-    network = architectures.of(catalog.architectures()[model.config])
+    network = architectures.from_settings(catalog.architectures()[model.config])
     assert network.parameters == model.parameters
     assert network.width == model.width
     assert network.layers == model.layers + (2 if network.encoder_decoder else 1)
@@ -178,7 +178,7 @@ def test_what_is_tuned_has_a_row_and_asks_for_cards_that_hold_it(planned):
         assert row.memory > costs.TRAINING * size and row.parameters == size
         assert row.cards == asked[name].gpus >= math.ceil(costs.TRAINING * size / (costs.USABLE * card))
         # Forward, backward, and forward again for checkpointed gradients, of 999 samples thrice, with the head.
-        network = architectures.of(catalog.architectures()["llama-7b"])
+        network = architectures.from_settings(catalog.architectures()["llama-7b"])
         of_training = 4 * 3 * 999 * network.flops(1, 512, head=True)
         assert row.training == pytest.approx(of_training / plan.speed_of(plan.CARD, "bfloat16") / 3600)
         assert row.flops > of_training + 4 * table.flops["llama-7b"] * 0.9  # four models are read after step 0
@@ -221,7 +221,7 @@ def test_estimated_operations_are_those_of_counted_tokens(tmp_path, mirror, shap
 
     merges = fetch(catalog.dataset("gpt2_merges").file("weights/tokenization/vocab.bpe"))
     tokenizer = tokenizer_of(tiny.gpt2(tmp_path / "model", merges=merges, positions=1024))
-    network = architectures.of(catalog.architectures()[shape])
+    network = architectures.from_settings(catalog.architectures()[shape])
     for text in map(beginning, texts.of(studies.load("sample").model_copy(update={"benchmarks": []}))):
         estimated, exact = (
             texts.flops(network, text, texts.lengths(text, network, way), "cuda") for way in (None, tokenizer)
@@ -231,7 +231,7 @@ def test_estimated_operations_are_those_of_counted_tokens(tmp_path, mirror, shap
 
 @pytest.mark.parametrize("shape", ["gpt2", "t5-v1_1-small"])
 def test_estimate_of_a_text_agrees_with_its_words(shape):
-    network = architectures.of(catalog.architectures()[shape])
+    network = architectures.from_settings(catalog.architectures()[shape])
     story = Text("story", False, [[1.0] * 400])
     found = texts.lengths(story, network)
     whole = round(400 * texts.RATE) + texts.SPECIAL
@@ -299,7 +299,7 @@ def test_a_model_of_ones_own_is_planned_by_its_settings_and_one_that_is_nowhere_
     study = write("recordings: [brennan2016]\nmodels: [mine, nobody/nothing]")
     table = plan.of(study)
     settings = json.loads((tmp_path / "mine" / "config.json").read_text())
-    assert table.parameters["mine"] == architectures.of(settings).parameters
+    assert table.parameters["mine"] == architectures.from_settings(settings).parameters
     assert table.state.to_dict() == {"mine": "here", "nothing": "unknown"}
     assert pd.isna(table.flops["nothing"]) and pd.isna(table.why["mine"])
     assert "neither the catalog nor this machine has its config.json" in table.why["nothing"]

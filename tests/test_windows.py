@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from brainalign.human.recording import Passage
 from brainalign.llm import windows
 from brainalign.llm.tokens import join, special_tokens
-from brainalign.llm.windows import of_beginnings, of_continuations, of_whole_texts
+from brainalign.llm.windows import beginning_windows, continuation_windows, whole_text_windows
 
 ODD = (
     "Once upon a time,",
@@ -72,7 +72,7 @@ def test_a_part_that_loses_its_last_space_is_said_to():
 
 @pytest.mark.parametrize("parts", [ODD, LONG, ("one",)])
 def test_every_part_ends_where_its_beginning_ends(tokenizer, parts):
-    found, n_anew = of_beginnings(tokenizer, [Passage("p", parts)])
+    found, n_anew = beginning_windows(tokenizer, [Passage("p", parts)])
     expected = beginnings(tokenizer, parts)
     assert up_to_each(found) == expected
     assert len(found) <= 1 + n_anew
@@ -83,7 +83,7 @@ def test_every_part_ends_where_its_beginning_ends(tokenizer, parts):
 def test_the_check_of_the_last_parts_finds_what_whole_beginnings_find(byte_level, parts):
     if not any(part.strip() for part in parts):
         return
-    found, _ = of_beginnings(byte_level, [Passage("p", tuple(parts))])
+    found, _ = beginning_windows(byte_level, [Passage("p", tuple(parts))])
     assert up_to_each(found) == beginnings(byte_level, parts)
 
 
@@ -95,7 +95,7 @@ def test_a_window_of_its_own_holds_the_beginning_of_each_part(byte_level, parts)
         return
     expected = beginnings(byte_level, parts)
     for limit in (None, 40):
-        found, n_anew = of_beginnings(byte_level, [Passage("p", tuple(parts))], limit, shared=False)
+        found, n_anew = beginning_windows(byte_level, [Passage("p", tuple(parts))], limit, shared=False)
         assert [window.parts for window in found] == [[part] for part in range(len(parts))] and n_anew == 0
         assert [window.tokens for window in found] == [ids[-limit:] if limit else ids for ids in expected]
         assert all(window.spans[0][1] == len(window.tokens) for window in found)
@@ -116,13 +116,13 @@ def test_a_tokenizer_that_merges_words_makes_parts_be_read_anew():
     merging = Tokenizer(models.BPE(vocabulary, [(" ", "b"), ("a", " b")], unk_token="?"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=merging, unk_token="?")
     passage = Passage("p", ("a", "b", "a"))
-    found, n_anew = of_beginnings(tokenizer, [passage])
+    found, n_anew = beginning_windows(tokenizer, [passage])
     assert n_anew == 1  # "a", whose token is another once "b" follows
     assert sorted((window.parts, window.tokens) for window in found) == [([0], [0]), ([1, 2], [4, 2, 0])]
     with pytest.raises(ValueError, match=r"passage 'p', part 2 \('b'\): the tokenizer gives it no tokens of its own"):
-        of_beginnings(tokenizer, [passage], words=True)
+        beginning_windows(tokenizer, [passage], words=True)
     with pytest.raises(ValueError, match="part 1"):
-        of_whole_texts(tokenizer, [passage])
+        whole_text_windows(tokenizer, [passage])
 
 
 def test_words_that_the_tokenizer_drops_are_named():
@@ -132,13 +132,13 @@ def test_words_that_the_tokenizer_drops_are_named():
     dropping = Tokenizer(models.BPE({"a": 0, " ": 1}, []))
     dropping.normalizer = normalizers.Replace("x", "")
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=dropping)
-    for read in (of_whole_texts, of_continuations, lambda *given: of_beginnings(*given, words=True)):
+    for read in (whole_text_windows, continuation_windows, lambda *given: beginning_windows(*given, words=True)):
         with pytest.raises(ValueError, match=r"part 2 \('x'\)"):
             read(tokenizer, [Passage("p", ("a", "x"))])
 
 
 def test_words_have_their_own_tokens_and_all_of_them(tokenizer):
-    (window,) = of_whole_texts(tokenizer, [Passage("p", LONG)])
+    (window,) = whole_text_windows(tokenizer, [Passage("p", LONG)])
     assert window.spans[0][0] == 0 and window.spans[-1][1] == len(window.tokens)
     assert all(before[1] == after[0] for before, after in itertools.pairwise(window.spans))
     for word, (start, stop) in zip(LONG, window.spans, strict=True):
@@ -150,7 +150,7 @@ def test_words_have_their_own_tokens_and_all_of_them(tokenizer):
 
 @pytest.mark.parametrize("limit", [20, 33, 64])
 def test_exact_windows_are_cut_on_the_left(tokenizer, limit):
-    found, _ = of_beginnings(tokenizer, [Passage("p", LONG)], limit, "exact")
+    found, _ = beginning_windows(tokenizer, [Passage("p", LONG)], limit, "exact")
     expected = beginnings(tokenizer, LONG)
     for window in found:
         for part, (_, stop) in zip(window.parts, window.spans, strict=True):
@@ -160,7 +160,7 @@ def test_exact_windows_are_cut_on_the_left(tokenizer, limit):
 @pytest.mark.parametrize("limit", [20, 33, 64])
 def test_strided_windows_keep_at_least_half_of_what_they_hold(tokenizer, limit):
     whole = tokenizer(joined(LONG), add_special_tokens=False)["input_ids"]
-    found, _ = of_beginnings(tokenizer, [Passage("p", LONG)], limit, "strided")
+    found, _ = beginning_windows(tokenizer, [Passage("p", LONG)], limit, "strided")
     stops = {}
     for window in found:
         assert len(window) <= limit
@@ -173,7 +173,9 @@ def test_strided_windows_keep_at_least_half_of_what_they_hold(tokenizer, limit):
 
 def test_what_fits_is_read_in_one_window_either_way(tokenizer):
     passage = [Passage("p", LONG[:30])]
-    windows_of = [of_beginnings(tokenizer, passage, limit, long)[0] for limit in (None, 500) for long in windows.LONG]
+    windows_of = [
+        beginning_windows(tokenizer, passage, limit, long)[0] for limit in (None, 500) for long in windows.LONG
+    ]
     assert all(found == windows_of[0] and len(found) == 1 for found in windows_of)
 
 
@@ -181,14 +183,14 @@ def test_a_part_longer_than_a_window_is_named(tokenizer):
     passage = Passage("p", ("one", "Once upon a time, there was a little girl named Lily who would not read.", "two"))
     for long in windows.LONG:
         with pytest.raises(ValueError, match=r"passage 'p', part 2 .* tokens, the model reads 6 at a time"):
-            of_beginnings(tokenizer, [passage], 6, long)
+            beginning_windows(tokenizer, [passage], 6, long)
 
 
 # Context
 
 
 def test_context_counts_parts(tokenizer):
-    found, n_anew = of_beginnings(tokenizer, [Passage("p", LONG[:10]), Passage("q", LONG[10:13])], context=3)
+    found, n_anew = beginning_windows(tokenizer, [Passage("p", LONG[:10]), Passage("q", LONG[10:13])], context=3)
     expected = [LONG[max(0, n - 2) : n + 1] for n in range(10)] + [LONG[10 : 11 + n] for n in range(3)]
     assert n_anew == 0 and [window.parts for window in found] == [[n] for n in range(13)]
     for window, parts in zip(found, expected, strict=True):
@@ -197,7 +199,7 @@ def test_context_counts_parts(tokenizer):
 
 
 def test_continuations_have_what_comes_before_as_context(tokenizer):
-    found = of_continuations(tokenizer, [Passage("p", LONG[:5])], limit=6)
+    found = continuation_windows(tokenizer, [Passage("p", LONG[:5])], limit=6)
     for n, window in enumerate(found):
         before = tokenizer(" ".join(LONG[:n]), add_special_tokens=False)["input_ids"]
         assert window.context == before[-6:]
@@ -219,16 +221,16 @@ def test_special_tokens_are_told_from_the_text(tmp_path):
 
 def test_nothing_to_read_is_an_error(tokenizer):
     with pytest.raises(ValueError, match="there are no passages"):
-        of_beginnings(tokenizer, [])
+        beginning_windows(tokenizer, [])
     with pytest.raises(ValueError, match="passage 'p' has no text: all its 2 parts are blank"):
-        of_beginnings(tokenizer, [Passage("p", ("", "  "))])
+        beginning_windows(tokenizer, [Passage("p", ("", "  "))])
 
 
 def test_a_context_of_less_than_one_part_is_an_error(tokenizer):
     with pytest.raises(ValueError, match="1 or more parts, not 0"):
-        of_beginnings(tokenizer, [Passage("p", ("a",))], context=0)
+        beginning_windows(tokenizer, [Passage("p", ("a",))], context=0)
 
 
 def test_an_unknown_way_to_read_suggests_a_known_one(tokenizer):
     with pytest.raises(LookupError, match="strided"):
-        of_beginnings(tokenizer, [Passage("p", ("a",))], long="stride")
+        beginning_windows(tokenizer, [Passage("p", ("a",))], long="stride")

@@ -85,13 +85,13 @@ def activations(
         The store cannot be written to.
     """
     names = layer_names(model)
-    for what, given, known in (("pooling", [pooling], POOLING), ("layer", layers or (), names)):
-        for name in given:
-            if name not in known:
-                raise LookupError(catalog.unknown(what, name, known))
+    for kind, requested, choices in (("pooling", [pooling], POOLING), ("layer", layers or (), names)):
+        for name in requested:
+            if name not in choices:
+                raise LookupError(catalog.unknown(kind, name, choices))
     reading.check(passages, long, context)
-    chosen = [name for name in names if layers is None or name in layers]
-    options = {"context": context, "pooling": pooling, "layers": chosen, "long": long}
+    chosen_layers = [name for name in names if layers is None or name in layers]
+    options = {"context": context, "pooling": pooling, "layers": chosen_layers, "long": long}
     key = identity(model, passages, **options, revision=REVISION)
 
     def compute() -> tuple[dict[str, np.ndarray], dict]:
@@ -101,7 +101,7 @@ def activations(
     return xr.DataArray(
         entry.arrays["states"],
         dims=("layer", "part", "feature"),
-        coords={"layer": chosen} | coordinates(passages),
+        coords={"layer": chosen_layers} | coordinates(passages),
         attrs=entry.record,
     )
 
@@ -115,10 +115,10 @@ def layer_names(model: LanguageModel) -> list[str]:
 def _compute(
     model: LanguageModel, passages: Sequence[Passage], key: dict, title: str, progress: bool | None
 ) -> tuple[dict[str, np.ndarray], dict]:
-    """States, layer x part x feature, and what there is to say of how they came about."""
-    before, after = special_tokens(model.tokenizer)
-    room = len(before) + len(after) + model.encoder_decoder
-    windows, n_anew = reading.of_beginnings(
+    """States, layer x part x feature, and notes on how they were computed."""
+    prefix, suffix = special_tokens(model.tokenizer)
+    room = len(prefix) + len(suffix) + model.encoder_decoder
+    windows, n_anew = reading.beginning_windows(
         model.tokenizer,
         passages,
         model.n_positions and model.n_positions - room,
@@ -126,21 +126,21 @@ def _compute(
         key["context"],
         shared=not model.encoder_decoder,
     )
-    if not before:
+    if not prefix:
         _require_tokens(passages, windows)
     batches = batched(model, windows)
 
     def work(batch: Batch) -> dict[str, np.ndarray]:
-        states = _states(model, batch, key["layers"], key["pooling"], before, after)
+        states = _states(model, batch, key["layers"], key["pooling"], prefix, suffix)
         _require_finite(states, batch, passages, key["layers"], model)
         return {"states": states}
 
-    done = read_all("activations", key, batches, work, title, progress)
+    results = read_all("activations", key, batches, work, title, progress)
     order = np.concatenate([batch.parts for batch in batches])
-    states = np.empty((len(key["layers"]), len(order), model.width), done[0]["states"].dtype)
-    for batch, found in zip(batches, done, strict=True):
-        states[:, batch.parts] = found["states"].swapaxes(0, 1)
-    notes = record(model, windows, n_anew, [*before, *after]) | {
+    states = np.empty((len(key["layers"]), len(order), model.width), results[0]["states"].dtype)
+    for batch, arrays in zip(batches, results, strict=True):
+        states[:, batch.parts] = arrays["states"].swapaxes(0, 1)
+    notes = record(model, windows, n_anew, [*prefix, *suffix]) | {
         "read_as": (
             "encoder: each part's beginning by itself; decoder: the same text, shifted right"
             if model.encoder_decoder
@@ -154,7 +154,7 @@ def _compute(
 
 
 def _states(
-    model: LanguageModel, batch: Batch, layers: list[str], pooling: str, before: list[int], after: list[int]
+    model: LanguageModel, batch: Batch, layers: list[str], pooling: str, prefix: list[int], suffix: list[int]
 ) -> np.ndarray:
     """States of a batch's parts: part x layer x feature."""
     import torch
@@ -164,7 +164,7 @@ def _states(
 
     def pool(stack: str, states: torch.Tensor) -> torch.Tensor:
         # A decoder's text comes after the token that starts decoding.
-        place = token + len(before) + (stack == "decoder.")
+        place = token + len(prefix) + (stack == "decoder.")
         rows = states[window.to(states.device), place.to(states.device)].cpu()
         if pooling == "last":
             return rows
@@ -172,39 +172,39 @@ def _states(
         total = torch.zeros(len(counts), rows.shape[1]).index_add_(0, part, rows.float())
         return (total / counts).to(rows.dtype)
 
-    fed = inputs(model, batch, before, after)
-    with torch.inference_mode(), _kept(model, layers, pool) as kept:
+    arguments = inputs(model, batch, prefix, suffix)
+    with torch.inference_mode(), _layer_states(model, layers, pool) as by_layer:
         if model.encoder_decoder:
-            ids, mask = fed["input_ids"], fed["attention_mask"]
+            ids, mask = arguments["input_ids"], arguments["attention_mask"]
             encoded = model.network.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
             model.network.get_decoder()(
-                input_ids=fed["decoder_input_ids"],
+                input_ids=arguments["decoder_input_ids"],
                 encoder_hidden_states=encoded,
                 encoder_attention_mask=mask,
                 use_cache=False,
             )
         else:
-            model.network.base_model(**fed, use_cache=False)
-        states = torch.stack([kept[layer] for layer in layers], dim=1)
+            model.network.base_model(**arguments, use_cache=False)
+        states = torch.stack([by_layer[layer] for layer in layers], dim=1)
         return (states.float() if states.dtype is torch.bfloat16 else states).numpy()
 
 
 @contextmanager
-def _kept(
+def _layer_states(
     model: LanguageModel, layers: list[str], pool: Callable[[str, torch.Tensor], torch.Tensor]
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Layers by name as the network runs: what `pool` makes of a stack's states, window x token x feature."""
-    kept, handles = {}, []
+    """Collect, as the network runs, what `pool` makes of each layer's states, window x token x feature."""
+    by_layer, handles = {}, []
 
     def entering(stack: str):
-        def hook(block, arguments: tuple, named: dict) -> None:
-            kept[f"{stack}0"] = pool(stack, arguments[0] if arguments else named["hidden_states"])
+        def hook(block, arguments: tuple, keywords: dict) -> None:
+            by_layer[f"{stack}0"] = pool(stack, arguments[0] if arguments else keywords["hidden_states"])
 
         return hook
 
     def leaving(stack: str, layer: str):
         def hook(block, arguments: tuple, output) -> None:
-            kept[layer] = pool(stack, output[0] if isinstance(output, tuple) else output)
+            by_layer[layer] = pool(stack, output[0] if isinstance(output, tuple) else output)
 
         return hook
 
@@ -215,7 +215,7 @@ def _kept(
             for k, block in enumerate(blocks, start=1):
                 if (layer := f"{stack}{k}") in layers:
                     handles.append(block.register_forward_hook(leaving(stack, layer)))
-        yield kept
+        yield by_layer
     finally:
         for handle in handles:
             handle.remove()

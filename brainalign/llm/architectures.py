@@ -1,6 +1,6 @@
 """What a network costs, as the class that builds it says: parameters, states, operations. No weights are read.
 
-    network = of(catalog.architectures()["gpt2"])
+    network = from_settings(catalog.architectures()["gpt2"])
     network.parameters                      # 124,439,808
     network.flops(windows=4, tokens=512)    # of one forward pass without the head
 
@@ -91,7 +91,7 @@ class Architecture:
         return windows * tokens * (linear + self.quadratic * tokens)
 
 
-def of(settings: Mapping) -> Architecture:
+def from_settings(settings: Mapping) -> Architecture:
     """Sizes of the network that settings describe, in transformers' keys (a ``config.json``); kept in the store.
 
     Raises
@@ -100,18 +100,18 @@ def of(settings: Mapping) -> Architecture:
         transformers has no class for it, or it predicts no words, or its operations cannot be counted without weights;
         the message says which.
     """
-    return _of(json.dumps(dict(settings), sort_keys=True))
+    return _from_settings(json.dumps(dict(settings), sort_keys=True))
 
 
 @cache
-def _of(settings: str) -> Architecture:
+def _from_settings(settings: str) -> Architecture:
     versions = {name: version(name) for name in ("torch", "transformers")}
     identity = {"settings": json.loads(settings), "versions": versions, "revision": REVISION}
-    counted = cache(lambda: ({}, _counted(identity["settings"])))
+    count = cache(lambda: ({}, _counted(identity["settings"])))
     try:
-        sizes = store.get("architectures", identity, counted).record
+        sizes = store.get("architectures", identity, count).record
     except OSError:  # a plan can be made where nothing can be written
-        sizes = counted()[1]
+        sizes = count()[1]
     names = Architecture.__dataclass_fields__
     return Architecture(**{name: sizes[name] for name in names} | {"widths": tuple(sizes["widths"])})
 
@@ -237,12 +237,12 @@ def _once(network: PreTrainedModel, counter: FlopCounterMode) -> Iterator[list[i
     def once(forward: Callable) -> Callable:
         first = []
 
-        def run(*given, **named):
+        def run(*arguments, **keywords):
             if first:
                 repeated.append(first[1])
             else:
-                before = counter.get_total_flops()
-                first.extend([forward(*given, **named), counter.get_total_flops() - before])
+                start = counter.get_total_flops()
+                first.extend([forward(*arguments, **keywords), counter.get_total_flops() - start])
             return first[0]
 
         return run

@@ -44,19 +44,19 @@ class Batch:
         """Tokens, padding excluded."""
         return sum(len(window) for window in self.windows)
 
-    def rows(self, which: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def rows(self, selection: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where tokens of parts are: part (from 0, in order), window and token, (n_tokens,) int each.
 
         Parameters
         ----------
-        which : str
+        selection : str
             Of each part ``all`` tokens, or the ``last``. An empty part has none; its last is the one before it, -1
             where there is none. ``mean``: all, or the last of an empty part.
         """
         rows, part = [], 0
         for number, window in enumerate(self.windows):
             for start, stop in window.spans:
-                whole = which == "all" or (which == "mean" and start < stop)
+                whole = selection == "all" or (selection == "mean" and start < stop)
                 rows += [(part, number, token) for token in (range(start, stop) if whole else [stop - 1])]
                 part += 1
         part, window, token = np.array(rows, int).reshape(-1, 3).T.copy()
@@ -69,7 +69,7 @@ def identity(model: LanguageModel, passages: Sequence[Passage], **options) -> di
 
 
 def record(model: LanguageModel, windows: Sequence[Window], n_anew: int, special: Sequence[int]) -> dict:
-    """What there is to say of how windows were read: ``special`` are ids of the tokens around each."""
+    """Notes on how windows were read: ``special`` are ids of the tokens around each."""
     return {
         "tokens": sum(len(window) for window in windows),
         "parts": sum(len(window.parts) for window in windows),
@@ -92,17 +92,17 @@ def batched(model: LanguageModel, windows: Sequence[Window], values_per_token: i
     """
     size = 4 * (WIDTHS * model.width + values_per_token)
     operations = OPERATIONS.get(model.device.type, OPERATIONS["cuda"])
-    most = min(MEMORY / size, operations / (2 * model.n_parameters))
+    limit = min(MEMORY / size, operations / (2 * model.n_parameters))
     batches, longest = [[]], 0
     for window in sorted(windows, key=len, reverse=True):
-        if batches[-1] and longest * (len(batches[-1]) + 1) > most:
+        if batches[-1] and longest * (len(batches[-1]) + 1) > limit:
             batches.append([])
         longest = len(window) if not batches[-1] else longest
         batches[-1].append(window)
-    return [Batch(some) for some in batches]
+    return [Batch(group) for group in batches]
 
 
-def inputs(model: LanguageModel, batch: Batch, before: list[int], after: list[int]) -> dict[str, torch.Tensor]:
+def inputs(model: LanguageModel, batch: Batch, prefix: list[int], suffix: list[int]) -> dict[str, torch.Tensor]:
     """What the network takes: ids, (n_windows, longest) int, padded on the right; for an encoder their mask, too.
 
     Parameters
@@ -112,15 +112,15 @@ def inputs(model: LanguageModel, batch: Batch, before: list[int], after: list[in
     batch : Batch
         What is read. A causal model reads `tokens`; an encoder the `context`, or the same `tokens`, and its decoder
         the `tokens` shifted right, after the token that starts decoding.
-    before, after : list of int
+    prefix, suffix : list of int
         Special tokens around each text.
     """
     windows = batch.windows
     if not model.encoder_decoder:
-        return {"input_ids": padded([before + window.tokens for window in windows], model.device)}
-    encoder = [before + (window.tokens if window.context is None else window.context) + after for window in windows]
+        return {"input_ids": padded([prefix + window.tokens for window in windows], model.device)}
+    encoder = [prefix + (window.tokens if window.context is None else window.context) + suffix for window in windows]
     start = [model.config.decoder_start_token_id]
-    decoder = [start + before + window.tokens for window in windows]
+    decoder = [start + prefix + window.tokens for window in windows]
     return masked(encoder, model.device) | {"decoder_input_ids": padded(decoder, model.device)}
 
 
@@ -139,7 +139,7 @@ def padded(sequences: Sequence[list[int]], device: torch.device, filling: int = 
     import torch
 
     longest = max(map(len, sequences))
-    return torch.tensor([[*some, *[filling] * (longest - len(some))] for some in sequences], device=device)
+    return torch.tensor([[*sequence, *[filling] * (longest - len(sequence))] for sequence in sequences], device=device)
 
 
 def read_all(
@@ -177,19 +177,19 @@ def read_all(
     """
     from tqdm import tqdm
 
-    before = np.cumsum([0, *(batch.n_tokens for batch in batches)])
+    offsets = np.cumsum([0, *(batch.n_tokens for batch in batches)])
     n_pieces = int(os.environ.get(PIECES, "1"))
     quiet = not (sys.stderr.isatty() if progress is None else progress)
 
-    with tqdm(total=int(before[-1]), unit=" tokens", unit_scale=True, desc=title, disable=quiet) as bar:
+    with tqdm(total=int(offsets[-1]), unit=" tokens", unit_scale=True, desc=title, disable=quiet) as bar:
 
         def step(number: int) -> Arrays:
-            if bar.n < before[number]:  # an earlier run did those: they say nothing of the speed of this one
-                bar.n = bar.initial = int(before[number])
+            if bar.n < offsets[number]:  # an earlier run did those: they say nothing of the speed of this one
+                bar.n = bar.initial = int(offsets[number])
             bar.set_postfix_str(f"batch {number + 1} of {len(batches)}")
-            found = _in_pieces(work, batches[number], n_pieces)
+            arrays = _in_pieces(work, batches[number], n_pieces)
             bar.update(batches[number].n_tokens)
-            return found
+            return arrays
 
         return store.resumed(kind, key, len(batches), step)
 
@@ -197,8 +197,8 @@ def read_all(
 def _in_pieces(work: Callable[[Batch], Arrays], batch: Batch, n_pieces: int) -> Arrays:
     """Work on a batch piece by piece. Batches stay as they are, so that those that were saved still count."""
     size = -(-len(batch.windows) // n_pieces)
-    some = [Batch(batch.windows[at : at + size]) for at in range(0, len(batch.windows), size)]
-    return _joined([_halving(work, piece) for piece in some])
+    pieces = [Batch(batch.windows[start : start + size]) for start in range(0, len(batch.windows), size)]
+    return _joined([_halving(work, piece) for piece in pieces])
 
 
 def _halving(work: Callable[[Batch], Arrays], batch: Batch) -> Arrays:
@@ -217,7 +217,7 @@ def _halving(work: Callable[[Batch], Arrays], batch: Batch) -> Arrays:
             "smaller dtype, over more devices (device='auto'), or read shorter texts."
         )
     middle = len(batch.windows) // 2
-    return _joined([_halving(work, Batch(some)) for some in (batch.windows[:middle], batch.windows[middle:])])
+    return _joined([_halving(work, Batch(half)) for half in (batch.windows[:middle], batch.windows[middle:])])
 
 
 def _joined(pieces: list[Arrays]) -> Arrays:

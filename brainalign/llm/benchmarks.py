@@ -71,9 +71,9 @@ class Benchmark:
             raise LookupError(catalog.unknown(f"task of {self.name}", name, self.tasks.index))
         text = (catalog.TASKS / f"{self.name}.{protocol}.yaml").read_text(encoding="utf-8")
         (package,) = importlib.util.find_spec(HARNESS).submodule_search_locations
-        known = {"harness": f"{package}/tasks", "name": name, "subject": name.replace("_", " ")}
-        own = yaml.safe_load(Template(text).substitute(known))
-        return _included(Path(own.pop("include"))) | own if "include" in own else own
+        substitutions = {"harness": f"{package}/tasks", "name": name, "subject": name.replace("_", " ")}
+        settings = yaml.safe_load(Template(text).substitute(substitutions))
+        return _included(Path(settings.pop("include"))) | settings if "include" in settings else settings
 
 
 def load(name: str) -> Benchmark:
@@ -93,8 +93,8 @@ def load(name: str) -> Benchmark:
 def wikitext2() -> list[str]:
     """Articles of WikiText-2's test split; one after the other they are its text, to the byte."""
     text = fetch(catalog.dataset("wikitext2").file(WIKITEXT)).read_bytes().decode()
-    before, *articles = re.split(r"(?m)(?=^ = [^=\n]+ =$)", text)
-    return [before + articles[0], *articles[1:]]
+    preamble, *articles = re.split(r"(?m)(?=^ = [^=\n]+ =$)", text)
+    return [preamble + articles[0], *articles[1:]]
 
 
 def version(config: dict) -> str:
@@ -104,11 +104,11 @@ def version(config: dict) -> str:
 
 def _mmlu(subject: str) -> Splits:
     """Questions of a subject: ``question``, ``choices``, ``answer`` (the place of the right choice)."""
-    found = {}
+    questions = {}
     for split in ("dev", "test"):
         path = fetch(catalog.dataset("mmlu").file(f"data/mmlu/{split}/{subject}_{split}.csv"))
         with path.open(encoding="utf-8", newline="") as lines:  # cells are text: an answer of "1.0" or "NA" stays so
-            found[split] = [
+            questions[split] = [
                 {
                     "question": row["question"],
                     "choices": [row[f"choice{i}"] for i in range(4)],
@@ -116,7 +116,7 @@ def _mmlu(subject: str) -> Splits:
                 }
                 for row in csv.DictReader(lines)
             ]
-    return found
+    return questions
 
 
 def _bbh(name: str) -> Splits:
@@ -136,5 +136,5 @@ PUBLISHED = {"mmlu": (_mmlu, lambda: "ABCD"), "bbh": (_bbh, _letters_of_options)
 
 def _included(path: Path) -> dict:
     """A task file of the harness with those that it includes."""
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return _included(path.parent / found.pop("include")) | found if "include" in found else found
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return _included(path.parent / settings.pop("include")) | settings if "include" in settings else settings

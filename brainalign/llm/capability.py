@@ -89,15 +89,17 @@ def answers(
     names = list(benchmark.tasks.index)
     configs = [benchmark.config(protocol, name) for name in names]
     _require_tokens(model, benchmark)
-    asked = [_asked(benchmark.splits(name), config, items) for name, config in zip(names, configs, strict=True)]
+    question_sets = [
+        _selected_questions(benchmark.splits(name), config, items) for name, config in zip(names, configs, strict=True)
+    ]
     positions = _positions(model, configs[0])
     reader = cache(lambda: harness.reader(model, positions))
 
     title = f"{model.name}, {benchmark.name} {protocol}"
     quiet = not (sys.stderr.isatty() if progress is None else progress)
-    total, tables = sum(len(splits["test"]) for splits in asked), []
+    total, tables = sum(len(splits["test"]) for splits in question_sets), []
     with tqdm(total=total, unit=" questions", desc=title, disable=quiet) as bar:
-        for name, config, splits in zip(names, configs, asked, strict=True):
+        for name, config, splits in zip(names, configs, question_sets, strict=True):
             bar.set_postfix_str(name)
             key = _key(model, benchmark, protocol, name, config, splits, positions)
             exam = _Exam(model, config, splits, positions, reader)
@@ -121,7 +123,7 @@ class _Exam:
     reader: Callable[[], HFLM]
 
     def take(self, key: dict, bar: tqdm) -> tuple[Arrays, dict]:
-        """Answers, in the order of questions, and what there is to say of how they came about."""
+        """Answers, in the order of questions, and notes on how they were computed."""
         task, docs = harness.task(self.config, self.splits), self.splits["test"]
         n_new = min(_new_tokens(task, docs), self.positions // 2)
         if n_new:
@@ -129,21 +131,21 @@ class _Exam:
             if self.model.encoder_decoder:  # else the harness adds the prompt's length, though the encoder reads that
                 task.config.generation_kwargs["max_length"] = n_new + 1
         prompts = self._prompts(task, n_new)
-        asked = [harness.requests(task, doc, prompt.text) for doc, prompt in zip(docs, prompts, strict=True)]
-        windows = [self._window(part, *found, n_new) for part, found in enumerate(zip(prompts, asked, strict=True))]
-        width = BYTES_PER_TOKEN * n_new or max(map(len, asked))
-        # Beside states: what was attended to of each block, or a probability for each piece of the vocabulary, thrice.
+        requests = [harness.requests(task, doc, prompt.text) for doc, prompt in zip(docs, prompts, strict=True)]
+        windows = [self._window(part, *pair, n_new) for part, pair in enumerate(zip(prompts, requests, strict=True))]
+        width = BYTES_PER_TOKEN * n_new or max(map(len, requests))
+        # Beside states: keys and values of each block, or three values for each token of the vocabulary.
         values = 2 * self.model.n_layers * self.model.width if n_new else 3 * self.model.n_vocabulary
 
         def work(batch: Batch) -> Arrays:
-            found = _answer(self.reader(), task, [asked[part] for part in batch.parts], width)
+            arrays = _answer(self.reader(), task, [requests[part] for part in batch.parts], width)
             bar.update(len(batch.parts))
-            return found
+            return arrays
 
         batches = batched(self.model, windows, values)
-        done = read_all("capability", key, batches, work, "", progress=False)
+        results = read_all("capability", key, batches, work, "", progress=False)
         order = np.argsort(np.concatenate([batch.parts for batch in batches]))
-        arrays = {name: np.concatenate([found[name] for found in done])[order] for name in done[0]}
+        arrays = {name: np.concatenate([result[name] for result in results])[order] for name in results[0]}
         arrays["shots"] = np.array([prompt.shots for prompt in prompts])
         arrays["cut"] = np.array([prompt.cut for prompt in prompts])
         notes = {"cut": int(arrays["cut"].sum()), "tokens_generated": n_new or None}
@@ -154,23 +156,23 @@ class _Exam:
         docs, fits = self.splits["test"], self.config["metadata"].get("fits")
         # A causal model reads its own answer too; an encoder reads the prompt alone.
         room = self.positions - (0 if self.model.encoder_decoder else n_new) - len(_special(self.model))
-        most = min(room, fits or room)
-        found: dict[int, _Prompt] = {}
+        limit = min(room, fits or room)
+        prompts: dict[int, _Prompt] = {}
         for shots in range(task.config.num_fewshot, -1, -1):
-            left = [number for number in range(len(docs)) if number not in found]
-            if not left:
+            remaining = [number for number in range(len(docs)) if number not in prompts]
+            if not remaining:
                 break
-            texts = harness.prompts(task, [docs[number] for number in left], shots)
-            for number, text, encoded in zip(left, texts, encode(self.model.tokenizer, texts), strict=True):
-                if len(encoded.ids) <= most or shots == 0 or not fits:
-                    found[number] = _Prompt(text, encoded.ids[-room:], shots, len(encoded.ids) > room)
-        return [found[number] for number in range(len(docs))]
+            texts = harness.prompts(task, [docs[number] for number in remaining], shots)
+            for number, text, encoded in zip(remaining, texts, encode(self.model.tokenizer, texts), strict=True):
+                if len(encoded.ids) <= limit or shots == 0 or not fits:
+                    prompts[number] = _Prompt(text, encoded.ids[-room:], shots, len(encoded.ids) > room)
+        return [prompts[number] for number in range(len(docs))]
 
-    def _window(self, part: int, prompt: _Prompt, asked: list[Instance], n_new: int) -> Window:
+    def _window(self, part: int, prompt: _Prompt, requests: list[Instance], n_new: int) -> Window:
         """What the network reads for one question: its length counts, for batches that fit into memory."""
         if n_new:
             return Window(prompt.ids + [0] * n_new, [part], [])
-        choices = [found.ids for found in encode(self.model.tokenizer, [one.args[1] for one in asked])]
+        choices = [encoding.ids for encoding in encode(self.model.tokenizer, [request.args[1] for request in requests])]
         # Choices of one token are read off one pass.
         rows = 1 if all(len(ids) == 1 for ids in choices) and not self.model.encoder_decoder else len(choices)
         return Window((prompt.ids + max(choices, key=len)) * rows, [part], [])
@@ -184,17 +186,17 @@ class _Prompt:
     cut: bool
 
 
-def _answer(reader: HFLM, task: ConfigurableTask, asked: list[list[Instance]], width: int) -> Arrays:
+def _answer(reader: HFLM, task: ConfigurableTask, requests: list[list[Instance]], width: int) -> Arrays:
     """Answers of a batch: whether they are right, and log-likelihoods of choices, or the texts as bytes."""
-    flat = iter(harness.answered(reader, [one for of_question in asked for one in of_question]))
-    responses = [[next(flat) for _ in of_question] for of_question in asked]
-    right = np.array(harness.right(task, asked, responses))
+    outputs = iter(harness.answered(reader, [request for group in requests for request in group]))
+    responses = [[next(outputs) for _ in group] for group in requests]
+    right = np.array(harness.right(task, requests, responses))
     if task.OUTPUT_TYPE == "generate_until":
         texts = np.array([text.encode()[:width] for (text,) in responses], f"S{width}")
         return {"right": right, "given": texts.view(np.uint8).reshape(len(texts), width)}
-    likelihoods = np.full((len(asked), width), -np.inf)
-    for row, of_question in zip(likelihoods, responses, strict=True):
-        row[: len(of_question)] = [likelihood for likelihood, _ in of_question]
+    likelihoods = np.full((len(requests), width), -np.inf)
+    for row, question_responses in zip(likelihoods, responses, strict=True):
+        row[: len(question_responses)] = [likelihood for likelihood, _ in question_responses]
     return {"right": right, "likelihoods": likelihoods}
 
 
@@ -203,21 +205,21 @@ def _table(entry: store.Entry, config: dict, splits: Splits) -> pd.DataFrame:
     arrays = entry.arrays
     if "given" in arrays:
         texts = arrays["given"].view(f"S{arrays['given'].shape[1]}")[:, 0]
-        given = [text.decode(errors="ignore") for text in texts]
+        replies = [text.decode(errors="ignore") for text in texts]
     else:
         choices = config["doc_to_choice"]  # letters, or the field that has them
-        of = [doc[choices] if isinstance(choices, str) else choices for doc in splits["test"]]
-        given = [some[best] for some, best in zip(of, arrays["likelihoods"].argmax(axis=1), strict=True)]
-    rest = {name: arrays[name] for name in ("right", "shots", "cut")}
-    return pd.DataFrame({"item": range(len(given)), "given": given, **rest})
+        options = [doc[choices] if isinstance(choices, str) else choices for doc in splits["test"]]
+        replies = [letters[best] for letters, best in zip(options, arrays["likelihoods"].argmax(axis=1), strict=True)]
+    columns = {name: arrays[name] for name in ("right", "shots", "cut")}
+    return pd.DataFrame({"item": range(len(replies)), "given": replies, **columns})
 
 
-def _asked(splits: Splits, config: dict, items: int | None) -> Splits:
+def _selected_questions(splits: Splits, config: dict, items: int | None) -> Splits:
     """Questions to put, with those apart that are examples."""
     n_examples = config.get("dataset_kwargs", {}).get("examples", 0)
     test = splits["test"]
-    rest = {"examples": test[:n_examples]} if n_examples else {}
-    return splits | rest | {"test": test[n_examples:][:items]}
+    examples = {"examples": test[:n_examples]} if n_examples else {}
+    return splits | examples | {"test": test[n_examples:][:items]}
 
 
 def _key(
@@ -257,8 +259,8 @@ def _new_tokens(task: ConfigurableTask, docs: Sequence[dict]) -> int:
 
 
 def _special(model: LanguageModel) -> list[int]:
-    before, after = special_tokens(model.tokenizer)
-    return [*before, *after]
+    prefix, suffix = special_tokens(model.tokenizer)
+    return [*prefix, *suffix]
 
 
 def _require_tokens(model: LanguageModel, benchmark: Benchmark) -> None:
@@ -268,9 +270,11 @@ def _require_tokens(model: LanguageModel, benchmark: Benchmark) -> None:
         raise ValueError(
             f"{model.name}: the tokenizer has no token that ends a text, so that no answer would end. Give it one."
         )
-    ids = [tuple(found.ids) for found in encode(tokenizer, [*letters])]
-    lacking = [a for a, of in zip(letters, ids, strict=True) if not of or tokenizer.unk_token_id in of]
-    lacking = lacking or [a for a, of in zip(letters, ids, strict=True) if ids.count(of) > 1]
+    ids = [tuple(encoding.ids) for encoding in encode(tokenizer, [*letters])]
+    lacking = [
+        letter for letter, tokens in zip(letters, ids, strict=True) if not tokens or tokenizer.unk_token_id in tokens
+    ]
+    lacking = lacking or [letter for letter, tokens in zip(letters, ids, strict=True) if ids.count(tokens) > 1]
     if lacking:
         raise ValueError(
             f"{model.name}: the tokenizer has no tokens of their own for {', '.join(lacking)}, letters of choices in "

@@ -60,11 +60,13 @@ def task(config: dict, splits: Splits) -> ConfigurableTask:
     _compile_templates_once()
     config = deepcopy(config)
     by_start = config.pop("process_results", None) == STARTS_WITH_TARGET
-    held = {split: Dataset.from_list(docs) for split, docs in splits.items()}
+    data = {split: Dataset.from_list(docs) for split, docs in splits.items()}
     with quiet():
-        built = ConfigurableTask(config=config | {"custom_dataset": lambda **_: held})
+        built = ConfigurableTask(config=config | {"custom_dataset": lambda **_: data})
     if by_start:
-        built.config.process_results = lambda doc, found: {"acc": found[0].strip().startswith(built.doc_to_target(doc))}
+        built.config.process_results = lambda doc, responses: {
+            "acc": responses[0].strip().startswith(built.doc_to_target(doc))
+        }
     return built
 
 
@@ -80,29 +82,32 @@ def prompts(task: ConfigurableTask, docs: Sequence[dict], shots: int) -> list[st
     """What stands before each answer: examples, which are the same for all questions, and the question."""
     with quiet():
         first = task.fewshot_context(docs[0], num_fewshot=shots)
-        before = first.removesuffix(task.doc_to_text(docs[0]))
-        return [before + task.doc_to_text(doc) for doc in docs]
+        examples = first.removesuffix(task.doc_to_text(docs[0]))
+        return [examples + task.doc_to_text(doc) for doc in docs]
 
 
 def requests(task: ConfigurableTask, doc: dict, prompt: str) -> list[Instance]:
     """What a model is asked about one question: each of its choices, or to go on."""
-    found = task.construct_requests(doc, prompt, metadata=(task.config.task, 0, 1))
-    return found if isinstance(found, list) else [found]
+    instances = task.construct_requests(doc, prompt, metadata=(task.config.task, 0, 1))
+    return instances if isinstance(instances, list) else [instances]
 
 
-def answered(reader: HFLM, asked: list[Instance]) -> list:
+def answered(reader: HFLM, instances: list[Instance]) -> list:
     """Have a model answer in one go: log-likelihoods and whether they are the greedy choice, or texts."""
-    reader.batch_size_per_gpu = len(asked)
+    reader.batch_size_per_gpu = len(instances)
     with quiet():
-        return getattr(reader, asked[0].request_type)(asked, disable_tqdm=True)
+        return getattr(reader, instances[0].request_type)(instances, disable_tqdm=True)
 
 
-def right(task: ConfigurableTask, asked: list[list[Instance]], responses: list[list]) -> list[bool]:
+def right(task: ConfigurableTask, requests_by_question: list[list[Instance]], responses: list[list]) -> list[bool]:
     """Whether the answer to each question counts as right, by the task's filters and its one metric."""
-    task._instances = [one for of_question in asked for one in of_question]
-    for one, response in zip(task.instances, (one for some in responses for one in some), strict=True):
-        one.resps = [response]
+    task._instances = [request for group in requests_by_question for request in group]
+    for request, response in zip(task.instances, (answer for group in responses for answer in group), strict=True):
+        request.resps = [response]
     task.apply_filters()
     (name,) = task.instances[0].filtered_resps
-    scores = [task.process_results(some[0].doc, [one.filtered_resps[name] for one in some]) for some in asked]
-    return [bool(score == 1) for (score,) in (found.values() for found in scores)]
+    scores = [
+        task.process_results(group[0].doc, [request.filtered_resps[name] for request in group])
+        for group in requests_by_question
+    ]
+    return [bool(score == 1) for (score,) in (metrics.values() for metrics in scores)]

@@ -1,7 +1,7 @@
 """Models and tokenizers of llama2.c, as folders in Hugging Face's layout.
 
 Reads what llama2.c's ``export.py`` writes as version 0 and its ``tokenizer.py`` writes beside it. Two things differ
-between the layouts: llama2.c rotates neighbouring entries of queries and keys, Hugging Face's Llama those half a head
+between the layouts: llama2.c rotates neighboring entries of queries and keys, Hugging Face's Llama those half a head
 apart, so their rows change places; and llama2.c merges whatever pair makes the piece of the best score, while a BPE
 tokenizer has a list of merges, so each piece becomes one merge for every pair that it can be made of.
 """
@@ -89,24 +89,24 @@ def convert(weights: Path, tokenizer: Path, folder: Path) -> None:
     unknown, first, last = SPECIAL
     tokens = {"unk_token": unknown, "bos_token": first, "eos_token": last}
     limit = {"model_max_length": config["max_position_embeddings"]}
-    described = {"tokenizer_class": "PreTrainedTokenizerFast", **tokens, **limit}
-    for name, content in (("tokenizer_config.json", described), ("config.json", config)):
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", **tokens, **limit}
+    for name, content in (("tokenizer_config.json", settings), ("config.json", config)):
         with store.writing(folder / name) as temporary:
             temporary.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def _beside(weights: Path) -> Path:
-    found = sorted(path for path in weights.parent.glob("tok*.bin") if path != weights)
-    if not found:
+    tokenizers = sorted(path for path in weights.parent.glob("tok*.bin") if path != weights)
+    if not tokenizers:
         raise FileNotFoundError(
             f"there is no tokenizer beside {weights}. Put it there as tokenizer.bin; llama2.c's tokenizer.py writes it."
         )
-    if len(found) > 1:
+    if len(tokenizers) > 1:
         raise ValueError(
-            f"which tokenizer belongs to {weights}: {', '.join(path.name for path in found)}? "
+            f"which tokenizer belongs to {weights}: {', '.join(path.name for path in tokenizers)}? "
             "Keep the right one beside it, and no other tok*.bin."
         )
-    return found[0]
+    return tokenizers[0]
 
 
 def _read_weights(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
@@ -188,10 +188,10 @@ def _renamed(stored: dict[str, np.ndarray], sizes: dict[str, int]) -> dict[str, 
     tensors = {"model.embed_tokens.weight": stored["tok_embeddings"], "model.norm.weight": stored["rms_final"]}
     if "wcls" in stored:
         tensors["lm_head.weight"] = stored["wcls"]
-    for name, theirs in NAMES.items():
+    for name, target in NAMES.items():
         n_heads = {"wq": sizes["n_heads"], "wk": sizes["n_kv_heads"]}.get(name)
         for layer, values in enumerate(stored[name]):
-            tensors[f"model.layers.{layer}.{theirs}.weight"] = _half_apart(values, n_heads) if n_heads else values
+            tensors[f"model.layers.{layer}.{target}.weight"] = _half_apart(values, n_heads) if n_heads else values
     return tensors
 
 
@@ -252,8 +252,8 @@ def _read_pieces(path: Path, n_pieces: int) -> tuple[list[str], list[float]]:
                 f"piece {number} of {path} is {pieces[number]!r}, expected {expected!r}, as in SentencePiece."
             )
     if len(set(pieces)) < n_pieces:
-        twice = next(piece for piece in pieces if pieces.count(piece) > 1)
-        raise ValueError(f"{path} has the piece {twice!r} more than once. Export the tokenizer again.")
+        repeated = next(piece for piece in pieces if pieces.count(piece) > 1)
+        raise ValueError(f"{path} has the piece {repeated!r} more than once. Export the tokenizer again.")
     return [piece.replace(" ", "▁") for piece in pieces], scores
 
 

@@ -163,11 +163,11 @@ def load(
     if untrained is None and base is None:
         base, new_rows = _published_base(name_or_path, new_rows)
     source = sources.find(name_or_path, revision, weights=untrained is None)
-    below = sources.find(base) if untrained is None and base is not None else None
+    base_source = sources.find(base) if untrained is None and base is not None else None
     name, identity = source.name, source.identity
     with networks.quiet():
         tokenizer = tokenizer_of(source.folder)
-        config, *_ = [_config_of(part.folder) for part in (source, below) if part]
+        config, *_ = [_config_of(part.folder) for part in (source, base_source) if part]
         if untrained is not None:
             name, identity = f"{name}-untrained-{untrained}", identity | {"untrained": untrained} | networks.versions()
             stored = str(config.dtype or "float32").removeprefix("torch.")
@@ -175,11 +175,11 @@ def load(
             make = partial(_fresh, config, untrained, precision)
         else:
             precision = networks.precision(source.folder, config) if dtype == "auto" else dtype
-            make = partial(_stored, source, below, dtype, new_rows)
-    identity |= {"base": below.identity, "new_rows": new_rows} if below else {}
+            make = partial(_stored, source, base_source, dtype, new_rows)
+    identity |= {"base": base_source.identity, "new_rows": new_rows} if base_source else {}
     identity |= {"dtype": precision}
 
-    @cache  # and no second time where another name is given to the model
+    @cache  # once, also where the model is given another name
     def read() -> "PreTrainedModel":
         with networks.quiet():
             return make(place).eval().requires_grad_(False)
@@ -198,14 +198,14 @@ def _fresh(config: "PreTrainedConfig", seed: int, dtype: str, device: str) -> "P
     return networks.placed(networks.fresh(config, seed), dtype, device)
 
 
-def _stored(source: Source, below: Source | None, dtype: str, new_rows: str, device: str) -> "PreTrainedModel":
+def _stored(source: Source, base_source: Source | None, dtype: str, new_rows: str, device: str) -> "PreTrainedModel":
     """Network with the weights of a model, added to those of its base if they are differences."""
-    if below is None:
+    if base_source is None:
         network = networks.trained(source.folder, dtype, device)
     else:
-        network = networks.summed(source, below, dtype, new_rows)
+        network = networks.summed(source, base_source, dtype, new_rows)
         network = networks.placed(network, network.dtype, device)
-    for part in filter(None, (source, below)):
+    for part in filter(None, (source, base_source)):
         part.require_same()  # after they were read: files may be exchanged meanwhile
     return network
 

@@ -1,7 +1,7 @@
 """Next-word loss on a long text, in nats per token and in bits per byte, which is the same for every tokenizer.
 
-found = loss(load("gpt2-small"), benchmarks.wikitext2())       # a row a document
-found.nats.sum() / found.tokens.sum(), bits_per_byte(found)
+table = loss(load("gpt2-small"), benchmarks.wikitext2())       # a row a document
+table.nats.sum() / table.tokens.sum(), bits_per_byte(table)
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pandas as pd
 
 from brainalign import store
 from brainalign.llm.batches import Batch, batched, read_all
-from brainalign.llm.surprisal import MODES, around, bits_of, mode_of
+from brainalign.llm.surprisal import MODES, bits_of, mode_of, surrounding_tokens
 from brainalign.llm.tokens import Text, tokenize
-from brainalign.llm.windows import of_stream
+from brainalign.llm.windows import stream_windows
 
 if TYPE_CHECKING:
     from brainalign.llm.load import LanguageModel
@@ -104,44 +104,44 @@ def bits_per_byte(table: pd.DataFrame) -> float:
 
 def _window(model: LanguageModel, window: int | None, stride: int | None) -> tuple[int, int]:
     """Tokens of a window, and those that are new to it."""
-    most = model.n_positions or max(window or WINDOW, WINDOW)
-    window = window or min(most, model.n_positions or WINDOW)
+    limit = model.n_positions or max(window or WINDOW, WINDOW)
+    window = window or min(limit, model.n_positions or WINDOW)
     room = window - _n_special(model)
     stride = stride or max(1, room // 2)
-    if window > most or not 0 < stride <= room:
+    if window > limit or not 0 < stride <= room:
         raise ValueError(
-            f"{model.name} reads {most} tokens at a time, {_n_special(model)} of them special: a window of {window} "
+            f"{model.name} reads {limit} tokens at a time, {_n_special(model)} of them special: a window of {window} "
             f"with {stride} new ones is not within that. Give fewer, or leave both out."
         )
     return window, stride
 
 
 def _n_special(model: LanguageModel) -> int:
-    return sum(map(len, around(model))) + model.encoder_decoder
+    return sum(map(len, surrounding_tokens(model))) + model.encoder_decoder
 
 
 def _compute(
     model: LanguageModel, documents: Sequence[str], key: dict, title: str, progress: bool | None
 ) -> tuple[dict[str, np.ndarray], dict]:
-    """Loss of each document, and what there is to say of how it came about."""
-    before, after = around(model)
+    """Loss of each document, and notes on how it was computed."""
+    prefix, suffix = surrounding_tokens(model)
     ends = list(accumulate(len(document) for document in documents))
     tokens = tokenize(model.tokenizer, Text("".join(documents), ends, set()))
     # The last document has the last token, also where that stands for nothing.
     stops = [*tokens.stops[:-1], len(tokens.ids)]
-    first = int(not (before or model.encoder_decoder))
+    first = int(not (prefix or model.encoder_decoder))
     room = key["window"] - _n_special(model)
-    apart = key["mode"] == MODES[1]
-    windows = of_stream(tokens.ids, stops, room, key["stride"], first=first, apart=apart)
+    separate_context = key["mode"] == MODES[1]
+    windows = stream_windows(tokens.ids, stops, room, key["stride"], first=first, separate_context=separate_context)
     batches = batched(model, windows, values_per_token=2 * model.n_vocabulary)
 
     def work(batch: Batch) -> dict[str, np.ndarray]:
-        return {"bits": bits_of(model, batch, before, after)}
+        return {"bits": bits_of(model, batch, prefix, suffix)}
 
-    done = read_all("loss", key, batches, work, title, progress)
+    results = read_all("loss", key, batches, work, title, progress)
     nats = np.zeros(len(documents))
-    for batch, found in zip(batches, done, strict=True):
-        np.add.at(nats, batch.parts, found["bits"] * np.log(2))
+    for batch, arrays in zip(batches, results, strict=True):
+        np.add.at(nats, batch.parts, arrays["bits"] * np.log(2))
     if not np.isfinite(nats).all():
         raise ValueError(
             f"{model.name}: the loss of document {int(np.argmin(np.isfinite(nats))) + 1} is not a number. In "
@@ -150,5 +150,5 @@ def _compute(
     counts = np.diff([0, *stops])
     counts[0] -= first
     n_bytes = np.array([len(document.encode()) for document in documents])
-    special = model.tokenizer.convert_ids_to_tokens([*before, *after])
+    special = model.tokenizer.convert_ids_to_tokens([*prefix, *suffix])
     return {"nats": nats, "tokens": counts, "bytes": n_bytes}, {"windows": len(windows), "special_tokens": special}

@@ -205,23 +205,23 @@ def trained(folder: Path, dtype: str, device: str) -> "PreTrainedModel":
         )
     if report["missing_keys"]:
         raise ValueError(
-            f"{folder} lacks weights that its config.json asks for: {_some(report['missing_keys'])}. They would be "
+            f"{folder} lacks weights that its config.json asks for: {_abridged(report['missing_keys'])}. They would be "
             "random. Save the whole model there, with its head and its own config.json."
         )
     if leftover:
         raise ValueError(
-            f"{folder} has weights that its config.json does not ask for: {_some(leftover)}. They would be left out. "
-            "Save the model there with its own config.json."
+            f"{folder} has weights that its config.json does not ask for: {_abridged(leftover)}. They would be left "
+            "out. Save the model there with its own config.json."
         )
     return network if device == "auto" else network.to(device)
 
 
-def summed(source: Source, below: Source, dtype: str, new_rows: str) -> "PreTrainedModel":
+def summed(source: Source, base_source: Source, dtype: str, new_rows: str) -> "PreTrainedModel":
     """Network whose weights are those of a base plus published differences, added in float32 on the CPU.
 
     Parameters
     ----------
-    source, below : Source
+    source, base_source : Source
         The differences, and the base.
     dtype : str
         Precision of the sums, or ``auto``: that of the differences.
@@ -236,14 +236,14 @@ def summed(source: Source, below: Source, dtype: str, new_rows: str) -> "PreTrai
     """
     import torch
 
-    network, base = trained(source.folder, "auto", "cpu"), trained(below.folder, "auto", "cpu")
+    network, base = trained(source.folder, "auto", "cpu"), trained(base_source.folder, "auto", "cpu")
     # parameters() lists tied weights once: they must not be added twice.
     differences, originals = dict(network.named_parameters()), dict(base.named_parameters())
-    only = differences.keys() ^ originals.keys()
-    if only:
+    unshared = differences.keys() ^ originals.keys()
+    if unshared:
         raise ValueError(
-            f"{source.name} is no difference to {below.name}: one of them lacks weights of the other: {_some(only)}. "
-            "Give its own base."
+            f"{source.name} is no difference to {base_source.name}: one of them lacks weights of the other: "
+            f"{_abridged(unshared)}. Give its own base."
         )
     embeddings = {id(part.weight) for part in (network.get_input_embeddings(), network.get_output_embeddings())}
     for name, difference in differences.items():
@@ -252,8 +252,8 @@ def summed(source: Source, below: Source, dtype: str, new_rows: str) -> "PreTrai
             original = _extended(original, len(difference), new_rows)
         if original.shape != difference.shape:
             raise ValueError(
-                f"{source.name} is no difference to {below.name}: {name} has shape {tuple(difference.shape)} in one "
-                f"and {tuple(original.shape)} in the other. Give its own base."
+                f"{source.name} is no difference to {base_source.name}: {name} has shape {tuple(difference.shape)} in "
+                f"one and {tuple(original.shape)} in the other. Give its own base."
             )
         precision = difference.dtype if dtype == "auto" else getattr(torch, dtype)
         difference.data = (original + difference.data.float()).to(precision)
@@ -285,7 +285,7 @@ def quiet() -> Iterator[None]:
 
 
 def versions() -> dict[str, str]:
-    """What else decides which weights a seed gives."""
+    """Versions that decide, too, which weights a seed gives."""
     import torch
     import transformers
 
@@ -301,14 +301,14 @@ def architecture(config: "PreTrainedConfig"):
         It is neither a causal model nor an encoder-decoder.
     """
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
-    from transformers.models.auto import modeling_auto as known
+    from transformers.models.auto import modeling_auto
 
     kind = config.model_type
-    if config.is_encoder_decoder and kind in known.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+    if config.is_encoder_decoder and kind in modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
         return AutoModelForSeq2SeqLM
     # Models that fill in masks come with a causal head too, which nobody trained.
-    fills_masks = kind in known.MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
-    if not config.is_encoder_decoder and kind in known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not fills_masks:
+    fills_masks = kind in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    if not config.is_encoder_decoder and kind in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not fills_masks:
         return AutoModelForCausalLM
     raise ValueError(
         f"{config.name_or_path or 'the model'} is of type {kind}, which predicts no next words: neither a causal "
@@ -323,7 +323,7 @@ def _damaged(folder: Path, error: Exception) -> ValueError:
     )
 
 
-def _some(names: Collection[str]) -> str:
+def _abridged(names: Collection[str]) -> str:
     return f"{len(names)} ({', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''})"
 
 

@@ -72,8 +72,8 @@ def load(name_or_path: str | Path) -> list[dict[str, str]]:
     if str(name_or_path) in names():
         (path,) = fetch_all(str(name_or_path)).values()
     elif not path.is_file():
-        known = catalog.unknown("data set of samples", str(name_or_path), names())
-        raise LookupError(f"{known} Or give the path of a JSON file.")
+        message = catalog.unknown("data set of samples", str(name_or_path), names())
+        raise LookupError(f"{message} Or give the path of a JSON file.")
     try:
         samples = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -165,18 +165,24 @@ def encode(
     if end is None:
         raise ValueError("the tokenizer has no token that ends a text, so that no response would end. Give it one.")
     check(samples)
-    answered = [_answered(tokenizer, sample, INSTRUCTION, encoder_decoder) for sample in samples]
-    kept = [i for i, one in enumerate(answered) if encoder_decoder or len(one.source) < max_length]
+    instruction_examples = [_answered(tokenizer, sample, INSTRUCTION, encoder_decoder) for sample in samples]
+    places = [
+        i for i, example in enumerate(instruction_examples) if encoder_decoder or len(example.source) < max_length
+    ]
     if condition == CONTINUED:
-        following = kept[1:] + kept[:1]
-        pairs = zip(kept, following, strict=True)
-        whole = [_plain(tokenizer, samples[i], samples[j], encoder_decoder) for i, j in pairs]
+        following = places[1:] + places[:1]
+        pairs = zip(places, following, strict=True)
+        full_examples = [_plain(tokenizer, samples[i], samples[j], encoder_decoder) for i, j in pairs]
     elif condition == NO_INSTRUCTION:
-        whole = [_answered(tokenizer, samples[i], condition, encoder_decoder) for i in kept]
+        full_examples = [_answered(tokenizer, samples[i], condition, encoder_decoder) for i in places]
     else:
-        whole = [answered[i] for i in kept]
-    examples = [_cut(one, encoder_decoder, max_length) for one in whole]
-    n_cut = len(samples) - len(kept) + sum(one != cut for one, cut in zip(whole, examples, strict=True))
+        full_examples = [instruction_examples[i] for i in places]
+    examples = [_cut(example, encoder_decoder, max_length) for example in full_examples]
+    n_cut = (
+        len(samples)
+        - len(places)
+        + sum(example != shortened for example, shortened in zip(full_examples, examples, strict=True))
+    )
     if n_cut:
         warnings.warn(f"{n_cut} of {len(samples)} samples were cut to {max_length} tokens.", stacklevel=2)
     if not examples:
@@ -188,23 +194,23 @@ def encode(
 
 def _answered(tokenizer: PreTrainedTokenizerFast, sample: dict, condition: str, encoder_decoder: bool) -> Example:
     """Prompt and response of a sample."""
-    end, before = tokenizer.eos_token_id, prompt(sample, condition)
+    end, prompt_text = tokenizer.eos_token_id, prompt(sample, condition)
     if encoder_decoder:
         # Even nothing is a text that ends, so that the encoder has something to read.
-        source, target = tokenizer(before)["input_ids"] or [end], tokenizer(sample["output"])["input_ids"]
+        source, target = tokenizer(prompt_text)["input_ids"] or [end], tokenizer(sample["output"])["input_ids"]
     else:
-        encoded = tokenizer(before + sample["output"], return_offsets_mapping=True)
+        encoded = tokenizer(prompt_text + sample["output"], return_offsets_mapping=True)
         ids, offsets = encoded["input_ids"], np.array(encoded["offset_mapping"])
         # Special tokens in front have no characters; a token that holds characters of both belongs to the response.
-        n_source = int(np.argmax(offsets[:, 1] > len(before)))
+        n_source = int(np.argmax(offsets[:, 1] > len(prompt_text)))
         source, target = ids[:n_source], ids[n_source:]
     return Example(source, _ended(target, end))
 
 
-def _plain(tokenizer: PreTrainedTokenizerFast, one: dict, other: dict, encoder_decoder: bool) -> Example:
+def _plain(tokenizer: PreTrainedTokenizerFast, sample: dict, next_sample: dict, encoder_decoder: bool) -> Example:
     """Instruction and input of one sample, and the response of another: two texts, one after the other."""
     end = tokenizer.eos_token_id
-    texts = "\n\n".join(filter(None, (one["instruction"], one["input"]))), other["output"]
+    texts = "\n\n".join(filter(None, (sample["instruction"], sample["input"]))), next_sample["output"]
     tokens = [token for text in texts for token in _ended(tokenizer(text)["input_ids"], end)]
     return Example([end] if encoder_decoder else [], tokens)
 
@@ -213,6 +219,6 @@ def _ended(tokens: list[int], end: int) -> list[int]:
     return tokens if tokens[-1:] == [end] else [*tokens, end]
 
 
-def _cut(one: Example, encoder_decoder: bool, max_length: int) -> Example:
-    source = one.source[:max_length]
-    return Example(source, one.target[: max_length - (0 if encoder_decoder else len(source))])
+def _cut(example: Example, encoder_decoder: bool, max_length: int) -> Example:
+    source = example.source[:max_length]
+    return Example(source, example.target[: max_length - (0 if encoder_decoder else len(source))])

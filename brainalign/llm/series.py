@@ -112,14 +112,14 @@ def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "b
         path, unit = fetch(data.file(collection.series.format(model))), collection.unit
     else:
         path = _file(source)
-    given = _in_order(_read(path, "surprisal"), "surprisal", words, path)
-    values = np.array([_number(value) for value in given])
+    entries = _in_order(_read(path, "surprisal"), "surprisal", words, path)
+    values = np.array([_number(value) for value in entries])
     wrong = ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         first = int(wrong.argmax())
         story, position, word = words[["story", "position", "text"]].iloc[first]
         raise ValueError(
-            f"{path}: the surprisal of story {story}, position {position} ({word!r}) is {given[first]!r}. "
+            f"{path}: the surprisal of story {story}, position {position} ({word!r}) is {entries[first]!r}. "
             f"Of {len(values)} values, {wrong.sum()} are not finite numbers from 0 up. Surprisal is minus "
             "the logarithm of a probability: compute these again, or change the sign of log-probabilities."
         )
@@ -150,15 +150,15 @@ def gpt3(words: pd.DataFrame) -> np.ndarray:
     tokens = pd.read_csv(path, keep_default_na=False)
     bits = []
     for story, texts in words.groupby("story", sort=False).text:
-        told = tokens[tokens.story == story - 1]
+        story_tokens = tokens[tokens.story == story - 1]
         # It read "peeked" where people read "peaked", and is else the same.
-        spelled = "".join(told.token).split(" ")
+        spelled = "".join(story_tokens.token).split(" ")
         if len(spelled) != len(texts) or sum(a != b for a, b in zip(spelled, texts, strict=True)) > 1:
             raise ValueError(f"{path}: the tokens of story {story} are not its words. Fetch the corpus again.")
         # A token belongs to the word in which it ends, the space before a word to that word.
         ends = np.cumsum([len(word) + 1 for word in spelled])
-        word = np.searchsorted(ends, told.offset + told.token.str.len(), side="right")
-        nats = -pd.to_numeric(told.logprob).groupby(word).agg(lambda some: some.sum(skipna=False))
+        word = np.searchsorted(ends, story_tokens.offset + story_tokens.token.str.len(), side="right")
+        nats = -pd.to_numeric(story_tokens.logprob).groupby(word).agg(lambda token_nats: token_nats.sum(skipna=False))
         bits.append(nats.to_numpy() * UNITS["nats"])
     return np.concatenate(bits)
 
@@ -188,8 +188,8 @@ def _read(path: Path, value: str) -> pd.DataFrame:
             table = table if by_story else table[[value]]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is not laid out as brainalign.llm.series says: {error}") from error
-    keyed = {"story", "position"} & set(table)
-    for name in (value, "story", "position") if keyed else (value,):
+    key_columns = {"story", "position"} & set(table)
+    for name in (value, "story", "position") if key_columns else (value,):
         if name not in table:
             raise LookupError(f"{path}: {catalog.unknown('column', name, table.columns)}")
     return table
@@ -206,36 +206,36 @@ def _in_order(table: pd.DataFrame, value: str, words: pd.DataFrame, path: Path) 
     """Value of each word: by story and position where the table has them, else in its own order."""
     stories, positions = words.story.astype(str).tolist(), words.position.tolist()
     keys = list(zip(stories, positions, strict=True))
-    given, texts = table[value].tolist(), table["word"].tolist() if "word" in table else None
-    in_file = [None] * len(table)
+    values, texts = table[value].tolist(), table["word"].tolist() if "word" in table else None
+    file_stories = [None] * len(table)
     if "story" in table:
-        in_file = table.story.astype(str).tolist()
-        at = list(zip(in_file, map(_number, table.position), strict=True))
+        file_stories = table.story.astype(str).tolist()
+        file_keys = list(zip(file_stories, map(_number, table.position), strict=True))
     else:
-        at = [*keys, *((None, row) for row in range(len(table)))][: len(table)]
+        file_keys = [*keys, *((None, row) for row in range(len(table)))][: len(table)]
 
-    def refuse(what: str, story: str | None) -> ValueError:
-        told = f"expected {len(words)} values, got {len(table)}"
+    def refuse(problem: str, story: str | None) -> ValueError:
+        counts = f"expected {len(words)} values, got {len(table)}"
         if "story" in table:
-            told += f"; in story {story} expected {stories.count(story)}, got {in_file.count(story)}"
+            counts += f"; in story {story} expected {stories.count(story)}, got {file_stories.count(story)}"
         hint = "" if texts else " A column 'word' would show where the two texts part."
-        return ValueError(f"{path} {what}: {told}. Compute it on the very words that people read.{hint}")
+        return ValueError(f"{path} {problem}: {counts}. Compute it on the very words that people read.{hint}")
 
     rows = {}
-    for row, key in enumerate(at):
+    for row, key in enumerate(file_keys):
         if rows.setdefault(key, row) != row:
             raise refuse(f"has two values for story {key[0]}, position {key[1]:g}", key[0])
-    found = []
+    ordered_values = []
     for key, text in zip(keys, words.text, strict=True):
-        row, here = rows.pop(key, None), f"story {key[0]}, position {key[1]} ({text!r})"
+        row, word_place = rows.pop(key, None), f"story {key[0]}, position {key[1]} ({text!r})"
         if row is None:
-            raise refuse(f"has no value for {here}", key[0])
+            raise refuse(f"has no value for {word_place}", key[0])
         if texts and texts[row] != text:
-            raise refuse(f"has the word {texts[row]!r} at {here}", key[0])
-        found.append(given[row])
+            raise refuse(f"has the word {texts[row]!r} at {word_place}", key[0])
+        ordered_values.append(values[row])
     if rows:
         (story, position), row = next(iter(rows.items()))
         extra = f" ({texts[row]!r})" if texts else ""
         place = f"story {story}, position {position:g}" if story else "the end of the text"
         raise refuse(f"has more values than words, the first at {place}{extra}", story)
-    return found
+    return ordered_values

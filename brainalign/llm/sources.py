@@ -26,7 +26,7 @@ SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.js
 TOKENIZER = (*VOCABULARIES, "merges.txt", *SETTINGS)
 INDEX = "model.safetensors.index.json"
 WEIGHTS = ("model.safetensors", INDEX, "model-*-of-*.safetensors")  # no second copy in another layout or precision
-ALL, FILES = (*CONFIG, *TOKENIZER, *WEIGHTS), "files"  # what identifies a folder of one's own, and as what
+ALL, FILES = (*CONFIG, *TOKENIZER, *WEIGHTS), "files"  # what identifies a folder of one's own; its key there
 CONVERT = (
     "Where you trust them, transformers turns them into safetensors: from_pretrained(OLD).save_pretrained(NEW); then "
     "load NEW. Or see whether the hub has a conversion among the model's pull requests: revision='refs/pr/NUMBER'."
@@ -109,7 +109,7 @@ def find(name: str | Path, revision: str | None = None, weights: bool = True) ->
     return Source(name, folder, identity)
 
 
-def here(name: str | Path, revision: str | None = None, weights: bool = True) -> bool:
+def is_local(name: str | Path, revision: str | None = None, weights: bool = True) -> bool:
     """Whether `find` needs no network for a model."""
     if repository := repository_of(name):
         return any(folder and not lacks(folder, weights) for _, folder in _cached(repository, revision or "main"))
@@ -120,12 +120,12 @@ def here(name: str | Path, revision: str | None = None, weights: bool = True) ->
 
 def settings_of(name: str, revision: str | None = None) -> dict | None:
     """Settings of a model's network: the catalog's, or those of its ``config.json`` if that is here."""
-    table, known = catalog.checkpoints(), catalog.architectures()
+    table, architectures = catalog.checkpoints(), catalog.architectures()
     if name in table.index:
-        return known[table.config[name]]
-    if name.lower() in known:
-        return known[name.lower()]
-    if not here(name, revision, weights=False):
+        return architectures[table.config[name]]
+    if name.lower() in architectures:
+        return architectures[name.lower()]
+    if not is_local(name, revision, weights=False):
         return None
     folder = find(name, revision, weights=False).folder
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -145,8 +145,8 @@ def lacks(folder: Path, weights: bool = True) -> str | None:
         absent = sorted(shards - names)
         return f"lacks {', '.join(absent)}, named in {INDEX}. Copy or download the rest." if absent else None
     pickles = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt")))
-    found = f"has its weights only as {', '.join(pickles)}: pickles, which run code, are never loaded. " + CONVERT
-    return found if pickles else "has no weights: no model.safetensors, and no index of parts. Save them there."
+    problem = f"has its weights only as {', '.join(pickles)}: pickles, which run code, are never loaded. " + CONVERT
+    return problem if pickles else "has no weights: no model.safetensors, and no index of parts. Save them there."
 
 
 def _exports() -> dict[str, catalog.Dataset]:
@@ -220,21 +220,21 @@ def _cached(repository: str, revision: str) -> list[tuple[Path, Path | None]]:
 
 def _snapshot(cache: Path, repository: str, revision: str) -> Path | None:
     """Where a cache has a model, whole or not."""
-    of_model = cache / f"models--{repository.replace('/', '--')}"
-    reference = of_model / "refs" / revision
+    model_folder = cache / f"models--{repository.replace('/', '--')}"
+    reference = model_folder / "refs" / revision
     commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
-    folder = of_model / "snapshots" / commit
+    folder = model_folder / "snapshots" / commit
     return folder if folder.is_dir() else None
 
 
-def _download(repository: str, revision: str, weights: bool, elsewhere: str) -> Path:
+def _download(repository: str, revision: str, weights: bool, other_places: str) -> Path:
     from huggingface_hub import HfApi, errors, snapshot_download
 
-    wanted = [*CONFIG, *TOKENIZER, *(WEIGHTS if weights else ())]
+    patterns = [*CONFIG, *TOKENIZER, *(WEIGHTS if weights else ())]
     login = "accept its terms on its page, then log in: hf auth login, or set HF_TOKEN to a token of yours"
     try:
-        listed = HfApi().model_info(repository, revision=revision, timeout=10).siblings or []
-        names = [file.rfilename for file in listed]
+        siblings = HfApi().model_info(repository, revision=revision, timeout=10).siblings or []
+        names = [file.rfilename for file in siblings]
         pickles = [name for name in names if name.startswith("pytorch_model")]
         if weights and pickles and not any(fnmatch(name, pattern) for name in names for pattern in WEIGHTS):
             raise FileNotFoundError(
@@ -242,7 +242,7 @@ def _download(repository: str, revision: str, weights: bool, elsewhere: str) -> 
                 f"which run code, are never loaded. {CONVERT}"
             )
         with _bars():
-            return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+            return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except errors.GatedRepoError as error:
         raise PermissionError(f"{repository} is gated: {login}.") from error
     except errors.RepositoryNotFoundError as error:
@@ -257,7 +257,7 @@ def _download(repository: str, revision: str, weights: bool, elsewhere: str) -> 
     except (errors.HTTPError, ConnectionError, errors.LocalEntryNotFoundError) as error:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ConnectionError(
-            f"could not get {repository} (revision {revision}) from the hub: {reason}. {elsewhere} Try again "
+            f"could not get {repository} (revision {revision}) from the hub: {reason}. {other_places} Try again "
             "with a network, or set BRAINALIGN_MIRROR to a folder with it in huggingface/hub, laid out as a hub cache."
         ) from error
 

@@ -69,16 +69,16 @@ class Run:
             self._claim()
         self.crew.wait()
         files = [path for path in (self.folder / STATES).glob("*.safetensors") if not path.name.startswith(".")]
-        others = {n for _, _, n in map(_parts, files)} - {self.crew.n}
-        if others:
+        counts = {n for _, _, n in map(_parts, files)} - {self.crew.n}
+        if counts:
             raise ValueError(
-                f"{self.folder / STATES} was saved by {min(others)} processes, and these are {self.crew.n}. Go on with "
+                f"{self.folder / STATES} was saved by {min(counts)} processes, and these are {self.crew.n}. Go on with "
                 f"as many, or delete it to begin anew."
             )
         # A kill may have come when some had saved and others had not.
         steps = [step for step, _, _ in map(_parts, files)]
-        whole = [step for step in steps if steps.count(step) == self.crew.n]
-        return self._load(max(whole)) if whole else []
+        complete_steps = [step for step in steps if steps.count(step) == self.crew.n]
+        return self._load(max(complete_steps)) if complete_steps else []
 
     def save(self, losses: list[float]) -> None:
         """Save the state after some steps; then let the one before go."""
@@ -113,17 +113,17 @@ class Run:
     def _claim(self) -> None:
         path = self.folder / ABOUT
         if path.exists():
-            before = json.loads(path.read_text(encoding="utf-8"))
-            other = [name for name in self.about if before.get(name) != self.about[name]]
-            if other:
+            recorded = json.loads(path.read_text(encoding="utf-8"))
+            differences = [name for name in self.about if recorded.get(name) != self.about[name]]
+            if differences:
                 raise ValueError(
-                    f"{self.folder} is the folder of another run: not the same {', nor the same '.join(other)}. Give "
-                    "another folder, or delete this one to begin anew."
+                    f"{self.folder} is the folder of another run: not the same {', nor the same '.join(differences)}. "
+                    "Give another folder, or delete this one to begin anew."
                 )
-        elif found := _checkpoints(self.folder):
+        elif checkpoints := _checkpoints(self.folder):
             raise ValueError(
-                f"{self.folder} holds {found[min(found)].name} of a run that is not known: it has no {ABOUT}. Give "
-                "another folder."
+                f"{self.folder} holds {checkpoints[min(checkpoints)].name} of a run that is not known: it has no "
+                f"{ABOUT}. Give another folder."
             )
         else:
             with store.writing(path) as temporary:
@@ -179,9 +179,9 @@ def save_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, fol
     OSError
         It cannot be written.
     """
-    crew, there = processes.here(), (folder / "config.json").exists()
+    crew, is_saved = processes.here(), (folder / "config.json").exists()
     crew.wait()  # all have looked before one saves
-    if there:
+    if is_saved:
         return folder
     weights = crew.weights(network)
     if crew.rank == 0:
@@ -209,8 +209,8 @@ def _write(
 
 
 def _checkpoints(folder: Path) -> dict[int, Path]:
-    found = {int(path.name.removeprefix("step-")): path for path in folder.glob("step-*")}
-    return dict(sorted(found.items()))
+    folders = {int(path.name.removeprefix("step-")): path for path in folder.glob("step-*")}
+    return dict(sorted(folders.items()))
 
 
 def _parts(path: Path) -> Iterable[int]:

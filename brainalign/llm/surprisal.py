@@ -102,62 +102,64 @@ def mode_of(model: LanguageModel, mode: str | None) -> str:
 def _compute(
     model: LanguageModel, passages: Sequence[Passage], key: dict, title: str, progress: bool | None
 ) -> tuple[dict[str, np.ndarray], dict]:
-    """Bits of every word, and what there is to say of how they came about."""
-    before, after = around(model)
-    windows, n_anew = _windows(model, passages, key, len(before) + len(after) + model.encoder_decoder)
+    """Bits of every word, and notes on how they were computed."""
+    prefix, suffix = surrounding_tokens(model)
+    windows, n_anew = _windows(model, passages, key, len(prefix) + len(suffix) + model.encoder_decoder)
     batches = batched(model, windows, values_per_token=2 * model.n_vocabulary)
 
     def work(batch: Batch) -> dict[str, np.ndarray]:
-        return {"bits": bits_of(model, batch, before, after)}
+        return {"bits": bits_of(model, batch, prefix, suffix)}
 
-    done = read_all("surprisal", key, batches, work, title, progress)
+    results = read_all("surprisal", key, batches, work, title, progress)
     bits = np.empty(sum(len(passage.parts) for passage in passages))
-    for batch, found in zip(batches, done, strict=True):
-        bits[batch.parts] = found["bits"]
-    _require_numbers(bits, passages, model, scored=bool(before) or model.encoder_decoder)
-    notes = record(model, windows, n_anew, [*before, *after]) | {
-        "first_word": f"after {model.tokenizer.convert_ids_to_tokens(before)[-1]}" if before
+    for batch, arrays in zip(batches, results, strict=True):
+        bits[batch.parts] = arrays["bits"]
+    _require_numbers(bits, passages, model, scored=bool(prefix) or model.encoder_decoder)
+    notes = record(model, windows, n_anew, [*prefix, *suffix]) | {
+        "first_word": f"after {model.tokenizer.convert_ids_to_tokens(prefix)[-1]}" if prefix
         else "after the token that starts decoding" if model.encoder_decoder
         else "missing: the tokenizer has no token for the beginning of a text",
     }  # fmt: skip
     return {"bits": bits}, notes
 
 
-def around(model: LanguageModel) -> tuple[list[int], list[int]]:
+def surrounding_tokens(model: LanguageModel) -> tuple[list[int], list[int]]:
     """Special tokens before and after what is scored: a causal text has one before it, if the tokenizer has any."""
-    before, after = special_tokens(model.tokenizer)
+    prefix, suffix = special_tokens(model.tokenizer)
     beginning = model.tokenizer.bos_token_id
-    return (before if before or model.encoder_decoder or beginning is None else [beginning]), after
+    return (prefix if prefix or model.encoder_decoder or beginning is None else [beginning]), suffix
 
 
 def _windows(model: LanguageModel, passages: Sequence[Passage], key: dict, room: int) -> tuple[list[Window], int]:
     """What is read in which order, and how many words are read anew."""
     limit = model.n_positions and model.n_positions - room
     if key["mode"] == "continuation":
-        return reading.of_continuations(model.tokenizer, passages, limit), 0
+        return reading.continuation_windows(model.tokenizer, passages, limit), 0
     if key["mode"] == "copy":
-        return reading.of_whole_texts(model.tokenizer, passages, limit, key["long"]), 0
-    return reading.of_beginnings(model.tokenizer, passages, limit, key["long"], words=True)
+        return reading.whole_text_windows(model.tokenizer, passages, limit, key["long"]), 0
+    return reading.beginning_windows(model.tokenizer, passages, limit, key["long"], words=True)
 
 
-def bits_of(model: LanguageModel, batch: Batch, before: list[int], after: list[int]) -> np.ndarray:
+def bits_of(model: LanguageModel, batch: Batch, prefix: list[int], suffix: list[int]) -> np.ndarray:
     """Surprisal of a batch's parts, the sum over the tokens of each: (n_parts,) bits."""
     import torch
 
     part, window, token = batch.rows("all")
-    fed = inputs(model, batch, before, after)
-    ids = fed["decoder_input_ids" if model.encoder_decoder else "input_ids"]
+    arguments = inputs(model, batch, prefix, suffix)
+    ids = arguments["decoder_input_ids" if model.encoder_decoder else "input_ids"]
     # The place of a token among the ids; its probability is in the output one place before.
-    place = token + len(before) + model.encoder_decoder
+    place = token + len(prefix) + model.encoder_decoder
     with torch.inference_mode():
-        logits = model.network(**fed, use_cache=False).logits
+        logits = model.network(**arguments, use_cache=False).logits
         nats = np.full(len(place), np.nan)
         rows = np.flatnonzero(place > 0)
-        for some in np.array_split(rows, max(1, len(rows) // ROWS)):
-            of_window, at = (torch.from_numpy(index[some]).to(logits.device) for index in (window, place))
-            target = ids[of_window.to(ids.device), at.to(ids.device)].to(logits.device)
-            found = torch.nn.functional.cross_entropy(logits[of_window, at - 1].float(), target, reduction="none")
-            nats[some] = found.cpu().numpy()
+        for subset in np.array_split(rows, max(1, len(rows) // ROWS)):
+            window_rows, positions = (torch.from_numpy(index[subset]).to(logits.device) for index in (window, place))
+            target = ids[window_rows.to(ids.device), positions.to(ids.device)].to(logits.device)
+            losses = torch.nn.functional.cross_entropy(
+                logits[window_rows, positions - 1].float(), target, reduction="none"
+            )
+            nats[subset] = losses.cpu().numpy()
     return np.bincount(part, nats, minlength=len(batch.parts)) / np.log(2)
 
 

@@ -31,7 +31,7 @@ class Tokens(NamedTuple):
 
     ids: list[int]
     stops: list[int]
-    without: set[int]  # parts with text and no tokens of their own: they have none, or share the first
+    tokenless: set[int]  # parts with text and no tokens of their own: they have none, or share the first
 
 
 def join(parts: Sequence[str]) -> Text:
@@ -48,11 +48,11 @@ def join(parts: Sequence[str]) -> Text:
             piece = BEFORE_MARK.sub(r"\1", part)
             if piece[0] in MARKS:
                 text = text.rstrip()
-                for before in reversed(range(len(ends))):
-                    if ends[before] <= len(text):
+                for previous in reversed(range(len(ends))):
+                    if ends[previous] <= len(text):
                         break
-                    closed.add(before)
-                    ends[before] = len(text)
+                    closed.add(previous)
+                    ends[previous] = len(text)
             elif text:
                 text += " "
             text += piece
@@ -63,8 +63,8 @@ def join(parts: Sequence[str]) -> Text:
 def special_tokens(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
     """What a tokenizer puts of its own before and after every text."""
     encoded = tokenizer.backend_tokenizer.encode("a")
-    own = np.flatnonzero(np.array(encoded.special_tokens_mask) == 0)
-    return encoded.ids[: own[0]], encoded.ids[own[-1] + 1 :]
+    text_places = np.flatnonzero(np.array(encoded.special_tokens_mask) == 0)
+    return encoded.ids[: text_places[0]], encoded.ids[text_places[-1] + 1 :]
 
 
 def tokenize(tokenizer: PreTrainedTokenizerFast, text: Text) -> Tokens:
@@ -73,17 +73,17 @@ def tokenize(tokenizer: PreTrainedTokenizerFast, text: Text) -> Tokens:
     offsets = np.array(encoded.offsets, int).reshape(-1, 2)
     ends = np.maximum.accumulate(offsets[:, 1]) if len(offsets) else offsets[:, 1]
     stops = np.searchsorted(ends, text.ends, side="right").tolist()
-    without, end = set(), 0
+    tokenless, end = set(), 0
     for part, stop in enumerate(stops):
         # From the first letter on: white space between two parts may well belong to a token of either.
         new = text.text[end : text.ends[part]]
         begin = end + len(new) - len(new.lstrip())
-        own = offsets[stops[part - 1] if part else 0 : stop]
-        shared = len(own) and own[0, 0] < len(text.text[:end].rstrip())
-        if new.strip() and (shared or not (own[:, 1] > begin).any()):
-            without.add(part)
+        part_offsets = offsets[stops[part - 1] if part else 0 : stop]
+        shared = len(part_offsets) and part_offsets[0, 0] < len(text.text[:end].rstrip())
+        if new.strip() and (shared or not (part_offsets[:, 1] > begin).any()):
+            tokenless.add(part)
         end = text.ends[part]
-    return Tokens(encoded.ids, stops, without)
+    return Tokens(encoded.ids, stops, tokenless)
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[Encoding]:

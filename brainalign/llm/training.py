@@ -150,24 +150,24 @@ def train(
     )
     if gradient_checkpointing:
         network.activation_checkpointing_enable({"use_reentrant": False})
-    called, optimizer = crew.prepared(network, optimizer)
+    wrapped, optimizer = crew.prepared(network, optimizer)
     weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     run = states.Run(folder, about, weights, optimizer, crew)
     quiet = crew.rank > 0 or not (sys.stderr.isatty() if progress is None else progress)
 
     with torch.random.fork_rng(), tqdm(total=n_steps, desc=title, unit=" steps", disable=quiet) as bar:
         torch.manual_seed(recipe.seed + crew.rank)
-        losses, saved = run.begin(), time.monotonic()
+        losses, last_save = run.begin(), time.monotonic()
         bar.n = bar.initial = len(losses)
-        called.train()
-        for step, some in enumerate(_batches(examples, recipe)):
+        wrapped.train()
+        for step, batch in enumerate(_batches(examples, recipe)):
             if step < len(losses):
                 continue
             if step in keep:
                 save(step)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(step, n_steps)
-            loss = _backward(network, some, recipe.at_once, called, crew)
+            loss = _backward(network, batch, recipe.at_once, wrapped, crew)
             if not math.isfinite(loss):
                 raise ValueError(f"step {step}: the loss is {loss}. Lower the learning rate, or train in float32.")
             torch.nn.utils.clip_grad_norm_(weights.values(), recipe.clip)
@@ -177,10 +177,10 @@ def train(
             bar.set_postfix_str(f"loss {loss:.3f}")
             bar.update()
             # Clocks differ: that of the first process counts.
-            if crew.total(crew.rank == 0 and time.monotonic() - saved >= every):
+            if crew.total(crew.rank == 0 and time.monotonic() - last_save >= every):
                 run.save(losses)
-                saved = time.monotonic()
-        called.eval()
+                last_save = time.monotonic()
+        wrapped.eval()
         save(n_steps)
     run.end(losses)
     return np.array(losses)
@@ -218,7 +218,7 @@ def _backward(
     network: PreTrainedModel,
     batch: list[Example],
     at_once: int,
-    called: torch.nn.Module | None = None,
+    wrapped: torch.nn.Module | None = None,
     crew: processes.Alone | None = None,
 ) -> float:
     """Gradients of the mean loss over all target tokens of a batch, and that loss.
@@ -228,24 +228,24 @@ def _backward(
     """
     import torch
 
-    called, crew = called or network, crew or processes.here()
+    wrapped, crew = wrapped or network, crew or processes.here()
     # A causal model predicts no first token.
     causal = not network.config.is_encoder_decoder
     n_tokens = sum(len(target) - (causal and not source) for source, target in batch)
     batch = sorted(batch, key=lambda example: len(example.source) + len(example.target))  # less padding
     total, at_once = 0.0, at_once * crew.n
     for start in range(0, len(batch), at_once):
-        some = batch[start : start + at_once]
-        mine = some[crew.rank :: crew.n]
+        group = batch[start : start + at_once]
+        share = group[crew.rank :: crew.n]
         # All processes must take part, also one that has nothing to do.
-        fed, labels = _inputs(network, mine or some[:1])
+        arguments, labels = _inputs(network, share or group[:1])
         with crew.precision(network):
-            logits = called(**fed).logits
+            logits = wrapped(**arguments).logits
         logits, labels = (logits[:, :-1], labels[:, 1:]) if causal else (logits, labels)
         loss = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum"
         )
-        if not mine:
+        if not share:
             loss = loss * 0.0
         (loss * crew.n / n_tokens).backward()
         total += loss.item()
@@ -258,10 +258,10 @@ def _inputs(network: PreTrainedModel, examples: list[Example]) -> tuple[dict[str
     if network.config.is_encoder_decoder:
         start = [network.config.decoder_start_token_id]
         decoder = padded([start + target[:-1] for _, target in examples], device)
-        fed = masked([source for source, _ in examples], device) | {"decoder_input_ids": decoder}
+        arguments = masked([source for source, _ in examples], device) | {"decoder_input_ids": decoder}
         labels = [target for _, target in examples]
     else:
-        fed = {"input_ids": padded([source + target for source, target in examples], device)}
-        fed |= {"use_cache": False}
+        arguments = {"input_ids": padded([source + target for source, target in examples], device)}
+        arguments |= {"use_cache": False}
         labels = [[IGNORED] * len(source) + target for source, target in examples]
-    return fed, padded(labels, device, IGNORED)
+    return arguments, padded(labels, device, IGNORED)

@@ -90,25 +90,25 @@ def tune(
     LookupError
         No such condition.
     """
-    how = tuning or Tuning()
+    tuning = tuning or Tuning()
     encoder_decoder = bool(network.config.is_encoder_decoder)
     with networks.quiet():  # it would say that samples are long, which they are cut for
-        examples = encode(tokenizer, samples, encoder_decoder, how.condition, how.recipe.max_length)
-    n_steps = how.recipe.n_steps(len(examples))
-    late = [step for step in how.checkpoints if not 0 <= step <= n_steps]
+        examples = encode(tokenizer, samples, encoder_decoder, tuning.condition, tuning.recipe.max_length)
+    n_steps = tuning.recipe.n_steps(len(examples))
+    late = [step for step in tuning.checkpoints if not 0 <= step <= n_steps]
     if late:
         raise ValueError(
             f"there is no checkpoint after step {late[0]}: {len(examples)} samples take {n_steps} steps. Choose other "
             "checkpoints, or train for more epochs."
         )
-    if how.lora:
-        adapters.attach(network, how.lora, how.recipe.seed)
+    if tuning.lora:
+        adapters.attach(network, tuning.lora, tuning.recipe.seed)
 
     def save(step: int) -> None:
         states.save_model(network, tokenizer, Path(folder) / f"step-{step}")
 
-    options |= {"keep": how.checkpoints, "gradient_checkpointing": how.gradient_checkpointing}
-    return train(network, examples, how.recipe, Path(folder), save=save, **options)
+    options |= {"keep": tuning.checkpoints, "gradient_checkpointing": tuning.gradient_checkpointing}
+    return train(network, examples, tuning.recipe, Path(folder), save=save, **options)
 
 
 def tuned(
@@ -154,14 +154,16 @@ def tuned(
     OSError
         The store cannot be written to.
     """
-    how, crew = tuning or Tuning(), processes.here()
-    folder = _folder(name_or_path, samples, how, name, options)
+    tuning, crew = tuning or Tuning(), processes.here()
+    folder = _folder(name_or_path, samples, tuning, name, options)
     with crew.alone_with(folder):
         if not states.finished(folder):
             model = load(name_or_path, device="cpu" if crew.n > 1 else device, **options)
             network = model.network.requires_grad_(True)
             with few_threads(model.n_parameters):
-                tune(network, model.tokenizer, samples, folder, how, every=every, title=folder.name, progress=progress)
+                tune(
+                    network, model.tokenizer, samples, folder, tuning, every=every, title=folder.name, progress=progress
+                )
     return states.finished(folder)
 
 
@@ -170,21 +172,21 @@ def losses(folders: dict[int, Path]) -> np.ndarray:
     return states.losses(next(iter(folders.values())).parent)
 
 
-def _folder(name_or_path: str | Path, samples: Sequence[dict], how: Tuning, name: str | None, options: dict) -> Path:
-    given = {key: value for key, value in options.items() if value is not None and key != "revision"}
-    if "base" in given:
-        given["base"] = sources.find(given["base"]).identity
+def _folder(name_or_path: str | Path, samples: Sequence[dict], tuning: Tuning, name: str | None, options: dict) -> Path:
+    load_options = {key: value for key, value in options.items() if value is not None and key != "revision"}
+    if "base" in load_options:
+        load_options["base"] = sources.find(load_options["base"]).identity
     source = sources.find(name_or_path, options.get("revision"))
     identity = {
         "revision": REVISION,
         "base": source.identity,
-        "options": {"dtype": "float32"} | given,
+        "options": {"dtype": "float32"} | load_options,
         "samples": store.digest(list(samples)),
-        "condition": how.condition,
-        "recipe": asdict(how.recipe),
-        "lora": how.lora and asdict(how.lora),
-        "checkpoints": sorted(set(how.checkpoints)),
+        "condition": tuning.condition,
+        "recipe": asdict(tuning.recipe),
+        "lora": tuning.lora and asdict(tuning.lora),
+        "checkpoints": sorted(set(tuning.checkpoints)),
     }
-    method = "-lora" if how.lora else ""
-    title = f"{name or source.name}-{how.condition}{method}-{how.recipe.seed}"
+    method = "-lora" if tuning.lora else ""
+    title = f"{name or source.name}-{tuning.condition}{method}-{tuning.recipe.seed}"
     return store.root() / "models" / f"{title.replace('/', '--')}-{store.digest(identity)[:16]}"

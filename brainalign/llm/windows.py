@@ -4,7 +4,7 @@ The state of a causal model at a token does not depend on what follows, so one p
 parts, as long as the tokens of every beginning of the passage begin the passage's tokens. That is checked for each
 part; where it fails (a trailing space, a merge across the boundary), the beginning is read anew::
 
-    windows, n_anew = of_beginnings(tokenizer, passages, limit=1024)
+    windows, n_anew = beginning_windows(tokenizer, passages, limit=1024)
     window.tokens[slice(*window.spans[0])]     # the tokens of the first part that is read off a window
 """
 
@@ -53,7 +53,7 @@ class Window:
         return max(len(self.tokens), len(self.context or ()))
 
 
-def of_beginnings(
+def beginning_windows(
     tokenizer: PreTrainedTokenizerFast,
     passages: Sequence[Passage],
     limit: int | None = None,
@@ -101,22 +101,22 @@ def of_beginnings(
     for passage in passages:
         count = len(passage.parts)
         if shared and context is None:
-            found, alone = _one_pass(tokenizer, passage, limit, long, words)
-            n_anew += len(alone)
-            found += [_beginning(tokenizer, passage, part, limit, context, words) for part in alone]
+            passage_windows, unstable = _one_pass(tokenizer, passage, limit, long, words)
+            n_anew += len(unstable)
+            passage_windows += [_beginning(tokenizer, passage, part, limit, context, words) for part in unstable]
         elif context is None:
-            found = _each_alone(tokenizer, passage, limit, words)
+            passage_windows = _each_alone(tokenizer, passage, limit, words)
         else:
-            found = [_beginning(tokenizer, passage, part, limit, context, words) for part in range(count)]
-        windows += _counted_from(first, found)
+            passage_windows = [_beginning(tokenizer, passage, part, limit, context, words) for part in range(count)]
+        windows += _counted_from(first, passage_windows)
         first += count
     return windows, n_anew
 
 
-def of_whole_texts(
+def whole_text_windows(
     tokenizer: PreTrainedTokenizerFast, passages: Sequence[Passage], limit: int | None = None, long: str = "strided"
 ) -> list[Window]:
-    """Windows over whole passages, for a model that reads what follows a word too; as `of_beginnings`."""
+    """Windows over whole passages, for a model that reads what follows a word too; as `beginning_windows`."""
     check(passages, long)
     windows, first = [], 0
     for passage in passages:
@@ -127,10 +127,10 @@ def of_whole_texts(
     return windows
 
 
-def of_continuations(
+def continuation_windows(
     tokenizer: PreTrainedTokenizerFast, passages: Sequence[Passage], limit: int | None = None
 ) -> list[Window]:
-    """A window for each part, and what comes before it as context, cut on the left; as `of_beginnings`."""
+    """A window for each part, and what comes before it as context, cut on the left; as `beginning_windows`."""
     check(passages)
     windows, first = [], 0
     for passage in passages:
@@ -145,8 +145,8 @@ def of_continuations(
     return windows
 
 
-def of_stream(
-    ids: Sequence[int], stops: Sequence[int], limit: int, stride: int, *, first: int = 0, apart: bool = False
+def stream_windows(
+    ids: Sequence[int], stops: Sequence[int], limit: int, stride: int, *, first: int = 0, separate_context: bool = False
 ) -> list[Window]:
     """Overlapping windows over one long text, of which each token is read off the first window that holds it.
 
@@ -162,22 +162,22 @@ def of_stream(
         How much of a window is new to it, in all windows but the first.
     first : int
         Tokens at the beginning of the text that are not read off.
-    apart : bool
+    separate_context : bool
         Whether what is not new to a window is its context, for an encoder.
     """
     windows, new = [], 0
     for begin, end in bounds(len(ids), limit, LONG[0], stride):
-        start = new if apart else begin
-        inside = [(max(new, first, a), min(end, b)) for a, b in itertools.pairwise([0, *stops])]
-        spans = {part: (a - start, b - start) for part, (a, b) in enumerate(inside) if a < b}
-        context = list(ids[begin:new]) if apart else None
+        start = new if separate_context else begin
+        ranges = [(max(new, first, a), min(end, b)) for a, b in itertools.pairwise([0, *stops])]
+        spans = {part: (a - start, b - start) for part, (a, b) in enumerate(ranges) if a < b}
+        context = list(ids[begin:new]) if separate_context else None
         windows.append(Window(list(ids[start:end]), [*spans], [*spans.values()], context))
         new = end
     return windows
 
 
 def check(passages: Sequence[Passage], long: str = LONG[0], context: int | None = None) -> None:
-    """See that there is something to read, and a way to; raises as `of_beginnings`."""
+    """See that there is something to read, and a way to; raises as `beginning_windows`."""
     if long not in LONG:
         raise LookupError(catalog.unknown("way to read what is long", long, LONG))
     if context is not None and context < 1:
@@ -193,28 +193,28 @@ def _one_pass(tokenizer, passage: Passage, limit: int | None, long: str, words: 
     """Windows that parts share, and the parts that have to be read anew."""
     text = join(passage.parts)
     tokens = tokenize(tokenizer, text)
-    anew = _unstable(tokenizer, text, tokens)
+    unstable = _unstable(tokenizer, text, tokens)
     if words:
-        _require_words(passage, tokens, set(range(len(passage.parts))) - anew)
+        _require_words(passage, tokens, set(range(len(passage.parts))) - unstable)
     windows = []
     for window in _cut(passage, tokens, limit, long):
-        kept = [(part, span) for part, span in zip(window.parts, window.spans, strict=True) if part not in anew]
-        if kept:
-            parts, spans = zip(*kept, strict=True)
+        pairs = [(part, span) for part, span in zip(window.parts, window.spans, strict=True) if part not in unstable]
+        if pairs:
+            parts, spans = zip(*pairs, strict=True)
             windows.append(replace(window, parts=list(parts), spans=list(spans)))
-    return windows, sorted(anew)
+    return windows, sorted(unstable)
 
 
 def _each_alone(tokenizer, passage: Passage, limit: int | None, words: bool) -> list[Window]:
     """A window for each part, from the passage's tokens where they hold: a story anew for each word takes minutes."""
     text = join(passage.parts)
     tokens = tokenize(tokenizer, text)
-    anew, parts = _unstable(tokenizer, text, tokens), range(len(passage.parts))
+    unstable, parts = _unstable(tokenizer, text, tokens), range(len(passage.parts))
     if words:
-        _require_words(passage, tokens, {*parts} - anew)
+        _require_words(passage, tokens, {*parts} - unstable)
     return [
         _beginning(tokenizer, passage, part, limit, None, words)
-        if part in anew
+        if part in unstable
         else _ending_at(passage, tokens.ids, part, _span(tokens.stops, part), limit)
         for part in parts
     ]
@@ -229,8 +229,8 @@ def _unstable(tokenizer, text: Text, tokens: Tokens) -> set[int]:
     for (part, first), piece in zip(firsts.items(), encode(tokenizer, pieces), strict=True):
         # Where it begins in the middle of the passage, a piece's first tokens may differ, not its last.
         expected = tokens.ids[tokens.stops[part - AGREE] if first else 0 : tokens.stops[part]]
-        found = piece.ids[max(0, len(piece.ids) - len(expected)) :] if first else piece.ids
-        if found != expected:
+        piece_ids = piece.ids[max(0, len(piece.ids) - len(expected)) :] if first else piece.ids
+        if piece_ids != expected:
             unstable.add(part)
     return unstable
 
@@ -248,18 +248,18 @@ def _beginning(tokenizer, passage: Passage, part: int, limit: int | None, contex
 def _cut(passage: Passage, tokens: Tokens, limit: int | None, long: str) -> list[Window]:
     """Windows over a passage's tokens, each part in one of them."""
     ids, stops = tokens.ids, tokens.stops
-    windows, alone = [], []
+    windows, separate_windows = [], []
     for begin, end in bounds(len(ids), limit, long):
         windows.append((begin, end, Window(ids[begin:end], [], [])))
     for part in range(len(stops)):
         start, stop = span = _span(stops, part)
-        begin, end, window = next((found for found in windows if stop <= found[1]), (0, 0, None))
+        begin, end, window = next((entry for entry in windows if stop <= entry[1]), (0, 0, None))
         if window is None or start < begin:  # none holds it, or all of it
-            alone.append(_ending_at(passage, ids, part, span, limit))
+            separate_windows.append(_ending_at(passage, ids, part, span, limit))
         else:
             window.parts.append(part)
             window.spans.append((start - begin, stop - begin))
-    return [*(window for _, _, window in windows if window.parts), *alone]
+    return [*(window for _, _, window in windows if window.parts), *separate_windows]
 
 
 def bounds(n_tokens: int, limit: int | None, long: str = LONG[0], stride: int | None = None) -> list[tuple[int, int]]:
@@ -271,7 +271,7 @@ def bounds(n_tokens: int, limit: int | None, long: str = LONG[0], stride: int | 
     stride = stride or max(1, limit // 2)
     ends = [*range(limit, n_tokens, stride), n_tokens]
     # The last window is not filled up on the left: half of what it could hold is context enough.
-    return [(0, limit), *((before - (limit - stride), end) for before, end in itertools.pairwise(ends))]
+    return [(0, limit), *((previous_end - (limit - stride), end) for previous_end, end in itertools.pairwise(ends))]
 
 
 def _ending_at(passage: Passage, ids: list[int], part: int, span: tuple[int, int], limit: int | None) -> Window:
@@ -290,12 +290,12 @@ def _counted_from(first: int, windows: list[Window]) -> list[Window]:
     return [replace(window, parts=[first + part for part in window.parts]) for window in windows]
 
 
-def _require_words(passage: Passage, tokens: Tokens, among: set[int] | None = None, first: int = 0) -> None:
-    """See that parts have tokens of their own: all, or some, counted from `first`."""
-    if without := sorted(tokens.without if among is None else tokens.without & among):
+def _require_words(passage: Passage, tokens: Tokens, subset: set[int] | None = None, first: int = 0) -> None:
+    """See that parts have tokens of their own: all, or a `subset`, counted from `first`."""
+    if tokenless := sorted(tokens.tokenless if subset is None else tokens.tokenless & subset):
         raise ValueError(
-            f"{describe(passage, first + without[0])}: the tokenizer gives it no tokens of its own, so that it has no "
-            "surprisal of its own. Join it with its neighbor, or use another model."
+            f"{describe(passage, first + tokenless[0])}: the tokenizer gives it no tokens of its own, so that it has "
+            "no surprisal of its own. Join it with its neighbor, or use another model."
         )
 
 

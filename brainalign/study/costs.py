@@ -160,13 +160,13 @@ def reading(study: Study, entry: LoadedModel, read: Sequence[Text], device: str 
     Raises
     ------
     ValueError
-        Its settings are not known here, or as in `architectures.of`.
+        Its settings are not known here, or as in `architectures.from_settings`.
     """
     settings = sources.settings_of(entry.load, entry.revision)
     if settings is None:
         raise ValueError("neither the catalog nor this machine has its config.json, which says how large it is.")
-    network = architectures.of(settings)
-    here = exact and sources.here(entry.load, entry.revision, weights=False)
+    network = architectures.from_settings(settings)
+    here = exact and sources.is_local(entry.load, entry.revision, weights=False)
     tokenizer = tokenizer_of(sources.find(entry.load, entry.revision, weights=False).folder) if here else None
     dtype = stored_as(entry.load, settings) if entry.dtype == "auto" else entry.dtype
     flops, store, largest, batch = 0.0, 0, 0, MEMORY
@@ -255,5 +255,5 @@ def _files(entry: LoadedModel, network: Architecture, settings: dict) -> tuple[d
     revisions = {entry.load: entry.revision} | ({base: None} if isinstance(base, str) else {})
     size = {name: network.parameters * BYTES[stored_as(name, settings)] for name in revisions}
     called = {name: f"{name}@{revision}" if revision else name for name, revision in revisions.items()}
-    absent = [name for name, revision in revisions.items() if not sources.here(name, revision)]
+    absent = [name for name, revision in revisions.items() if not sources.is_local(name, revision)]
     return {called[name]: size[name] for name in size}, {called[name]: size[name] for name in absent}

@@ -14,7 +14,7 @@ from pathlib import Path
 from brainalign import catalog, human, store
 from brainalign.llm import samples
 from brainalign.llm.benchmarks import HARNESS
-from brainalign.llm.sources import find, here
+from brainalign.llm.sources import find, is_local
 from brainalign.study import measures
 from brainalign.study.brains import common_width
 from brainalign.study.members import NO_SERIES, Member
@@ -99,14 +99,14 @@ def _source(study: Study, member: Member) -> dict[str, object]:
     if base.of_microworld is not None:  # our own code says it all
         return about
     weights = base.untrained is None
-    known = here(base.load, base.revision, weights)
+    known = is_local(base.load, base.revision, weights)
     identity = find(base.load, base.revision, weights).identity if known else UNKNOWN
     return about | {"base": _placeless(base.model_dump(mode="json")), "weights": identity}
 
 
 def _width(study: Study) -> int | str | None:
     others = [entry for entry in study.entries if entry.of_microworld is None]
-    if not all(here(one.load, one.revision, weights=False) for one in others):
+    if not all(is_local(one.load, one.revision, weights=False) for one in others):
         return UNKNOWN
     try:
         return common_width(study)

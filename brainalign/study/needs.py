@@ -104,7 +104,7 @@ def _models(published: dict[str, LoadedModel]) -> Iterator[str]:
     """Models that are not here, those of the hub in one sentence, as there may be many."""
     table, gated, absent, told = catalog.checkpoints(), [], [], set()
     for name, weights, revision in dict.fromkeys(_files(published, table)):
-        if sources.here(name, revision, weights):
+        if sources.is_local(name, revision, weights):
             continue
         repository = sources.repository_of(name)
         if repository is not None:

@@ -183,7 +183,7 @@ def _state(study: Study, member: Member) -> str:
     entry = costs.base(study, member.source)
     if entry is None:
         return "trained here"
-    if sources.here(entry.load, entry.revision, entry.untrained is None):
+    if sources.is_local(entry.load, entry.revision, entry.untrained is None):
         return "done" if up_to_date(study, member.name) else "here"
     return "to fetch" if sources.settings_of(entry.load, entry.revision) else "unknown"
 

@@ -115,10 +115,10 @@ def lengths(text: Text, network: Architecture, tokenizer: PreTrainedTokenizerFas
     if tokenizer is None or text.passages is None:
         found = _estimated(text, limit, shared=text.scored or not network.encoder_decoder)
     elif network.encoder_decoder and text.scored:
-        found = list(map(len, windows.of_whole_texts(tokenizer, text.passages, limit)))
+        found = list(map(len, windows.whole_text_windows(tokenizer, text.passages, limit)))
     else:
         shared = not network.encoder_decoder
-        read, _ = windows.of_beginnings(tokenizer, text.passages, limit, shared=shared, words=text.scored)
+        read, _ = windows.beginning_windows(tokenizer, text.passages, limit, shared=shared, words=text.scored)
         found = list(map(len, read))
     return tuple(special + length for length in found)
 
