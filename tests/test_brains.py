@@ -48,7 +48,7 @@ def test_features_of_parts_are_brought_to_stimuli(study, recording):
         np.testing.assert_array_equal(
             brought[str(k)], to_stimuli(states.sel(layer=k).to_numpy(), recording, "contiguous")
         )
-    assert Features(LAYERS, of_parts=False).at_stimuli(recording, "contiguous") == LAYERS
+    assert Features(LAYERS, at_parts=False).at_stimuli(recording, "contiguous") == LAYERS
 
 
 def test_layers_side_by_side_are_all_their_features():
@@ -66,7 +66,7 @@ def test_layers_side_by_side_are_all_their_features():
 def test_scores_at_one_width_are_those_of_projected_features(study, recording):
     width = min(studies.load_model(study, name).width for name in ("wide", "other"))
     assert brains.common_width(study) == width
-    table = brains.scores_at_one_width(study, Features(LAYERS, of_parts=False), recording)
+    table = brains.scores_at_one_width(study, Features(LAYERS, at_parts=False), recording)
     assert set(table.width) == {min(width, len(STORIES) * 9 // 10)} and set(table.protocol) == set(study.protocols)
     narrow = {
         layer: controls.project(x, table.width[0], study.seed) if x.shape[1] >= table.width[0] else x
@@ -83,7 +83,7 @@ def test_scores_at_one_width_are_those_of_projected_features(study, recording):
 def test_a_width_is_what_the_study_sets_and_no_more_than_there_are_training_stimuli(study, recording, set_width):
     wide = {"0": noise(len(STORIES), 6000, 1)}
     table = brains.scores_at_one_width(
-        study.model_copy(update={"width": set_width}), Features(wide, of_parts=False), recording
+        study.model_copy(update={"width": set_width}), Features(wide, at_parts=False), recording
     )
     n_train = min(
         len(train)
@@ -95,7 +95,7 @@ def test_a_width_is_what_the_study_sets_and_no_more_than_there_are_training_stim
 
 def test_features_that_are_narrower_take_part_as_they_are(study, recording):
     little = {"features": noise(len(STORIES), 2, 1)}
-    table = brains.scores_at_one_width(study, Features(little, of_parts=False), recording)
+    table = brains.scores_at_one_width(study, Features(little, at_parts=False), recording)
     ours = table[table.protocol == "contiguous"].set_index("participant").r
     plain = plain_scores(little, recording, "contiguous")
     np.testing.assert_array_equal(ours, plain[ours.index])
@@ -110,14 +110,14 @@ def test_a_width_is_read_off_settings_of_any_kind(tmp_path):
         "title: M\nevidence: people\nmodels: [gpt2, llama, t5, microworld/llama-large, microworld/t5-small-tuned]\n"
     )
     for entry in studies.load(str(tmp_path / "mine.yaml")).entries:
-        widths[entry.called] = brains.width_of(entry)
+        widths[entry.member_name] = brains.width_of(entry)
     assert widths["llama-large"] == 96 and widths["t5-small-tuned"] == 32
     for name, key in (("gpt2", "n_embd"), ("llama", "hidden_size"), ("t5", "d_model")):
         assert widths[name] == json.loads((tmp_path / name / "config.json").read_text())[key]
 
 
 def test_unique_variance_is_that_of_all_layers_beside_length_and_position(recording):
-    table = brains.unique_variance(Features(LAYERS, of_parts=False), recording)
+    table = brains.unique_variance(Features(LAYERS, at_parts=False), recording)
     recipe = protocols.resolve("contiguous", recording)
     made = controls.features(recording)
     plain = banded.unique_variance(
@@ -137,7 +137,7 @@ def test_unique_variance_is_that_of_all_layers_beside_length_and_position(record
 
 
 def test_what_length_and_position_explain_is_computed_once_a_recording(recording, monkeypatch):
-    features, asked = Features(LAYERS, of_parts=False), []
+    features, asked = Features(LAYERS, at_parts=False), []
     brains.unique_variance(features, recording)
     monkeypatch.setattr(brains, "_explained", lambda bands, _: asked.append(list(bands)) or np.zeros(9))
     brains.unique_variance(features, recording)
@@ -148,7 +148,7 @@ def test_what_length_and_position_explain_is_computed_once_a_recording(recording
 
 def test_similarities_are_those_of_each_layer_with_all_responses(recording):
     flat = {**LAYERS, "flat": np.ones((len(STORIES), 4))}
-    table = brains.similarities(Features(flat, of_parts=True), recording).set_index("layer")
+    table = brains.similarities(Features(flat, at_parts=True), recording).set_index("layer")
     responses = volumes.responses_of(recording, protocols.resolve("aw2024", recording).splits)
     subsets = similarity.brainscore_subsets(len(responses))
     for layer, x in LAYERS.items():

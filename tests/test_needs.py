@@ -31,7 +31,7 @@ def own_cache(tmp_path, monkeypatch):
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(needs, "_token", lambda: None)
-    monkeypatch.setattr(needs, "_here", list)
+    monkeypatch.setattr(needs, "_local_cards", list)
 
 
 @pytest.mark.parametrize("name", ["printed", "microworld"])
@@ -121,7 +121,7 @@ def test_nothing_is_needed_of_what_is_not_measured(write, offline):
     ],
 )
 def test_a_card_that_is_too_small_and_what_would_fit(write, online, monkeypatch, entry, cards, said):
-    monkeypatch.setattr(needs, "_here", lambda: cards)
+    monkeypatch.setattr(needs, "_local_cards", lambda: cards)
     monkeypatch.setattr(needs, "_memory", lambda: 8 * GIB)
     found = needs.missing(write(f"recordings: [blank2014]\nmodels: [{entry}]"))
     if said is None:

@@ -146,7 +146,7 @@ def test_operations_and_bytes_are_those_of_a_run(tmp_path, write, shape):
 def test_texts_are_as_the_catalog_describes_them(mirror):
     """Texts of the sample study: passages, parts and words are those that the catalog describes."""
     study = studies.load("sample").model_copy(update={"benchmarks": []})
-    for described, real in zip(texts.of(study, load=False), texts.of(study), strict=True):
+    for described, real in zip(texts.collect(study, load=False), texts.collect(study), strict=True):
         assert described.passages is None and real.passages is not None
         assert described.parts == real.parts
         assert len(described.words) == len(real.words)
@@ -155,10 +155,10 @@ def test_texts_are_as_the_catalog_describes_them(mirror):
 
 def test_benchmarks_are_read_too_as_many_of_their_questions_as_are_asked(mirror):
     study = studies.load("paper")
-    asked = {text.name: text for text in texts.of(study, load=False)}
+    asked = {text.name: text for text in texts.collect(study, load=False)}
     assert asked["mmlu.standard"].parts == catalog.dataset("mmlu").counts["questions"]
     assert {"mmlu.instruct-eval", "bbh.standard", "bbh.instruct-eval", "wikitext2"} <= set(asked)
-    few = {text.name: text.parts for text in texts.of(study.model_copy(update={"items": 2}), load=False)}
+    few = {text.name: text.parts for text in texts.collect(study.model_copy(update={"items": 2}), load=False)}
     assert few["mmlu.standard"] == 2 * catalog.dataset("mmlu").counts["subjects"]
     assert few["bbh.standard"] == 2 * catalog.dataset("bbh").counts["files"]
     documents = benchmarks.wikitext2()
@@ -170,7 +170,7 @@ def test_benchmarks_are_read_too_as_many_of_their_questions_as_are_asked(mirror)
 
 def test_what_is_tuned_has_a_row_and_asks_for_cards_that_hold_it(planned):
     table, asked = planned("paper")
-    names = [entry.called for entry in studies.load("paper").tuning]
+    names = [entry.member_name for entry in studies.load("paper").tuning]
     assert len(names) == 9 and set(names) <= set(table.index)
     size, card = CHECKPOINTS.parameters["llama-7b"], catalog.accelerators()["cards"][plan.CARD]["memory"] * costs.GIB
     for name in names:
@@ -197,7 +197,7 @@ def test_adapters_take_less_than_weights(write, tmp_path):
         f"recordings: [brennan2016]\nmodels: [mine, {{load: mine, name: other, tune: {{{tune}}}}}]\n"
         f"tuning: [{{model: mine, {tune}, checkpoints: [1]}}, {{model: mine, {tune}, method: lora}}]"
     )
-    known, unknown = costs.of(study, exact=False)
+    known, unknown = costs.by_member(study, exact=False)
     assert unknown == {} and set(known) == {"mine", "other", "mine-instruction-0", "mine-instruction-lora-0"}
     plain, other, full, lora = known.values()
     assert plain.training == 0 and other.flops == plain.flops
@@ -222,7 +222,7 @@ def test_estimated_operations_are_those_of_counted_tokens(tmp_path, mirror, shap
     merges = fetch(catalog.dataset("gpt2_merges").file("weights/tokenization/vocab.bpe"))
     tokenizer = tokenizer_of(tiny.gpt2(tmp_path / "model", merges=merges, positions=1024))
     network = architectures.from_settings(catalog.architectures()[shape])
-    for text in map(beginning, texts.of(studies.load("sample").model_copy(update={"benchmarks": []}))):
+    for text in map(beginning, texts.collect(studies.load("sample").model_copy(update={"benchmarks": []}))):
         estimated, exact = (
             texts.flops(network, text, texts.lengths(text, network, way), "cuda") for way in (None, tokenizer)
         )

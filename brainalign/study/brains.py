@@ -31,11 +31,11 @@ class Features(NamedTuple):
     """Layers by name, (n_parts, n_features) of the text or (n_stimuli, n_features) of the recording."""
 
     layers: Mapping[str, np.ndarray]
-    of_parts: bool
+    at_parts: bool
 
     def at_stimuli(self, recording: Recording, protocol: str) -> dict[str, np.ndarray]:
         """Layers at the stimuli of the recording, as a protocol brings them there."""
-        if not self.of_parts:
+        if not self.at_parts:
             return dict(self.layers)
         return {layer: to_stimuli(x, recording, protocol) for layer, x in self.layers.items()}
 
@@ -127,15 +127,15 @@ def similarities(features: Features, recording: Recording) -> pd.DataFrame:
     responses = _responses(protocols.AW2024.name, recording)
     subsets = similarity.brainscore_subsets(len(responses))
 
-    def alike(compare, x: np.ndarray) -> float:
-        flat = (np.ptp(x, axis=0) == 0).all() or (compare is similarity.rsa and (np.ptp(x, axis=1) == 0).any())
-        return np.nan if flat else compare(x, responses, subsets).score
+    def similarity_score(compare, x: np.ndarray) -> float:
+        is_constant = (np.ptp(x, axis=0) == 0).all() or (compare is similarity.rsa and (np.ptp(x, axis=1) == 0).any())
+        return np.nan if is_constant else compare(x, responses, subsets).score
 
     rows = []
     for layer, x in features.layers.items():
         # As they are, also where the protocol would fit components of them in each training set.
         at_stimuli = volumes.parts_to_stimuli(x, recording)
-        cka, rsa = (alike(compare, at_stimuli) for compare in (similarity.linear_cka, similarity.rsa))
+        cka, rsa = (similarity_score(compare, at_stimuli) for compare in (similarity.linear_cka, similarity.rsa))
         rows.append({"layer": layer, "cka": cka, "rsa": rsa})
     return pd.DataFrame(rows).assign(dataset=recording.name)
 
@@ -171,15 +171,15 @@ def _explained_by_nuisance(recording: Recording) -> np.ndarray:
     def compute() -> tuple[dict[str, np.ndarray], dict]:
         return {"r2": _explained(_bands(recording), recording)}, {}
 
-    given = {**_bands(recording), "responses": recording.responses.to_numpy()}
+    arrays = {**_bands(recording), "responses": recording.responses.to_numpy()}
     identity = {"what": "nuisance", "revision": REVISION, "recording": recording.name}
-    identity |= {name: store.fingerprint(values) for name, values in given.items()}
+    identity |= {name: store.fingerprint(values) for name, values in arrays.items()}
     return store.get("controls", identity, compute).arrays["r2"]
 
 
 def _bands(recording: Recording) -> dict[str, np.ndarray]:
-    of_text = controls.features(recording)
-    return {name: of_text[name] for name in NUISANCE}
+    covariates = controls.features(recording)
+    return {name: covariates[name] for name in NUISANCE}
 
 
 def _explained(bands: Mapping[str, np.ndarray], recording: Recording) -> np.ndarray:

@@ -43,8 +43,8 @@ def examined(study: Study, model: LanguageModel) -> pd.DataFrame:
         benchmark = load_benchmark(name)
         several = len(benchmark.protocols) > 1
         for protocol in study.benchmark_protocols if several else benchmark.protocols:
-            found = scores(answers(model, benchmark, protocol, items=study.items), benchmark)
-            tables.append(found.assign(protocol=protocol if several else None))
+            table = scores(answers(model, benchmark, protocol, items=study.items), benchmark)
+            tables.append(table.assign(protocol=protocol if several else None))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -64,14 +64,14 @@ def scores(table: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
         As `examined`, without ``protocol``. Intervals are Wilson's, and of a mean over files those of `over_files`.
     """
     score = over_files if table.attrs["over"] == "files" else over_questions
-    one = benchmark.name in MEASURES
-    table = table.assign(measure=MEASURES[benchmark.name] if one else table.category)
+    one_measure = benchmark.name in MEASURES
+    table = table.assign(measure=MEASURES[benchmark.name] if one_measure else table.category)
     domains = {"overall": pd.Series("all", table.index), "category": table.category, "task": table.task}
     rows = [
-        {"benchmark": benchmark.name, "measure": measure, "level": level, "domain": domain} | score(some)
+        {"benchmark": benchmark.name, "measure": measure, "level": level, "domain": domain} | score(subset)
         for level, domain_of in domains.items()
-        if one or level != "category"
-        for (measure, domain), some in table.groupby([table.measure, domain_of], sort=False)
+        if one_measure or level != "category"
+        for (measure, domain), subset in table.groupby([table.measure, domain_of], sort=False)
     ]
     return pd.DataFrame(rows)
 
@@ -88,32 +88,37 @@ def over_files(table: pd.DataFrame) -> dict:
     Its interval recovers each file's variance from the Wilson limits of that file (Zou and Donner 2008), so that it has
     a width even where all answers are right or wrong.
     """
-    files = [some.right for _, some in table.groupby("name", sort=False)]
+    files = [rows.right for _, rows in table.groupby("name", sort=False)]
     shares = np.array([right.mean() for right in files])
     limits = np.array([_wilson(right.sum(), len(right)) for right in files]).T
-    below, above = np.sqrt(((shares - limits) ** 2).sum(axis=1)) / len(files)
-    return {"value": shares.mean(), "n": len(table), "low": shares.mean() - below, "high": shares.mean() + above}
+    lower_width, upper_width = np.sqrt(((shares - limits) ** 2).sum(axis=1)) / len(files)
+    return {
+        "value": shares.mean(),
+        "n": len(table),
+        "low": shares.mean() - lower_width,
+        "high": shares.mean() + upper_width,
+    }
 
 
 def text_loss(study: Study, model: LanguageModel, mode: str | None) -> pd.DataFrame:
     """Next-word loss on WikiText-2, nats per token and bits per byte, with intervals over articles."""
-    found = loss(model, benchmarks.wikitext2(), mode=mode, text="WikiText-2")
-    n = int(found.tokens.sum())
+    losses = loss(model, benchmarks.wikitext2(), mode=mode, text="WikiText-2")
+    n = int(losses.tokens.sum())
     rows = [
-        {"measure": measure, "n": n} | _ratio(study, found.nats / unit, count)
-        for measure, unit, count in ((WIKITEXT_LOSS, 1.0, found.tokens), (WIKITEXT_BITS, np.log(2), found.bytes))
+        {"measure": measure, "n": n} | _ratio(study, losses.nats / unit, count)
+        for measure, unit, count in ((WIKITEXT_LOSS, 1.0, losses.tokens), (WIKITEXT_BITS, np.log(2), losses.bytes))
     ]
     return pd.DataFrame(rows).assign(benchmark="wikitext2", protocol=mode, level="overall", domain="all")
 
 
 def story_loss(study: Study, bits: np.ndarray, dataset: str) -> pd.DataFrame:
     """Next-word loss on the stories of reading times: mean bits of a word, with an interval over stories."""
-    known = np.isfinite(bits)
-    stories = pd.Series(bits[known]).groupby(load_reading_times(dataset).table().story.to_numpy()[known])
-    of_stories = stories.agg(["sum", "size"])
-    row = {"benchmark": dataset, "measure": LOSS, "level": "overall", "domain": "all", "n": int(known.sum())}
-    found = row | _ratio(study, of_stories["sum"], of_stories["size"]) | {"value": bits[known].mean()}
-    return pd.DataFrame([found])
+    scored = np.isfinite(bits)
+    stories = pd.Series(bits[scored]).groupby(load_reading_times(dataset).table().story.to_numpy()[scored])
+    totals = stories.agg(["sum", "size"])
+    row = {"benchmark": dataset, "measure": LOSS, "level": "overall", "domain": "all", "n": int(scored.sum())}
+    result = row | _ratio(study, totals["sum"], totals["size"]) | {"value": bits[scored].mean()}
+    return pd.DataFrame([result])
 
 
 def _ratio(study: Study, sums: pd.Series, counts: pd.Series) -> dict:

@@ -1,7 +1,7 @@
 """What each model of a study takes: memory, files, states, operations. What cannot be counted, and why.
 
-known, unknown = of(studies.load("paper"))
-known["llama-7b"].flops, unknown["my-model"]
+costs, reasons = by_member(studies.load("paper"))
+costs["llama-7b"].flops, reasons["my-model"]
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Cost:
         return replace(self, weights=self.weights // 2)
 
 
-def of(
+def by_member(
     study: Study, names: Collection[str] | None = None, device: str = "cuda", exact: bool = True
 ) -> tuple[dict[str, Cost], dict[str, str]]:
     """Costs of members that are run or tuned here; those of the microworld are little, and left out.
@@ -104,46 +104,48 @@ def of(
 
     Returns
     -------
-    known : dict of str to Cost
-    unknown : dict of str to str
+    costs : dict of str to Cost
+    reasons : dict of str to str
         Why there is no cost of the others, in words.
     """
-    chosen = {
+    sources_by_name = {
         name: member.source
         for name, member in members(study).items()
         if (names is None or name in names) and base(study, member.source) is not None
     }
-    read = texts.of(study, load=exact) if chosen else []
-    known, unknown = {}, {}
-    for name, source in chosen.items():
+    study_texts = texts.collect(study, load=exact) if sources_by_name else []
+    costs, reasons = {}, {}
+    for name, source in sources_by_name.items():
         try:
-            known[name] = _of(study, source, read, device, exact)
+            costs[name] = _cost(study, source, study_texts, device, exact)
         except (ValueError, OSError) as error:
-            unknown[name] = str(error)
-    return known, unknown
+            reasons[name] = str(error)
+    return costs, reasons
 
 
 def base(study: Study, source: object) -> LoadedModel | None:
     """Model of the hub or of one's own that a member loads, itself or to be tuned; None of any other member."""
     entry = base_of(study, source.model) if isinstance(source, Tuning) else source
-    return entry if isinstance(entry, LoadedModel) and entry.of_microworld is None else None
+    return entry if isinstance(entry, LoadedModel) and entry.microworld_name is None else None
 
 
-def _of(study: Study, source: LoadedModel | Tuning, read: Sequence[Text], device: str, exact: bool) -> Cost:
+def _cost(study: Study, source: LoadedModel | Tuning, study_texts: Sequence[Text], device: str, exact: bool) -> Cost:
     entry = base(study, source)
     if isinstance(source, LoadedModel):
-        cost = reading(study, entry, read, device, exact)
+        cost = reading(study, entry, study_texts, device, exact)
         return _tuned(cost, source.tune, 1) if source.tune else cost
     # As in `measures.followed`: two protocols, and one text of reading times.
     left_out = study.reading_times[1:]
     ends = study.model_copy(update={"protocols": list(dict.fromkeys([study.protocols[0], study.protocols[-1]]))})
-    cost = reading(ends, entry, [text for text in read if text.name not in left_out], device, exact)
+    cost = reading(ends, entry, [text for text in study_texts if text.name not in left_out], device, exact)
     # Before the first step it is the base, which is read anyway where the study has it.
-    n_read = len(_kept(source) - ({0} if entry in study.entries else set()))
+    n_read = len(_kept_steps(source) - ({0} if entry in study.entries else set()))
     return _tuned(cost, source, n_read)
 
 
-def reading(study: Study, entry: LoadedModel, read: Sequence[Text], device: str = "cuda", exact: bool = True) -> Cost:
+def reading(
+    study: Study, entry: LoadedModel, study_texts: Sequence[Text], device: str = "cuda", exact: bool = True
+) -> Cost:
     """What a model takes to read some texts.
 
     Parameters
@@ -152,10 +154,10 @@ def reading(study: Study, entry: LoadedModel, read: Sequence[Text], device: str 
         For its protocols.
     entry : LoadedModel
         The model.
-    read : sequence of Text
-        As of `texts.of`.
+    study_texts : sequence of Text
+        As of `texts.collect`.
     device, exact
-        As in `of`.
+        As in `by_member`.
 
     Raises
     ------
@@ -166,15 +168,15 @@ def reading(study: Study, entry: LoadedModel, read: Sequence[Text], device: str 
     if settings is None:
         raise ValueError("neither the catalog nor this machine has its config.json, which says how large it is.")
     network = architectures.from_settings(settings)
-    here = exact and sources.is_local(entry.load, entry.revision, weights=False)
-    tokenizer = tokenizer_of(sources.find(entry.load, entry.revision, weights=False).folder) if here else None
+    is_local = exact and sources.is_local(entry.load, entry.revision, weights=False)
+    tokenizer = tokenizer_of(sources.find(entry.load, entry.revision, weights=False).folder) if is_local else None
     dtype = stored_as(entry.load, settings) if entry.dtype == "auto" else entry.dtype
     flops, store, largest, batch = 0.0, 0, 0, MEMORY
-    for text in read:
+    for text in study_texts:
         lengths = texts.lengths(text, network, tokenizer)
         flops += texts.flops(network, text, lengths, device)
-        of_token = WIDTHS * network.width + (2 * network.vocabulary if text.scored else 0)
-        batch = max(batch, 4 * of_token * max(lengths))  # a window at least
+        values_per_token = WIDTHS * network.width + (2 * network.vocabulary if text.scored else 0)
+        batch = max(batch, 4 * values_per_token * max(lengths))  # a window at least
         if not text.scored:
             # numpy has no bfloat16: such states are kept in float32.
             states = sum(network.widths) * text.parts * (2 if dtype == "float16" else 4)
@@ -183,7 +185,7 @@ def reading(study: Study, entry: LoadedModel, read: Sequence[Text], device: str 
     files, download = _files(entry, network, settings)
     # Fresh weights are drawn in float32; a difference and its base are added where both are whole.
     loading = 4 * network.parameters if entry.untrained is not None else max(weights, sum(files.values()))
-    recordings = sum(not text.scored for text in read)
+    recordings = sum(not text.scored for text in study_texts)
     return Cost(
         network=network,
         dtype=dtype,
@@ -196,7 +198,7 @@ def reading(study: Study, entry: LoadedModel, read: Sequence[Text], device: str 
         flops=flops,
         training=0.0,
         scoring=SCORING * network.layers * recordings * len(study.protocols),
-        counted=tokenizer is not None and all(text.passages is not None for text in read),
+        counted=tokenizer is not None and all(text.passages is not None for text in study_texts),
     )  # fmt: skip
 
 
@@ -206,18 +208,18 @@ def _tuned(cost: Cost, tune: Tune, n_read: int) -> Cost:
     Samples are taken to be as long as they may be. Of each token, what every block computes is kept for the backward
     pass; with gradient checkpointing, what enters the blocks.
     """
-    how, network = tune.how(tuning.Tuning()), cost.network
-    recipe, passes = how.recipe, (FROZEN_STEP if how.lora else STEP) + how.gradient_checkpointing
+    settings, network = tune.as_tuning(tuning.Tuning()), cost.network
+    recipe, passes = settings.recipe, (FROZEN_STEP if settings.lora else STEP) + settings.gradient_checkpointing
     forward = network.flops(1, recipe.max_length, head=True)
-    kept = (network.layers if how.gradient_checkpointing else network.layers * WIDTHS) + WIDTHS
-    batch = 4 * recipe.at_once * recipe.max_length * (kept * network.width + 2 * network.vocabulary)
-    weights = (FROZEN if how.lora else TRAINING) * network.parameters
+    states_kept = (network.layers if settings.gradient_checkpointing else network.layers * WIDTHS) + WIDTHS
+    batch = 4 * recipe.at_once * recipe.max_length * (states_kept * network.width + 2 * network.vocabulary)
+    weights = (FROZEN if settings.lora else TRAINING) * network.parameters
     return replace(
         cost,
         weights=max(weights, cost.weights),
         batch=max(batch, cost.batch),
         host=max(LIBRARIES + weights, cost.host),
-        store=n_read * cost.store + len(_kept(tune)) * BYTES["float32"] * network.parameters,
+        store=n_read * cost.store + len(_kept_steps(tune)) * BYTES["float32"] * network.parameters,
         flops=n_read * cost.flops,
         training=passes * _n_samples(tune) * recipe.epochs * forward,
         scoring=n_read * cost.scoring,
@@ -225,10 +227,10 @@ def _tuned(cost: Cost, tune: Tune, n_read: int) -> Cost:
     )
 
 
-def _kept(tune: Tune) -> set[int]:
+def _kept_steps(tune: Tune) -> set[int]:
     """Steps after which a model that is tuned is kept."""
-    how = tune.how(tuning.Tuning())
-    return {*how.checkpoints, how.recipe.n_steps(_n_samples(tune))}
+    settings = tune.as_tuning(tuning.Tuning())
+    return {*settings.checkpoints, settings.recipe.n_steps(_n_samples(tune))}
 
 
 def _n_samples(tune: Tune) -> int:
@@ -242,8 +244,8 @@ def stored_as(name: str, settings: dict) -> str:
     table = catalog.checkpoints()
     if name in table.index:
         return table.stored[name] if pd.notna(table.stored[name]) else "float32"
-    told = settings.get("dtype") or settings.get("torch_dtype")
-    return told if told in BYTES else "float32"
+    dtype = settings.get("dtype") or settings.get("torch_dtype")
+    return dtype if dtype in BYTES else "float32"
 
 
 def _files(entry: LoadedModel, network: Architecture, settings: dict) -> tuple[dict[str, int], dict[str, int]]:
@@ -253,7 +255,7 @@ def _files(entry: LoadedModel, network: Architecture, settings: dict) -> tuple[d
     table = catalog.checkpoints()
     base = entry.base or (table.delta_of.get(entry.load) if entry.load in table.index else None)
     revisions = {entry.load: entry.revision} | ({base: None} if isinstance(base, str) else {})
-    size = {name: network.parameters * BYTES[stored_as(name, settings)] for name in revisions}
-    called = {name: f"{name}@{revision}" if revision else name for name, revision in revisions.items()}
+    sizes = {name: network.parameters * BYTES[stored_as(name, settings)] for name in revisions}
+    labels = {name: f"{name}@{revision}" if revision else name for name, revision in revisions.items()}
     absent = [name for name, revision in revisions.items() if not sources.is_local(name, revision)]
-    return {called[name]: size[name] for name in size}, {called[name]: size[name] for name in absent}
+    return {labels[name]: sizes[name] for name in sizes}, {labels[name]: sizes[name] for name in absent}

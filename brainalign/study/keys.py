@@ -53,17 +53,17 @@ def dependencies(study: Study, member: Member) -> dict[str, dict]:
     return {"code": code(MEASURING), "source": _source(study, member), "analyses": analyses}
 
 
-def with_known(depends: dict[str, dict], before: dict[str, dict]) -> dict[str, dict]:
+def fill_unknown(depends: dict[str, dict], before: dict[str, dict]) -> dict[str, dict]:
     """Dependencies in which what is `UNKNOWN`, since files are not here, is taken to be what it was before."""
 
-    def known(now: dict, then: dict) -> dict:
-        return {name: then.get(name, value) if value == UNKNOWN else value for name, value in now.items()}
+    def filled(current: dict, earlier: dict) -> dict:
+        return {name: earlier.get(name, value) if value == UNKNOWN else value for name, value in current.items()}
 
     analyses = {
-        name: {kind: known(own[kind], before["analyses"].get(name, {}).get(kind, {})) for kind in own}
-        for name, own in depends["analyses"].items()
+        name: {kind: filled(parts[kind], before["analyses"].get(name, {}).get(kind, {})) for kind in parts}
+        for name, parts in depends["analyses"].items()
     }
-    return depends | {"source": known(depends["source"], before["source"]), "analyses": analyses}
+    return depends | {"source": filled(depends["source"], before["source"]), "analyses": analyses}
 
 
 def key(depends: dict[str, dict], analysis: str) -> str:
@@ -72,13 +72,13 @@ def key(depends: dict[str, dict], analysis: str) -> str:
 
 
 def changes(before: dict[str, dict], now: dict[str, dict]) -> list[str]:
-    """What has changed from some `dependencies` to others, in words: of what kind, and which."""
+    """Changes from one set of `dependencies` to another, in words: their kind, and which."""
     pairs = {"model": (before["source"], now["source"]), "code": (before["code"], now["code"])}
     for analysis, depends in now["analyses"].items():
         for kind, values in depends.items():
             old, new = pairs.get(kind, ({}, {}))
-            known = before["analyses"].get(analysis, {}).get(kind, {})
-            pairs[kind] = (old | {name: known.get(name) for name in values} | known, new | values)
+            old_values = before["analyses"].get(analysis, {}).get(kind, {})
+            pairs[kind] = (old | {name: old_values.get(name) for name in values} | old_values, new | values)
     words = []
     for kind, (old, new) in pairs.items():
         if names := sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)):
@@ -96,17 +96,17 @@ def _source(study: Study, member: Member) -> dict[str, object]:
         return about | {"origin": source}
     base = source if isinstance(source, LoadedModel) else base_of(study, source.model)
     about |= _placeless(source.model_dump(mode="json", exclude={"family", "vanilla"}))
-    if base.of_microworld is not None:  # our own code says it all
+    if base.microworld_name is not None:  # our own code says it all
         return about
     weights = base.untrained is None
-    known = is_local(base.load, base.revision, weights)
-    identity = find(base.load, base.revision, weights).identity if known else UNKNOWN
+    available = is_local(base.load, base.revision, weights)
+    identity = find(base.load, base.revision, weights).identity if available else UNKNOWN
     return about | {"base": _placeless(base.model_dump(mode="json")), "weights": identity}
 
 
 def _width(study: Study) -> int | str | None:
-    others = [entry for entry in study.entries if entry.of_microworld is None]
-    if not all(is_local(one.load, one.revision, weights=False) for one in others):
+    entries = [entry for entry in study.entries if entry.microworld_name is None]
+    if not all(is_local(entry.load, entry.revision, weights=False) for entry in entries):
         return UNKNOWN
     try:
         return common_width(study)
@@ -121,8 +121,10 @@ def _placeless(settings: object) -> object:
             return WEHBE  # by a setting or by an environment variable
         case dict():
             # What is not here may be a place or the name of what is elsewhere: its last part is the same.
-            named = {key: Path(value).name for key, value in settings.items() if key in NAMED and value is not None}
-            return {key: _placeless(value) for key, value in settings.items()} | named
+            short_names = {
+                key: Path(value).name for key, value in settings.items() if key in NAMED and value is not None
+            }
+            return {key: _placeless(value) for key, value in settings.items()} | short_names
         case list():
             return [_placeless(value) for value in settings]
         case str() if Path(settings).is_absolute():
@@ -133,8 +135,8 @@ def _placeless(settings: object) -> object:
 def _data(settings: dict, study: Study, source: object) -> dict[str, list[str] | str]:
     """Hashes of the published files, and of one's own, that results depend on; `UNKNOWN` of what is not here."""
     recordings = study.recordings if "recordings" in settings else []
-    named = [*settings.get("reading_times", ()), *(name for name in recordings if isinstance(name, str))]
-    published = [name for name in named if name not in {*MICROWORLD, READERS}]
+    names = [*settings.get("reading_times", ()), *(name for name in recordings if isinstance(name, str))]
+    published = [name for name in names if name not in {*MICROWORLD, READERS}]
     hashes = {name: [file.hash for file in human.dataset(name).files.values()] for name in published}
     if isinstance(source, str) and source not in NO_SERIES:
         hashes[source] = [file.hash for file in catalog.dataset(source).files.values()]
@@ -144,8 +146,8 @@ def _data(settings: dict, study: Study, source: object) -> dict[str, list[str] |
         hashes[HARNESS] = [version(HARNESS)]
     tune = source.tune if isinstance(source, LoadedModel) else source
     if isinstance(tune, Tune) and tune.samples is not None:
-        named = tune.samples in samples.names()
-        published = [file.hash for file in catalog.dataset(tune.samples).files.values()] if named else None
+        is_published = tune.samples in samples.names()
+        published = [file.hash for file in catalog.dataset(tune.samples).files.values()] if is_published else None
         hashes[Path(tune.samples).name] = published or _hashes(Path(tune.samples))
     for recording in recordings:
         if recording == WEHBE:
@@ -167,14 +169,14 @@ def _hashes(place: Path) -> list[str] | str:
 @cache
 def code(module: str) -> dict[str, str]:
     """Digest of a module of ours and of all that it imports, docstrings and comments aside, and of what tasks are."""
-    digests, left = {}, [module]
-    while left:
-        if (name := left.pop()) not in digests:
+    digests, queue = {}, [module]
+    while queue:
+        if (name := queue.pop()) not in digests:
             digests[name], imports = module_of(_path(name))
-            left += imports
+            queue += imports
     tasks = [*sorted(catalog.TASKS.iterdir()), catalog.BENCHMARK_TASKS]
-    of_tasks = store.digest([store.checksum(path) for path in tasks])
-    return dict(sorted(digests.items())) | {"tasks of benchmarks": of_tasks}
+    task_digest = store.digest([store.checksum(path) for path in tasks])
+    return dict(sorted(digests.items())) | {"tasks of benchmarks": task_digest}
 
 
 @cache
@@ -200,11 +202,15 @@ def module_of(path: Path) -> tuple[str, list[str]]:
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
             # By a name that is known when it runs, such as a data set's: any module beside it.
             package = ".".join(path.parent.relative_to(ROOT.parent).parts)
-            imports += [f"{package}.{beside.stem}" for beside in path.parent.glob("[!_]*.py")]
+            imports += [f"{package}.{sibling.stem}" for sibling in path.parent.glob("[!_]*.py")]
     # Of the text itself, and not of the tree, which is another in the next version of Python.
-    left = [(row, line) for row, line in enumerate(lines) if line is not None]
-    does = [line if row in in_strings else line.rstrip() for row, line in left if line.strip() or row in in_strings]
-    return store.digest(does), [name for name in imports if name.split(".")[0] == ROOT.name]
+    numbered_lines = [(row, line) for row, line in enumerate(lines) if line is not None]
+    code_lines = [
+        line if row in in_strings else line.rstrip()
+        for row, line in numbered_lines
+        if line.strip() or row in in_strings
+    ]
+    return store.digest(code_lines), [name for name in imports if name.split(".")[0] == ROOT.name]
 
 
 def _path(module: str) -> Path | None:

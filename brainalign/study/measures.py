@@ -36,23 +36,23 @@ from brainalign.study.sources import (
 )
 
 # Analyses, each a table of its own, and the settings that matter to it.
-OF_READING = {"reading_times", "alignments", "resamples", "seed"}
-OF_BRAINS = {"recordings", "protocols", "layers", "seed"}
-OF_BENCHMARKS = {"benchmarks", "benchmark_protocols", "items", "resamples", "seed"}
-OF_TEXTS = {"recordings", "reading_times", "layers"}
+READING_SETTINGS = {"reading_times", "alignments", "resamples", "seed"}
+BRAIN_SETTINGS = {"recordings", "protocols", "layers", "seed"}
+BENCHMARK_SETTINGS = {"benchmarks", "benchmark_protocols", "items", "resamples", "seed"}
+TEXT_SETTINGS = {"recordings", "reading_times", "layers"}
 ANALYSES = {
     "model": set(),
-    "texts": OF_TEXTS,
-    "norms": OF_TEXTS,
-    "layers": OF_TEXTS,
+    "texts": TEXT_SETTINGS,
+    "norms": TEXT_SETTINGS,
+    "layers": TEXT_SETTINGS,
     "words": {"reading_times"},
-    "behavior": OF_READING,
-    "brain": OF_BRAINS,
-    "one-width": OF_BRAINS | {"width"},
+    "behavior": READING_SETTINGS,
+    "brain": BRAIN_SETTINGS,
+    "one-width": BRAIN_SETTINGS | {"width"},
     "unique": {"recordings", "layers"},
     "similarity": {"recordings", "layers"},
-    "capability": OF_BENCHMARKS | {"reading_times"},
-    "tuning": OF_READING | OF_BRAINS | OF_BENCHMARKS,
+    "capability": BENCHMARK_SETTINGS | {"reading_times"},
+    "tuning": READING_SETTINGS | BRAIN_SETTINGS | BENCHMARK_SETTINGS,
     "recordings": {"recordings"},
     "responses": {"recordings"},
     "reliability": {"recordings", "protocols"},
@@ -66,29 +66,33 @@ RECORD = ("tokens", "parts", "parts_encoded_anew", "special_tokens", "read_as", 
 def analyses(study: Study, member: Member) -> list[str]:
     """What a study measures of one of its members, by name."""
     origin = member.about["origin"]
-    of_reading = ["words", "behavior"] if study.reading_times else []
+    reading_analyses = ["words", "behavior"] if study.reading_times else []
     if origin == PEOPLE:
-        of_recordings = ["recordings", "responses", "reliability"] if study.recordings else []
-        return of_recordings + (["reading", "readers"] if study.reading_times else [])
+        recording_analyses = ["recordings", "responses", "reliability"] if study.recordings else []
+        return recording_analyses + (["reading", "readers"] if study.reading_times else [])
     if origin == "series":
-        return of_reading
+        return reading_analyses
     if origin == "control":
         return ["brain", "one-width"] if study.recordings else []
     if not (study.reading_times or study.recordings or study.benchmarks):
         return []
     if origin == "tuning":
         return ["tuning"]
-    of_texts = ["texts", "norms", "layers"] if study.recordings or study.reading_times else []
-    of_brains = ["brain", "one-width", "unique", "similarity"] if study.recordings else []
-    knows = ["capability"] if study.benchmarks or study.reading_times else []
+    text_analyses = ["texts", "norms", "layers"] if study.recordings or study.reading_times else []
+    brain_analyses = ["brain", "one-width", "unique", "similarity"] if study.recordings else []
+    capability_analyses = ["capability"] if study.benchmarks or study.reading_times else []
     left_out = NOT_OF_TWINS if member.about["kind"] == "untrained" else set()
-    return [name for name in ["model", *of_texts, *of_reading, *of_brains, *knows] if name not in left_out]
+    return [
+        name
+        for name in ["model", *text_analyses, *reading_analyses, *brain_analyses, *capability_analyses]
+        if name not in left_out
+    ]
 
 
 Measurement = tuple[str, Callable[[], pd.DataFrame]]  # an analysis, and what computes rows of it
 
 
-def measure(study: Study, member: Member, wanted: Collection[str]) -> dict[str, pd.DataFrame]:
+def measure(study: Study, member: Member, names: Collection[str]) -> dict[str, pd.DataFrame]:
     """Measure some of a member's `analyses`: a table of each.
 
     Raises
@@ -96,35 +100,37 @@ def measure(study: Study, member: Member, wanted: Collection[str]) -> dict[str, 
     ValueError, LookupError, OSError
         As in `llm.load`, `llm.activations`, `llm.surprisal`, `brain_alignment` and `behavioral_alignment`.
     """
-    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in wanted}
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in names}
     for name, compute in _measurements(study, member):
         if name in tables:
             tables[name].append(compute())
-    return {name: pd.concat(some, ignore_index=True) for name, some in tables.items()}
+    return {name: pd.concat(pieces, ignore_index=True) for name, pieces in tables.items()}
 
 
 def _measurements(study: Study, member: Member) -> Iterator[Measurement]:
     """Everything that there is to measure of a member, text by text: memory holds the states of one."""
     if member.source == PEOPLE:
-        yield from _of_people(study)
+        yield from _people_measurements(study)
     elif member.source == CONTROL:
         recordings = load_recordings(study)
         for name, recording in recordings.items():
             features = Features(
-                {"features": controls.features(recording, seed=study.seed)[member.name]}, of_parts=False
+                {"features": controls.features(recording, seed=study.seed)[member.name]}, at_parts=False
             )
-            yield from _of_features(study, lambda features=features: features, recording, name in counted(recordings))
+            yield from _feature_measurements(
+                study, lambda features=features: features, recording, name in counted(recordings)
+            )
     elif isinstance(member.source, Tuning):
         yield "tuning", lambda: followed(study, member.source)
     elif isinstance(member.source, LoadedModel):
-        yield from _of_model(study, load_model(study, member.name))
+        yield from _model_measurements(study, load_model(study, member.name))
     else:
         for dataset in study.reading_times:
             yield "words", lambda dataset=dataset: words(_series(member, dataset), dataset)
             yield "behavior", lambda dataset=dataset: behavior(study, _series(member, dataset), dataset)
 
 
-def _of_people(study: Study) -> Iterator[Measurement]:
+def _people_measurements(study: Study) -> Iterator[Measurement]:
     for source in study.recordings:
         recording, notes = people.load_with_notes(source)
         yield "recordings", lambda recording=recording, notes=notes: people.shape(recording, notes)
@@ -136,25 +142,25 @@ def _of_people(study: Study) -> Iterator[Measurement]:
             yield "reading", lambda dataset=dataset, alignment=alignment: people.reading(dataset, alignment)
 
 
-def _of_model(study: Study, model: LanguageModel) -> Iterator[Measurement]:
+def _model_measurements(study: Study, model: LanguageModel) -> Iterator[Measurement]:
     yield "model", lambda: description(model)
     recordings = load_recordings(study)
     for dataset in study.reading_times:
-        yield from _of_reading(study, model, dataset)
+        yield from _reading_measurements(study, model, dataset)
         if not recordings:
-            yield from _of_states(cache(lambda dataset=dataset: _states(study, model, dataset)), dataset)
+            yield from _state_measurements(cache(lambda dataset=dataset: _states(study, model, dataset)), dataset)
     for name, recording in recordings.items():
         states = cache(lambda recording=recording: _states(study, model, recording))
         counts = name in counted(recordings)
-        yield from _of_features(study, cache(lambda states=states: features_of(states())), recording, counts)
+        yield from _feature_measurements(study, cache(lambda states=states: features_of(states())), recording, counts)
         if counts:
-            yield from _of_states(states, name)
+            yield from _state_measurements(states, name)
     if study.benchmarks:
         yield "capability", lambda: examined(study, model)
 
 
-def _of_reading(study: Study, model: LanguageModel, dataset: str) -> Iterator[Measurement]:
-    """What surprisal tells, which is read once."""
+def _reading_measurements(study: Study, model: LanguageModel, dataset: str) -> Iterator[Measurement]:
+    """Measures of surprisal, which is computed once."""
 
     @cache
     def bits() -> xr.DataArray:
@@ -166,10 +172,10 @@ def _of_reading(study: Study, model: LanguageModel, dataset: str) -> Iterator[Me
     yield "capability", lambda: story_loss(study, bits().to_numpy(), dataset)
 
 
-def _of_features(
+def _feature_measurements(
     study: Study, features: Callable[[], Features], recording: Recording, counts: bool
 ) -> Iterator[Measurement]:
-    """What features tell of a recording; controls, only where the text can tell something."""
+    """Scores of features on a recording; controls, only where the text can predict it."""
     yield "brain", lambda: brains.scores(study, features(), recording)
     if counts:
         yield "one-width", lambda: brains.scores_at_one_width(study, features(), recording)
@@ -177,7 +183,7 @@ def _of_features(
         yield "similarity", lambda: brains.similarities(features(), recording)
 
 
-def _of_states(states: Callable[[], xr.DataArray], text: str) -> Iterator[Measurement]:
+def _state_measurements(states: Callable[[], xr.DataArray], text: str) -> Iterator[Measurement]:
     yield "texts", lambda: record(states(), text)
     yield "norms", lambda: layer_norms(states()).assign(text=text)
     yield "layers", lambda: layer_similarity(states()).assign(text=text)
@@ -191,13 +197,13 @@ def _states(study: Study, model: LanguageModel, source: Recording | str) -> xr.D
     ValueError
         The model has none of those.
     """
-    name, read = (source, load_reading_times(source)) if isinstance(source, str) else (source.name, source)
+    name, text = (source, load_reading_times(source)) if isinstance(source, str) else (source.name, source)
     first, end = (int(place) if place else None for place in (study.layers or ":").split(":"))
-    if not (some := layer_names(model)[first:end]):
+    if not (layers := layer_names(model)[first:end]):
         raise ValueError(
             f"{model.name} has {len(layer_names(model))} layers, and none in {study.layers}. Give another range."
         )
-    return llm.activations(model, read.passages, text=name).sel(layer=some)
+    return llm.activations(model, text.passages, text=name).sel(layer=layers)
 
 
 def features_of(states: xr.DataArray) -> Features:
@@ -220,11 +226,11 @@ def description(model: LanguageModel) -> pd.DataFrame:
     )
 
 
-def record(read: xr.DataArray, text: str) -> pd.DataFrame:
+def record(reading: xr.DataArray, text: str) -> pd.DataFrame:
     """How a text was read: a row, with ``what`` was read off it, states or surprisal."""
-    notes = {key: read.attrs[key] for key in RECORD if key in read.attrs}
+    notes = {key: reading.attrs[key] for key in RECORD if key in reading.attrs}
     notes["special_tokens"] = " ".join(notes["special_tokens"])
-    row = {"text": text, "what": "states" if "layer" in read.dims else "surprisal", **notes}
+    row = {"text": text, "what": "states" if "layer" in reading.dims else "surprisal", **notes}
     return pd.DataFrame([row], columns=["text", "what", *RECORD])
 
 
@@ -251,15 +257,18 @@ def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
     people; of the first reading times, there is next-word loss, and how it goes with them; of benchmarks, what is over
     all.
     """
-    known = protocols.in_order(study.protocols)
-    ends = study.model_copy(update={"protocols": list(dict.fromkeys([known[0], known[-1]]))})
+    protocol_names = protocols.in_order(study.protocols)
+    ends = study.model_copy(update={"protocols": list(dict.fromkeys([protocol_names[0], protocol_names[-1]]))})
     recordings = list(load_recordings(study).values())
-    times = {one: [load_reading_times(one, how) for how in alignments(study, one)] for one in study.reading_times[:1]}
+    times = {
+        dataset: [load_reading_times(dataset, alignment) for alignment in alignments(study, dataset)]
+        for dataset in study.reading_times[:1]
+    }
     tables = []
     for step, model in load_checkpoints(study, tuning):
-        rows = [_brains(ends, model, recordings), *(_reading(model, *read) for read in times.items())]
+        rows = [_brains(ends, model, recordings), *(_reading(model, *item) for item in times.items())]
         rows += [examined(study, model).query("level == 'overall'")] if study.benchmarks else []
-        tables += [some.reindex(columns=["measure", "protocol", "value"]).assign(step=step) for some in rows]
+        tables += [table.reindex(columns=["measure", "protocol", "value"]).assign(step=step) for table in rows]
     about = {"tuned": Path(tuning.model).name, "condition": tuning.condition, "tuning_seed": tuning.seed}
     return pd.concat(tables, ignore_index=True).assign(**about, method=tuning.method)
 
@@ -268,7 +277,9 @@ def _brains(study: Study, model: LanguageModel, recordings: Sequence[Recording])
     """Score on each recording under each protocol, with no intervals."""
     if not recordings:
         return pd.DataFrame()
-    tables = [brains.scores(study, features_of(_states(study, model, some)), some) for some in recordings]
+    tables = [
+        brains.scores(study, features_of(_states(study, model, recording)), recording) for recording in recordings
+    ]
     scored = pd.concat(tables, ignore_index=True)
     pooled = (scored[["participant", "region", "split"]] == ["pooled", "all", "all"]).all(axis=1)
     return scored[scored.chosen & pooled].rename(columns={"dataset": "measure", "r": "value"})

@@ -11,7 +11,7 @@ from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning, ba
 CONTROL, PEOPLE = "control", "people"
 NO_SERIES = (CONTROL, PEOPLE)  # sources that are a word, and no collection of series
 ITSELF, VANILLA, TUNED, TWIN = "the model", "its vanilla model", "tuned from it", "untrained twin"
-NOTHING = {"family": "other", "kind": "vanilla", "vanilla": None, "parameters": None}  # is known of other models
+NOTHING = {"family": "other", "kind": "vanilla", "vanilla": None, "parameters": None}  # of models not in the catalog
 COLUMNS = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
 
 
@@ -45,16 +45,18 @@ def members(study: Study) -> dict[str, Member]:
     LookupError
         The base of a tuned model is not in the study.
     """
-    found: dict[str, Member] = {}
+    by_name: dict[str, Member] = {}
     for member in [*_people(study), *_series(study), *_models(study), *_tuning(study), *_controls(study)]:
-        if member.name in found:
+        if member.name in by_name:
             raise ValueError(f"study {study.name}: two models are called {member.name!r}; give one another name")
-        found[member.name] = member
-    for member in found.values():
+        by_name[member.name] = member
+    for member in by_name.values():
         base = member.about.get("vanilla")
-        if base is not None and base not in found:
-            raise LookupError(f"study {study.name}: the base of {member.name}: {catalog.unknown('model', base, found)}")
-    return found
+        if base is not None and base not in by_name:
+            raise LookupError(
+                f"study {study.name}: the base of {member.name}: {catalog.unknown('model', base, by_name)}"
+            )
+    return by_name
 
 
 def models(study: Study) -> pd.DataFrame:
@@ -74,17 +76,17 @@ def models(study: Study) -> pd.DataFrame:
 
 def bases(study: Study) -> dict[str, str]:
     """Model that another is tuned from, or an untrained twin of, where the study runs both: it is run first."""
-    known, found = (
-        {name: one for name, one in members(study).items() if one.about["origin"] not in ("series", PEOPLE)},
+    candidates, base_names = (
+        {name: member for name, member in members(study).items() if member.about["origin"] not in ("series", PEOPLE)},
         {},
     )
-    for name, member in known.items():
+    for name, member in candidates.items():
         source = member.source
-        tuned = base_of(study, source.model).called if isinstance(source, Tuning) else member.about.get("vanilla")
+        tuned = base_of(study, source.model).member_name if isinstance(source, Tuning) else member.about.get("vanilla")
         base = tuned or member.about.get("twin_of")
-        if base in known:
-            found[name] = base
-    return found
+        if base in candidates:
+            base_names[name] = base
+    return base_names
 
 
 def including(study: Study, model: str) -> tuple[Study, str]:
@@ -92,7 +94,7 @@ def including(study: Study, model: str) -> tuple[Study, str]:
     if model in members(study):
         return study, model
     added = LoadedModel(load=model)
-    return study.model_copy(update={"models": [*study.models, added]}), added.called
+    return study.model_copy(update={"models": [*study.models, added]}), added.member_name
 
 
 def related(study: Study, model: str) -> dict[str, str]:
@@ -116,11 +118,13 @@ def tuned(study: Study, names: Collection[str] = ()) -> dict[str, LoadedModel | 
         The study tunes no such model; the message suggests near names.
     """
     sources = {name: member.source for name, member in members(study).items()}
-    found = {name: one for name, one in sources.items() if isinstance(one, Tuning) or getattr(one, "tuned", None)}
+    tuned_sources = {
+        name: source for name, source in sources.items() if isinstance(source, Tuning) or getattr(source, "tuned", None)
+    }
     for name in names:
-        if name not in found:
-            raise LookupError(catalog.unknown(f"model that study {study.name} tunes", name, found))
-    return {name: found[name] for name in names or found}
+        if name not in tuned_sources:
+            raise LookupError(catalog.unknown(f"model that study {study.name} tunes", name, tuned_sources))
+    return {name: tuned_sources[name] for name in names or tuned_sources}
 
 
 def _people(study: Study) -> list[Member]:
@@ -128,26 +132,28 @@ def _people(study: Study) -> list[Member]:
 
 
 def _series(study: Study) -> list[Member]:
-    found = []
+    series_members = []
     for source in study.surprisal:
         if isinstance(source, str):
             for name, model in catalog.surprisal_series(source).iterrows():
                 about = model.drop("huggingface").dropna().to_dict()
-                found.append(Member(name, source, {**about, "origin": "series"}))
+                series_members.append(Member(name, source, {**about, "origin": "series"}))
         else:
             kind = "instruction-tuned" if source.vanilla else "vanilla"
             about = {"family": source.family, "kind": kind, "vanilla": source.vanilla, "parameters": source.parameters}
-            found.append(Member(source.name, source, {**about, "origin": "series"}))
-    return found
+            series_members.append(Member(source.name, source, {**about, "origin": "series"}))
+    return series_members
 
 
 def _models(study: Study) -> list[Member]:
-    names = {entry.called for entry in study.entries}
+    names = {entry.member_name for entry in study.entries}
     loaded = [entry for entry in reversed(study.entries) if entry.untrained is None and not entry.tune]
-    trained = {entry.load: entry.called for entry in loaded}
-    known, found = catalog.checkpoints()[list(NOTHING)].T.to_dict(), []
+    trained = {entry.load: entry.member_name for entry in loaded}
+    catalog_entries, model_members = catalog.checkpoints()[list(NOTHING)].T.to_dict(), []
     for entry in study.entries:
-        about = {key: None if pd.isna(value) else value for key, value in known.get(entry.load, NOTHING).items()}
+        about = {
+            key: None if pd.isna(value) else value for key, value in catalog_entries.get(entry.load, NOTHING).items()
+        }
         # The catalog's base counts where the study has it; one that the study names must be there.
         base = entry.vanilla or (trained.get(entry.load) if entry.tune else None)
         base = base or (about["vanilla"] if about["vanilla"] in names else None)
@@ -155,13 +161,13 @@ def _models(study: Study) -> list[Member]:
         about |= {"kind": kind, "vanilla": base, "family": entry.family or about["family"], "origin": "model"}
         if entry.untrained is not None:
             about |= {"kind": "untrained", "vanilla": None, "twin_of": trained.get(entry.load)}
-        found.append(Member(entry.called, entry, about))
-    return found
+        model_members.append(Member(entry.member_name, entry, about))
+    return model_members
 
 
 def _tuning(study: Study) -> list[Member]:
     about = {"family": "other", "kind": "tuning", "origin": "tuning"}
-    return [Member(entry.called, entry, about) for entry in study.tuning]
+    return [Member(entry.member_name, entry, about) for entry in study.tuning]
 
 
 def _controls(study: Study) -> list[Member]:

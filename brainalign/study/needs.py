@@ -17,7 +17,7 @@ from brainalign.study.members import NO_SERIES, members
 from brainalign.study.runs import measured
 from brainalign.study.settings import (
     MICROWORLD,
-    OF_MICROWORLD,
+    MICROWORLD_PREFIX,
     READERS,
     WEHBE,
     WEHBE_FOLDER,
@@ -49,23 +49,30 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
     """
     if _is_simulated(study):
         return []
-    known = members(study)
-    chosen = [known[name] for name in measured(study) if models is None or name in models]
-    if not chosen:
+    members_by_name = members(study)
+    chosen_members = [members_by_name[name] for name in measured(study) if models is None or name in models]
+    if not chosen_members:
         return []
     published = {
         member.name: member.source
-        for member in chosen
-        if isinstance(member.source, LoadedModel) and member.source.of_microworld is None
+        for member in chosen_members
+        if isinstance(member.source, LoadedModel) and member.source.microworld_name is None
     }
     collections = {
-        member.source for member in chosen if isinstance(member.source, str) and member.source not in NO_SERIES
+        member.source for member in chosen_members if isinstance(member.source, str) and member.source not in NO_SERIES
     }
-    if any(not isinstance(member.source, str | SeriesFile) for member in chosen):
+    if any(not isinstance(member.source, str | SeriesFile) for member in chosen_members):
         collections |= set(study.benchmarks)
-    collections |= {name for member in chosen if (name := _samples(member.source)) in catalog.datasets()}
-    own = [f"{file}: it does not exist. Paths are relative to the study's file." for file in absent_files(study)]
-    return [*own, *_data(study, collections), *_models(published), *(_cards(study, published) if gpu else ())]
+    collections |= {name for member in chosen_members if (name := _samples(member.source)) in catalog.datasets()}
+    absent_messages = [
+        f"{file}: it does not exist. Paths are relative to the study's file." for file in absent_files(study)
+    ]
+    return [
+        *absent_messages,
+        *_data(study, collections),
+        *_models(published),
+        *(_cards(study, published) if gpu else ()),
+    ]
 
 
 def _samples(source: object) -> str | None:
@@ -78,11 +85,11 @@ def _is_simulated(study: Study) -> bool:
     """Whether all of a study is made on the spot."""
     loaded = [model.load if isinstance(model, LoadedModel) else model for model in study.models]
     made = {*MICROWORLD, READERS}.issuperset([*study.recordings, *study.reading_times])
-    return made and not study.surprisal and all(name.startswith(OF_MICROWORLD) for name in loaded)
+    return made and not study.surprisal and all(name.startswith(MICROWORLD_PREFIX) for name in loaded)
 
 
 def _data(study: Study, collections: Collection[str]) -> Iterator[str]:
-    told = set()
+    reported = set()
     recordings = [source for source in study.recordings if isinstance(source, str)]
     for name in [*recordings, *study.reading_times, *sorted(collections)]:
         if name in (*MICROWORLD, READERS):
@@ -94,15 +101,15 @@ def _data(study: Study, collections: Collection[str]) -> Iterator[str]:
             )
             continue
         for data in texts.needed(name):
-            if data.name not in told and (files := texts.absent(data)) and not _reached(files[0].url):
-                how = _get(f"brainalign data fetch {data.name}")
-                yield f"{data.name}: not here: {_count(len(files), 'file')}. {how}"
-            told.add(data.name)
+            if data.name not in reported and (files := texts.absent(data)) and not _reached(files[0].url):
+                remedy = _get(f"brainalign data fetch {data.name}")
+                yield f"{data.name}: not here: {_count(len(files), 'file')}. {remedy}"
+            reported.add(data.name)
 
 
 def _models(published: dict[str, LoadedModel]) -> Iterator[str]:
     """Models that are not here, those of the hub in one sentence, as there may be many."""
-    table, gated, absent, told = catalog.checkpoints(), [], [], set()
+    table, gated, absent, reported = catalog.checkpoints(), [], [], set()
     for name, weights, revision in dict.fromkeys(_files(published, table)):
         if sources.is_local(name, revision, weights):
             continue
@@ -111,10 +118,10 @@ def _models(published: dict[str, LoadedModel]) -> Iterator[str]:
             (gated if name in table.index and table.gated[name] else absent).append(repository)
         elif (data := catalog.datasets().get(name.lower())) is None:
             yield f"{name}: neither a model that the catalog knows nor a folder. Correct it in the study."
-        elif data.name not in told and not _reached(next(iter(data.files.values())).url):
-            told.add(data.name)
+        elif data.name not in reported and not _reached(next(iter(data.files.values())).url):
+            reported.add(data.name)
             yield f"{name}: not here. {_get(f'brainalign data fetch {data.name}')}"
-    absent, gated = (list(dict.fromkeys(some)) for some in (absent, gated))
+    absent, gated = (list(dict.fromkeys(repositories)) for repositories in (absent, gated))
     if absent and not _reached(HUB):
         yield f"{_count(len(absent), 'model')}: not in the cache. {_get('hf download ID')}, of each: {' '.join(absent)}"
     if gated and (not _reached(HUB) or not _token()):
@@ -135,15 +142,15 @@ def _files(published: dict[str, LoadedModel], table: pd.DataFrame) -> Iterator[t
 
 def _cards(study: Study, published: dict[str, LoadedModel]) -> Iterator[str]:
     """Models that no card here holds, and what would hold them."""
-    known, _ = costs.of(study, published, exact=False)
-    heavy = {name: cost for name, cost in known.items() if _is_heavy(cost)}
+    costs_by_name, _ = costs.by_member(study, published, exact=False)
+    heavy = {name: cost for name, cost in costs_by_name.items() if _is_heavy(cost)}
     if not heavy:
         return
-    cards = _here()
+    cards = _local_cards()
     if not cards:
         size = max(cost.weights + cost.batch for cost in heavy.values()) / GIB
         yield (
-            f"a GPU: without one, {_some(list(heavy))} would take over {ON_CPU} hours, or more memory than the "
+            f"a GPU: without one, {_abridged(list(heavy))} would take over {ON_CPU} hours, or more memory than the "
             f"{_memory() / GIB:.0f} GiB here. The largest takes {size:.0f} GiB on GPUs: see brainalign plan "
             f"{study.name}. Run the study where there are some, or leave these models out of it."
         )
@@ -163,7 +170,9 @@ def _fits(cost: Cost, entry: LoadedModel, card: float, n_cards: int, needed: int
     if entry.dtype == "float32" and cost.halved.cards(card) == 1:
         remedies.append("bfloat16 fits one (dtype: bfloat16)")
     if larger := [
-        name for name, known in catalog.accelerators()["cards"].items() if cost.cards(known["memory"] * GIB) == 1
+        name
+        for name, properties in catalog.accelerators()["cards"].items()
+        if cost.cards(properties["memory"] * GIB) == 1
     ]:
         remedies.append(f"one {' or '.join(larger)} holds it")
     return f"{size} ({_count(n_cards, 'card')}): {'; '.join(remedies) or 'no card that the catalog knows holds it'}."
@@ -177,7 +186,7 @@ def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _here() -> list[int]:
+def _local_cards() -> list[int]:
     """Bytes of each card of this machine."""
     import torch
 
@@ -212,9 +221,9 @@ def _token() -> str | None:
     return get_token()
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def _some(names: list[str]) -> str:
+def _abridged(names: list[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

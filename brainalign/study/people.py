@@ -68,8 +68,8 @@ def responses(recording: Recording) -> pd.DataFrame:
 def _mean_courses(recording: Recording) -> pd.DataFrame:
     tables, values = [], recording.responses
     for region in dict.fromkeys(values.region.to_numpy()):
-        own = values[:, (values.region == region).to_numpy()].to_numpy().astype(float)
-        z = (own - own.mean(axis=0)) / own.std(axis=0)
+        region_values = values[:, (values.region == region).to_numpy()].to_numpy().astype(float)
+        z = (region_values - region_values.mean(axis=0)) / region_values.std(axis=0)
         mean, error = z.mean(axis=1), NORMAL * z.std(axis=1, ddof=1) / np.sqrt(z.shape[1])
         seconds = np.arange(len(z)) * recording.tr
         about = {"participant": "all", "unit": region, "stimulus": np.arange(len(z)), "seconds": seconds}
@@ -106,10 +106,10 @@ def reliabilities(study: Study, recording: Recording) -> pd.DataFrame:
     """
     if recording.tr:
         units = recording.units
-        alike = reliability.intersubject_correlation(
+        correlations = reliability.intersubject_correlation(
             recording.responses.to_numpy(), units.participant.to_numpy(), units.region.to_numpy()
         )
-        tables = [alike.rename(columns={"n_participants": "n"}).assign(measure="intersubject")]
+        tables = [correlations.rename(columns={"n_participants": "n"}).assign(measure="intersubject")]
         if recording.name == "brennan2016":
             tables.append(_word_rate(recording))
     else:
@@ -131,8 +131,10 @@ def _true_ceilings(study: Study, recording: Recording) -> pd.DataFrame:
     rows, simulated = [], simulated_people(recording.name)
     for name in brains.protocols_of(study, recording):
         folds = protocols.splits_of(protocols.resolve(name, recording), recording)
-        true = simulated.true_ceiling(folds)
-        rows.append({"measure": "true-ceiling", "protocol": name, "value": float(np.median(true)), "n": len(true)})
+        ceilings = simulated.true_ceiling(folds)
+        rows.append(
+            {"measure": "true-ceiling", "protocol": name, "value": float(np.median(ceilings)), "n": len(ceilings)}
+        )
     return pd.DataFrame(rows)
 
 

@@ -82,13 +82,13 @@ def of(study: Study, accelerator: str = CARD, rate: float | None = None, memory:
     """
     size = _memory(accelerator, memory)
     names, entries = measured(study), members(study)
-    known, unknown = costs.of(study, names, CPU if accelerator == CPU else "cuda")
+    costs_by_name, reasons = costs.by_member(study, names, CPU if accelerator == CPU else "cuda")
     rows = {}
     for name in names:
-        if name in known:
-            rows[name] = _row(known[name], accelerator, rate, size)
-        elif name in unknown:
-            rows[name] = {"dtype": costs.base(study, entries[name].source).dtype, "why": unknown[name]}
+        if name in costs_by_name:
+            rows[name] = _row(costs_by_name[name], accelerator, rate, size)
+        elif name in reasons:
+            rows[name] = {"dtype": costs.base(study, entries[name].source).dtype, "why": reasons[name]}
         elif isinstance(entries[name].source, LoadedModel):
             rows[name] = {"dtype": entries[name].source.dtype}
     for name, row in rows.items():
@@ -135,14 +135,14 @@ def resources(
         No such accelerator.
     """
     size = _memory(accelerator, memory)
-    known, unknown = costs.of(study, measured(study), CPU if accelerator == CPU else "cuda", exact=False)
-    asked = dict.fromkeys(measured(study), Resources(0, LIBRARIES >> 20, SHORTEST))
-    asked |= {name: _asked(cost, accelerator, rate, size) for name, cost in known.items()}
+    costs_by_name, reasons = costs.by_member(study, measured(study), CPU if accelerator == CPU else "cuda", exact=False)
+    resources_by_name = dict.fromkeys(measured(study), Resources(0, LIBRARIES >> 20, SHORTEST))
+    resources_by_name |= {name: _resources(cost, accelerator, rate, size) for name, cost in costs_by_name.items()}
     guess = Resources(0 if accelerator == CPU else 1, 2 * LIBRARIES >> 20, DAY)
-    return asked | {name: guess._replace(why=why) for name, why in unknown.items()}
+    return resources_by_name | {name: guess._replace(why=why) for name, why in reasons.items()}
 
 
-def _asked(cost: Cost, accelerator: str, rate: float | None, size: float) -> Resources:
+def _resources(cost: Cost, accelerator: str, rate: float | None, size: float) -> Resources:
     on_cpu = accelerator == CPU or (cost.flops + cost.training) / CPU_RATE <= CPU_SECONDS
     place, speed = (CPU, None if accelerator != CPU else rate) if on_cpu else (accelerator, rate)
     cards = 0 if on_cpu else max(1, cost.cards(size))
@@ -165,8 +165,11 @@ def speed_of(accelerator: str, dtype: str) -> float:
     """Operations a second that are expected of an accelerator."""
     if accelerator == CPU:
         return CPU_RATE
-    known = catalog.accelerators()
-    return known["share"] * known["cards"][accelerator]["half" if dtype in ("float16", "bfloat16") else "float32"]
+    accelerators = catalog.accelerators()
+    return (
+        accelerators["share"]
+        * accelerators["cards"][accelerator]["half" if dtype in ("float16", "bfloat16") else "float32"]
+    )
 
 
 def _memory(accelerator: str, memory: float | None) -> float:
@@ -193,13 +196,16 @@ def weights(study: Study) -> dict[str, float]:
 
     Where its parameters are not known before it is loaded, they count as the mean of its kind.
     """
-    table, known = models(study), members(study)
+    table, members_by_name = models(study), members(study)
     table.loc[table.origin == "series", "parameters"] = 0  # of which the surprisal is here
-    for name, source in ((name, member.source) for name, member in known.items()):
+    for name, source in ((name, member.source) for name, member in members_by_name.items()):
         if isinstance(source, Tuning):
             table.loc[name, "parameters"] = catalog.checkpoints().parameters.get(base_of(study, source.model).load)
     sizes = table.parameters.fillna(table.groupby(["origin", "kind"]).parameters.transform("mean")).fillna(0)
-    return {name: _weight(study, known[name]) * (1 + float(sizes.get(name, 0)) / LITTLE) for name in measured(study)}
+    return {
+        name: _weight(study, members_by_name[name]) * (1 + float(sizes.get(name, 0)) / LITTLE)
+        for name in measured(study)
+    }
 
 
 def _weight(study: Study, member: Member) -> float:
@@ -212,8 +218,8 @@ def _weight(study: Study, member: Member) -> float:
         readings = FOLLOWED
     elif source.tuned:
         readings = 1 + TUNED
-    elif source.of_microworld is None or source.untrained is not None:
+    elif source.microworld_name is None or source.untrained is not None:
         readings = 1
     else:
-        readings = 1 + TRAINED * trained_here.effort(source.of_microworld)
-    return readings * (READ_LONG if base.of_microworld is None else READ)
+        readings = 1 + TRAINED * trained_here.effort(source.microworld_name)
+    return readings * (READ_LONG if base.microworld_name is None else READ)

@@ -27,8 +27,8 @@ def layer_norms(states: xr.DataArray) -> pd.DataFrame:
     norms = np.linalg.norm(states.to_numpy().astype(float), axis=2)
     low, middle, high = np.percentile(norms, [25, 50, 75], axis=1)
     layers = pd.Series(states.layer.to_numpy().astype(str), name="layer")
-    where = layers.str.extract(STACK).fillna({"stack": ""}).astype({"depth": int})
-    return pd.concat([layers, where], axis=1).assign(norm=middle, low=low, high=high)
+    places = layers.str.extract(STACK).fillna({"stack": ""}).astype({"depth": int})
+    return pd.concat([layers, places], axis=1).assign(norm=middle, low=low, high=high)
 
 
 def layer_similarity(states: xr.DataArray) -> pd.DataFrame:
@@ -47,12 +47,12 @@ def layer_similarity(states: xr.DataArray) -> pd.DataFrame:
         decoder.
     """
     n_parts = states.sizes["part"]
-    some = states[:, np.unique(np.linspace(0, n_parts - 1, min(PARTS, n_parts)).astype(int))].to_numpy()
-    varies = (some != some[:, :1]).any(axis=(1, 2))
-    names, some = states.layer.to_numpy().astype(str)[varies], some[varies]
+    subset = states[:, np.unique(np.linspace(0, n_parts - 1, min(PARTS, n_parts)).astype(int))].to_numpy()
+    varies = (subset != subset[:, :1]).any(axis=(1, 2))
+    names, subset = states.layer.to_numpy().astype(str)[varies], subset[varies]
     values = np.eye(len(names))
     for row in range(len(names)):
         for column in range(row):
-            values[row, column] = values[column, row] = linear_cka(some[row], some[column]).score
+            values[row, column] = values[column, row] = linear_cka(subset[row], subset[column]).score
     pairs = pd.MultiIndex.from_product([names, names], names=["layer", "other"])
     return pd.Series(values.ravel(), pairs, name="cka").reset_index()

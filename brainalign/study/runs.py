@@ -17,7 +17,7 @@ SERIES_AT_ONCE = 8
 SCORES = ("brain", "behavior", "capability")  # analyses in which models are compared
 DONE, WANTED = "done.json", "wanted.json"  # what results depend on, and have to depend on
 NOTHING = {"code": {}, "source": {}, "analyses": {}}
-TOLD = 10  # models that an error names
+MOST_NAMED = 10  # models that an error names
 
 
 def result_path(study: Study, model: str) -> Path:
@@ -36,19 +36,19 @@ def batches(study: Study) -> list[list[str]]:
     For what is little, Python takes as long to start as it runs: series, controls, and models that are trained on the
     spot, with their twins and what is tuned from them. Any other model is alone.
     """
-    known, bases_of = members(study), bases(study)
-    found: dict[object, list[str]] = {}
+    members_by_name, base_names = members(study), bases(study)
+    groups: dict[object, list[str]] = {}
     for name in measured(study):
-        source, origin = known[name].source, known[name].about["origin"]
+        source, origin = members_by_name[name].source, members_by_name[name].about["origin"]
         if isinstance(source, Tuning):
             key = (origin, source.model, source.condition, source.method)
         elif isinstance(source, LoadedModel):
-            key = (origin, bases_of.get(name, name) if source.of_microworld else name)
+            key = (origin, base_names.get(name, name) if source.microworld_name else name)
         else:
             key = origin
-        found.setdefault(key, []).append(name)
-    series = found.pop("series", [])
-    return [series[i : i + SERIES_AT_ONCE] for i in range(0, len(series), SERIES_AT_ONCE)] + list(found.values())
+        groups.setdefault(key, []).append(name)
+    series = groups.pop("series", [])
+    return [series[i : i + SERIES_AT_ONCE] for i in range(0, len(series), SERIES_AT_ONCE)] + list(groups.values())
 
 
 def run(study: Study, model: str) -> dict[str, pd.DataFrame]:
@@ -87,8 +87,8 @@ def run(study: Study, model: str) -> dict[str, pd.DataFrame]:
             f"nothing to run {model} on"
         )
     tables = {name: _read(folder, depends, name) for name in depends["analyses"]}
-    if wanted := [name for name, table in tables.items() if table is None]:
-        measured_now = measures.measure(study, member, wanted)
+    if due := [name for name, table in tables.items() if table is None]:
+        measured_now = measures.measure(study, member, due)
         depends = keys.dependencies(study, member)  # again: what a model is, is known once it is here
         for name, table in measured_now.items():
             table.insert(0, "model", model)
@@ -101,7 +101,7 @@ def run(study: Study, model: str) -> dict[str, pd.DataFrame]:
 
 
 def want(study: Study, model: str) -> bool:
-    """Write down what the results of a model have to depend on: a file that is newer than they are if they are due.
+    """Write what a model's results should depend on to a file, which is newer than the results if they are due.
 
     Returns
     -------
@@ -131,29 +131,29 @@ def adopt(study: Study, folder: Path) -> None:
     LookupError
         What is there does not count here, or is not all; the message says which models, and why.
     """
-    folder, lacking = folder / study.name if (folder / study.name).is_dir() else folder, {}
+    folder, problems = folder / study.name if (folder / study.name).is_dir() else folder, {}
     for name in [name for name in measured(study) if not up_to_date(study, name)]:
-        there = folder / name
-        if reasons := _reasons(there, _depends(study, _member(study, name), there)):
-            lacking[name] = "; ".join(reasons)
+        source = folder / name
+        if reasons := _reasons(source, _depends(study, _member(study, name), source)):
+            problems[name] = "; ".join(reasons)
             continue
-        for file in [*there.glob("*.parquet"), there / DONE]:
+        for file in [*source.glob("*.parquet"), source / DONE]:
             with store.writing(result_path(study, name) / file.name) as copy:
                 shutil.copy2(file, copy)
-    if lacking:
-        raise LookupError(_absent(study, lacking))
+    if problems:
+        raise LookupError(_absent(study, problems))
 
 
 def _depends(study: Study, member: Member, folder: Path | None = None) -> dict:
     """What results depend on now; what cannot be seen, as the weights of a model that is not here, as it was."""
     recorded = _recorded(folder or result_path(study, member.name))
-    return keys.with_known(keys.dependencies(study, member), recorded)
+    return keys.fill_unknown(keys.dependencies(study, member), recorded)
 
 
 def _recorded(folder: Path) -> dict:
     """What the results in a folder depend on; empty where there are none, or none that this version has written."""
-    done = folder / DONE
-    return NOTHING | (json.loads(done.read_text(encoding="utf-8")) if done.exists() else {})
+    path = folder / DONE
+    return NOTHING | (json.loads(path.read_text(encoding="utf-8")) if path.exists() else {})
 
 
 def _text(depends: dict) -> str:
@@ -168,10 +168,10 @@ def status(study: Study) -> pd.DataFrame:
     DataFrame
         Indexed by ``model``: ``state`` (``up to date``, ``stale`` or ``missing``), and ``why``, in words.
     """
-    rows, known = {}, members(study)
+    rows, members_by_name = {}, members(study)
     for name in measured(study):
         folder = result_path(study, name)
-        reasons = _reasons(folder, _depends(study, known[name]))
+        reasons = _reasons(folder, _depends(study, members_by_name[name]))
         state = "missing" if not (folder / DONE).exists() else "stale" if reasons else "up to date"
         rows[name] = {"state": state, "why": "; ".join(reasons) if state == "stale" else ""}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["state", "why"]).rename_axis("model")
@@ -212,28 +212,30 @@ def results(
     LookupError
         Results are missing or stale; the message says which, why, and how to get them.
     """
-    described = models(study)
-    asked = [analysis] if isinstance(analysis, str) else analysis
-    measured_of = _tables(study, asked, measured(study) if names is None else names)
-    rows = [(name, tables[name]) for tables in measured_of.values() for name in asked if name in tables]
+    model_table = models(study)
+    analyses = [analysis] if isinstance(analysis, str) else analysis
+    tables_by_model = _tables(study, analyses, measured(study) if names is None else names)
+    rows = [(name, tables[name]) for tables in tables_by_model.values() for name in analyses if name in tables]
     if not rows:
-        return pd.DataFrame(columns=["model", *described.columns])
-    told_apart = [rows_of if isinstance(analysis, str) else rows_of.assign(analysis=name) for name, rows_of in rows]
-    table = pd.concat(told_apart, ignore_index=True)
+        return pd.DataFrame(columns=["model", *model_table.columns])
+    labeled = [part if isinstance(analysis, str) else part.assign(analysis=name) for name, part in rows]
+    table = pd.concat(labeled, ignore_index=True)
     if (table.model == PEOPLE).all():
         return table.drop(columns="model")
-    counted = {
-        name: float(tables["model"].n_parameters.iloc[0]) for name, tables in measured_of.items() if "model" in tables
+    parameter_counts = {
+        name: float(tables["model"].n_parameters.iloc[0])
+        for name, tables in tables_by_model.items()
+        if "model" in tables
     }
-    table = table.merge(described, left_on="model", right_index=True)
-    return table.assign(parameters=table.parameters.fillna(table.model.map(counted)))
+    table = table.merge(model_table, left_on="model", right_index=True)
+    return table.assign(parameters=table.parameters.fillna(table.model.map(parameter_counts)))
 
 
 def _tables(study: Study, analyses: Sequence[str], names: Collection[str]) -> dict[str, dict[str, pd.DataFrame]]:
     """Read tables by member and analysis, and with them what models are; raises as `results`."""
-    tables, absent, everybody = {}, {}, members(study)
+    tables, absent, members_by_name = {}, {}, members(study)
     for name in [name for name in measured(study) if name in names]:
-        folder, depends = result_path(study, name), _depends(study, everybody[name])
+        folder, depends = result_path(study, name), _depends(study, members_by_name[name])
         if not set(analyses) & depends["analyses"].keys():
             continue
         needed = {*analyses, "model"} & depends["analyses"].keys()
@@ -246,10 +248,10 @@ def _tables(study: Study, analyses: Sequence[str], names: Collection[str]) -> di
 
 
 def _absent(study: Study, absent: dict[str, str]) -> str:
-    some = "\n".join(f"  {name}: {why}" for name, why in list(absent.items())[:TOLD])
-    more = f"\n  and {len(absent) - TOLD} more" if len(absent) > TOLD else ""
+    lines = "\n".join(f"  {name}: {why}" for name, why in list(absent.items())[:MOST_NAMED])
+    more = f"\n  and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
     return (
-        f"study {study.name}: results of {len(absent)} models are missing or stale:\n{some}{more}\n"
+        f"study {study.name}: results of {len(absent)} models are missing or stale:\n{lines}{more}\n"
         f"Measure them: brainalign run {study.name}"
     )
 
@@ -267,7 +269,7 @@ def _read(folder: Path, depends: dict, analysis: str) -> pd.DataFrame | None:
 
 
 def _member(study: Study, name: str) -> Member:
-    known = members(study)
-    if name not in known:
-        raise LookupError(catalog.unknown(f"model of study {study.name}", name, known))
-    return known[name]
+    members_by_name = members(study)
+    if name not in members_by_name:
+        raise LookupError(catalog.unknown(f"model of study {study.name}", name, members_by_name))
+    return members_by_name[name]

@@ -21,7 +21,7 @@ READERS = "microworld.readers"  # simulated reading times
 WEHBE = "wehbe2014"  # has no public home: a folder of yours, also by this environment variable
 WEHBE_FOLDER = "BRAINALIGN_WEHBE2014"
 PAPER_RECORDINGS = {"pereira2018.243", "pereira2018.384", "blank2014", WEHBE}
-OF_MICROWORLD, TUNED = "microworld/", "-tuned"  # models that are trained on the spot, and tuned
+MICROWORLD_PREFIX, TUNED = "microworld/", "-tuned"  # models that are trained on the spot, and tuned
 ENDINGS = {
     "instruction": TUNED,
     "no-instruction": "-no-instruction",
@@ -84,16 +84,16 @@ class Tune(Settings):
     checkpoints: list[int] | None = Field(None, description="steps after which the model is kept, beside the last")
     gradient_checkpointing: bool = Field(False, description="less memory, a third more time")
 
-    def how(self, usual: llm_tuning.Tuning) -> llm_tuning.Tuning:
-        """As `llm.tuned` wants it: ``usual``, but for what is set."""
+    def as_tuning(self, defaults: llm_tuning.Tuning) -> llm_tuning.Tuning:
+        """As `llm.tuned` wants it: ``defaults``, but for what is set."""
         names = {entry.name for entry in fields(training.Recipe)}
         lora = self.lora.model_dump() | {"targets": tuple(self.lora.targets)}
         return replace(
-            usual,
+            defaults,
             condition=self.condition,
-            recipe=replace(usual.recipe, **self.model_dump(include=names, exclude_none=True)),
+            recipe=replace(defaults.recipe, **self.model_dump(include=names, exclude_none=True)),
             lora=adapters.Lora(**lora) if self.method == "lora" else None,
-            checkpoints=usual.checkpoints if self.checkpoints is None else tuple(self.checkpoints),
+            checkpoints=defaults.checkpoints if self.checkpoints is None else tuple(self.checkpoints),
             gradient_checkpointing=self.gradient_checkpointing,
         )
 
@@ -113,19 +113,21 @@ class LoadedModel(Settings):
     family: str | None = None
 
     @property
-    def of_microworld(self) -> str | None:
+    def microworld_name(self) -> str | None:
         """Name of a model that is trained on the spot; None of others."""
         return (
-            self.load.removeprefix(OF_MICROWORLD).removesuffix(TUNED) if self.load.startswith(OF_MICROWORLD) else None
+            self.load.removeprefix(MICROWORLD_PREFIX).removesuffix(TUNED)
+            if self.load.startswith(MICROWORLD_PREFIX)
+            else None
         )
 
     @property
     def tuned(self) -> Tune | None:
         """How it is tuned here; None of a model that is not."""
-        return Tune() if self.of_microworld and self.load.endswith(TUNED) else self.tune
+        return Tune() if self.microworld_name and self.load.endswith(TUNED) else self.tune
 
     @property
-    def called(self) -> str:
+    def member_name(self) -> str:
         """Its name in the study."""
         ending = "" if self.untrained is None else f"-untrained-{self.untrained}"
         ending += ENDINGS[self.tune.condition] if self.tune else ""
@@ -138,7 +140,7 @@ class Tuning(Tune):
     model: str = Field(description="a model of the study by name, or any that can be loaded")
 
     @property
-    def called(self) -> str:
+    def member_name(self) -> str:
         """Its name in the study."""
         method = "-lora" if self.method == "lora" else ""
         return f"{plain(Path(self.model).name)}-{self.condition}{method}-{self.seed}"
@@ -162,8 +164,8 @@ class OwnRecording(Settings):
     @property
     def kind(self) -> str | None:
         """Which one it is; None if it is none, or more than one."""
-        given = set(self.model_dump(exclude_none=True))
-        kinds = [kind for kind in ("table", "netcdf", "wehbe2014") if given - {"participants"} == {kind}]
+        keys = set(self.model_dump(exclude_none=True))
+        kinds = [kind for kind in ("table", "netcdf", "wehbe2014") if keys - {"participants"} == {kind}]
         return kinds[0] if kinds and (self.participants is None or kinds == ["table"]) else None
 
 
@@ -215,8 +217,10 @@ class Study(Settings):
     @property
     def bases(self) -> set[str]:
         """Vanilla models of which a tuned one is here, too: as the study says, or the catalog."""
-        known, names = catalog.checkpoints().vanilla.dropna(), {entry.called for entry in self.entries}
-        return {entry.vanilla or known.get(entry.load) for entry in self.entries if entry.untrained is None} & names
+        vanilla_names, names = catalog.checkpoints().vanilla.dropna(), {entry.member_name for entry in self.entries}
+        return {
+            entry.vanilla or vanilla_names.get(entry.load) for entry in self.entries if entry.untrained is None
+        } & names
 
     @property
     def people(self) -> list[str]:
@@ -268,8 +272,8 @@ def path_of(name: str) -> Path:
     """
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else STUDIES / f"{name}.yaml"
     if not path.is_file():
-        known = catalog.unknown("study", name, names())
-        raise LookupError(f"{known} A study is a YAML file in studies/, or the path of one.")
+        message = catalog.unknown("study", name, names())
+        raise LookupError(f"{message} A study is a YAML file in studies/, or the path of one.")
     return path
 
 
@@ -300,8 +304,8 @@ def load(name: str) -> Study:
         for place in PLACES.intersection(source if isinstance(source, dict) else ()):
             source[place] = str(path.parent.joinpath(str(source[place])).resolve())
     if isinstance(settings.get("recordings"), list) and (folder := os.environ.get(WEHBE_FOLDER)):
-        own = {WEHBE: str(Path(folder).expanduser().resolve())}
-        settings["recordings"] = [own if source == WEHBE else source for source in settings["recordings"]]
+        wehbe_entry = {WEHBE: str(Path(folder).expanduser().resolve())}
+        settings["recordings"] = [wehbe_entry if source == WEHBE else source for source in settings["recordings"]]
     for key, places in (("models", ("load", "base", "tune")), ("tuning", ("model", "samples"))):
         if isinstance(settings.get(key), list):
             settings[key] = [_from(path.parent, model, places) for model in settings[key]]
@@ -322,34 +326,34 @@ def _check_recordings(study: Study, path: Path) -> None:
     for source in study.recordings:
         if isinstance(source, OwnRecording):
             if source.kind is None:
-                given = ", ".join(source.model_dump(exclude_none=True)) or "nothing"
+                keys = ", ".join(source.model_dump(exclude_none=True)) or "nothing"
                 raise ValueError(
                     f"{path}: recordings: give one of table (with participants, if you like), netcdf and wehbe2014, "
-                    f"not {given}"
+                    f"not {keys}"
                 )
-        elif source not in (known := [*human.RECORDINGS, *MICROWORLD]):
-            raise LookupError(f"{path}: recordings: {catalog.unknown('recording', source, known)}")
+        elif source not in (choices := [*human.RECORDINGS, *MICROWORLD]):
+            raise LookupError(f"{path}: recordings: {catalog.unknown('recording', source, choices)}")
 
 
-def _from(folder: Path, given: object, places: tuple[str, ...] = ("samples",)) -> object:
+def _from(folder: Path, value: object, places: tuple[str, ...] = ("samples",)) -> object:
     """What is one's own by its whole path: a name that is one from the study's folder, also inside of an entry."""
-    if isinstance(given, dict):
-        return given | {key: _from(folder, given[key]) for key in places if key in given}
-    return str((folder / given).resolve()) if isinstance(given, str) and (folder / given).exists() else given
+    if isinstance(value, dict):
+        return value | {key: _from(folder, value[key]) for key in places if key in value}
+    return str((folder / value).resolve()) if isinstance(value, str) and (folder / value).exists() else value
 
 
 def _check_tuning(study: Study, path: Path) -> None:
     """See that what is tuned has samples, which the models of the microworld bring with them."""
-    entries = {model.called: model for model in study.entries}
+    entries = {model.member_name: model for model in study.entries}
     tuned = [(f"models: {name}", model, model.tune) for name, model in entries.items() if model.tune]
-    tuned += [(f"tuning: {entry.called}", base_of(study, entry.model), entry) for entry in study.tuning]
+    tuned += [(f"tuning: {entry.member_name}", base_of(study, entry.model), entry) for entry in study.tuning]
     for place, base, tune in tuned:
         problem = None
         if base.untrained is not None:
             problem = "an untrained twin is not tuned. Give the trained model"
-        elif base.of_microworld is not None and tune.samples is not None:
+        elif base.microworld_name is not None and tune.samples is not None:
             problem = "models of the microworld are tuned on samples of its own. Leave samples out"
-        elif base.of_microworld is None and tune.samples is None:
+        elif base.microworld_name is None and tune.samples is None:
             problem = f"no samples to tune it with. Give samples: {' or '.join(samples.names())}, or a JSON file"
         elif tune.samples is not None and tune.samples not in samples.names() and Path(tune.samples).suffix != ".json":
             problem = f"{catalog.unknown('data set of samples', tune.samples, samples.names())} Or give a JSON file"
@@ -367,26 +371,28 @@ def absent_files(study: Study) -> list[str]:
     places += [("surprisal: file", source.file) for source in study.surprisal if isinstance(source, SeriesFile)]
     tunes = [*study.tuning, *(entry.tune for entry in study.entries if entry.tune)]
     places += [("samples", tune.samples) for tune in tunes if tune.samples not in (None, *samples.names())]
-    return [f"{what} {place}" for what, place in dict.fromkeys(places) if not Path(place).exists()]
+    return [f"{label} {place}" for label, place in dict.fromkeys(places) if not Path(place).exists()]
 
 
 def base_of(study: Study, name: str) -> LoadedModel:
     """The model that is tuned: of the study, where it has one by that name or from that place; else any."""
-    known = [model for model in study.entries if model.tuned is None]
-    named = [model for model in known if model.called == name] or [model for model in known if model.load == name]
-    return named[0] if named else LoadedModel(load=name)
+    untuned_models = [model for model in study.entries if model.tuned is None]
+    matches = [model for model in untuned_models if model.member_name == name] or [
+        model for model in untuned_models if model.load == name
+    ]
+    return matches[0] if matches else LoadedModel(load=name)
 
 
 def _relevant(problem: dict) -> bool:
     # A source is a name or a file; what was given as one need not be told why it is not the other.
-    unmeant = tuple(OWN) if isinstance(problem["input"], str) else ("str",)
-    return problem["loc"][0] not in SOURCES or problem["loc"][-1] not in unmeant
+    ignored = tuple(OWN) if isinstance(problem["input"], str) else ("str",)
+    return problem["loc"][0] not in SOURCES or problem["loc"][-1] not in ignored
 
 
 def _explain(problem: dict) -> str:
-    where = ".".join(str(part) for part in problem["loc"] if part not in ("str", *OWN))
+    location = ".".join(str(part) for part in problem["loc"] if part not in ("str", *OWN))
     if problem["type"] == "extra_forbidden":
-        *_, within = ("Study", *problem["loc"][:-1])
-        model = {**OWN, "Study": Study, "tune": Tune, "lora": Lora}.get(within, Tuning)  # of which there is a list
+        *_, section = ("Study", *problem["loc"][:-1])
+        model = {**OWN, "Study": Study, "tune": Tune, "lora": Lora}.get(section, Tuning)  # of which there is a list
         return catalog.unknown("setting", problem["loc"][-1], model.model_fields)
-    return f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem.get('input')!r}"
+    return f"{location}: {problem['msg'][0].lower()}{problem['msg'][1:]}, not {problem.get('input')!r}"

@@ -90,10 +90,12 @@ def load_model(study: Study, name: str) -> LanguageModel:
     LookupError
         No such model in the study, or none that can be loaded; else as `llm.load`.
     """
-    known = {member.name: member.source for member in members(study).values() if isinstance(member.source, LoadedModel)}
-    if name not in known:
-        raise LookupError(catalog.unknown(f"language model of study {study.name}", name, known))
-    entry = known[name]
+    sources_by_name = {
+        member.name: member.source for member in members(study).values() if isinstance(member.source, LoadedModel)
+    }
+    if name not in sources_by_name:
+        raise LookupError(catalog.unknown(f"language model of study {study.name}", name, sources_by_name))
+    entry = sources_by_name[name]
     if entry.tuned is not None:
         folder = list(checkpoints(study, entry).values())[-1]
         return replace(llm.load(folder, dtype=entry.dtype, device=entry.device), name=name)
@@ -103,29 +105,31 @@ def load_model(study: Study, name: str) -> LanguageModel:
 def _untuned(entry: LoadedModel) -> LanguageModel:
     """Load a model as it is before any tuning here."""
     options = entry.model_dump(include={"revision", "dtype", "device", "untrained", "base"})
-    little = entry.of_microworld
-    return llm.load(entry.load if little is None else trained_here.pretrained(world(), little), **options)
+    microworld_name = entry.microworld_name
+    return llm.load(
+        entry.load if microworld_name is None else trained_here.pretrained(world(), microworld_name), **options
+    )
 
 
 def width_of(entry: LoadedModel) -> int:
     """Features of a hidden state, from the settings of a network alone; raises as `llm.load`."""
-    if entry.of_microworld is not None:
-        return trained_here.shape_of(entry.of_microworld).width
+    if entry.microworld_name is not None:
+        return trained_here.shape_of(entry.microworld_name).width
     settings = settings_of(entry.load, entry.revision) or {}
     settings = settings.get("text_config", settings)
-    if known := [settings[name] for name in WIDTHS if name in settings]:
-        return known[0]
+    if widths := [settings[name] for name in WIDTHS if name in settings]:
+        return widths[0]
     return config_of(find(entry.load, entry.revision, weights=False).folder).get_text_config().hidden_size
 
 
 def checkpoints(study: Study, source: LoadedModel | Tuning) -> dict[int, Path]:
     """Folders of a model along its tuning, which happens now if it has not yet: by the number of steps made."""
     base, tune = (source, source.tuned) if isinstance(source, LoadedModel) else (base_of(study, source.model), source)
-    if (little := base.of_microworld) is not None:
-        return trained_here.tuned(world(), little, tune.how(trained_here.TUNING))
+    if (microworld_name := base.microworld_name) is not None:
+        return trained_here.tuned(world(), microworld_name, tune.as_tuning(trained_here.TUNING))
     # In float32 whatever the precision in which it is read: small steps vanish in half of the digits.
     options = base.model_dump(include={"revision", "base"})
-    return llm_tuning.tuned(base.load, samples.load(tune.samples), tune.how(llm_tuning.Tuning()), **options)
+    return llm_tuning.tuned(base.load, samples.load(tune.samples), tune.as_tuning(llm_tuning.Tuning()), **options)
 
 
 def load_checkpoints(study: Study, tuning: Tuning) -> Iterator[tuple[int, LanguageModel]]:

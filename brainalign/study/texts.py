@@ -29,7 +29,7 @@ SPECIAL = 1  # token that a tokenizer puts around a text
 WITHOUT_FREQUENCIES, FREQUENCIES = ("futrell2018", "natural_stories.maze"), "natural_stories"
 
 
-@dataclass(frozen=True, eq=False)  # itself only: what was found of it is remembered
+@dataclass(frozen=True, eq=False)  # equal to itself only: results are cached by it
 class Text:
     """A text that every model of a study reads.
 
@@ -56,7 +56,7 @@ class Text:
         return sum(map(len, self.words))
 
 
-def of(study: Study, load: bool = True) -> list[Text]:
+def collect(study: Study, load: bool = True) -> list[Text]:
     """Texts of a study: as they are, or as the catalog describes them.
 
     Parameters
@@ -68,7 +68,7 @@ def of(study: Study, load: bool = True) -> list[Text]:
     """
     texts = [_text(study, name, True, load) for name in study.reading_times]
     texts += [_text(study, source, False, load) for source in study.recordings]
-    return texts + [_asked(study, name) for name in prompts(study)]
+    return texts + [_benchmark_text(study, name) for name in prompts(study)]
 
 
 def prompts(study: Study) -> list[str]:
@@ -77,16 +77,16 @@ def prompts(study: Study) -> list[str]:
     What is generated in answer is left out: it is short beside what is read.
     """
     published = [name for name in study.benchmarks if name not in MICROWORLD]
-    both = [f"{name}.{protocol}" for name in published for protocol in study.benchmark_protocols]
-    return [name for name in [*published, *both] if name in catalog.texts().index]
+    task_names = [f"{name}.{protocol}" for name in published for protocol in study.benchmark_protocols]
+    return [name for name in [*published, *task_names] if name in catalog.texts().index]
 
 
-def _asked(study: Study, name: str) -> Text:
+def _benchmark_text(study: Study, name: str) -> Text:
     n, words = catalog.texts().loc[name, ["passages", "words"]]
-    asked = n
+    n_asked = n
     if "." in name and study.items is not None:
-        asked = min(n, study.items * len(catalog.benchmark_tasks(name.split(".")[0])))
-    return Text(name, True, [[words / n]] * asked)
+        n_asked = min(n, study.items * len(catalog.benchmark_tasks(name.split(".")[0])))
+    return Text(name, True, [[words / n]] * n_asked)
 
 
 def needed(name: str) -> list[catalog.Dataset]:
@@ -108,47 +108,47 @@ def lengths(text: Text, network: Architecture, tokenizer: PreTrainedTokenizerFas
     """
     special, limit = SPECIAL, network.positions
     if tokenizer is not None:
-        before, after = special_tokens(tokenizer)
-        special = max(len(before) + len(after), int(text.scored))
+        prefix, suffix = special_tokens(tokenizer)
+        special = max(len(prefix) + len(suffix), int(text.scored))
         limit = limit or (tokenizer.model_max_length if tokenizer.model_max_length < UNLIMITED else None)
     limit = limit and limit - special - network.encoder_decoder
     if tokenizer is None or text.passages is None:
-        found = _estimated(text, limit, shared=text.scored or not network.encoder_decoder)
+        window_lengths = _estimated(text, limit, shared=text.scored or not network.encoder_decoder)
     elif network.encoder_decoder and text.scored:
-        found = list(map(len, windows.whole_text_windows(tokenizer, text.passages, limit)))
+        window_lengths = list(map(len, windows.whole_text_windows(tokenizer, text.passages, limit)))
     else:
         shared = not network.encoder_decoder
-        read, _ = windows.beginning_windows(tokenizer, text.passages, limit, shared=shared, words=text.scored)
-        found = list(map(len, read))
-    return tuple(special + length for length in found)
+        text_windows, _ = windows.beginning_windows(tokenizer, text.passages, limit, shared=shared, words=text.scored)
+        window_lengths = list(map(len, text_windows))
+    return tuple(special + length for length in window_lengths)
 
 
 @cache
-def flops(network: Architecture, text: Text, found: tuple[int, ...], device: str) -> float:
+def flops(network: Architecture, text: Text, window_lengths: tuple[int, ...], device: str) -> float:
     """Operations of all passes over windows of these lengths, each batch filled up to its longest."""
     place = SimpleNamespace(type=device)
-    like = SimpleNamespace(width=network.width, n_parameters=network.parameters, device=place)
-    batches = batched(like, list(map(range, found)), 2 * network.vocabulary if text.scored else 0)
-    return sum(network.flops(len(some.windows), max(map(len, some.windows)), text.scored) for some in batches)
+    reader = SimpleNamespace(width=network.width, n_parameters=network.parameters, device=place)
+    batches = batched(reader, list(map(range, window_lengths)), 2 * network.vocabulary if text.scored else 0)
+    return sum(network.flops(len(batch.windows), max(map(len, batch.windows)), text.scored) for batch in batches)
 
 
 @cache  # models differ in little else
 def _estimated(text: Text, limit: int | None, shared: bool) -> list[int]:
-    found = []
+    window_lengths = []
     for passage in text.words:
         stops = [round(RATE * words) for words in accumulate(passage)]
         if shared:
-            found += [end - begin for begin, end in windows.bounds(stops[-1], limit)]
+            window_lengths += [end - begin for begin, end in windows.bounds(stops[-1], limit)]
         else:
-            found += [min(stop, limit or stop) for stop in stops]
-    return found
+            window_lengths += [min(stop, limit or stop) for stop in stops]
+    return window_lengths
 
 
 def _text(study: Study, source: str | OwnRecording, scored: bool, load: bool) -> Text:
     name = source if isinstance(source, str) else source.place.stem
-    known = catalog.texts()
-    if source in known.index and (not load or source == WEHBE or any(map(absent, needed(source)))):
-        passages, parts, words = known.loc[source, ["passages", "parts", "words"]]
+    catalog_texts = catalog.texts()
+    if source in catalog_texts.index and (not load or source == WEHBE or any(map(absent, needed(source)))):
+        passages, parts, words = catalog_texts.loc[source, ["passages", "parts", "words"]]
         cut = [parts * k // passages for k in range(passages + 1)]
         return Text(name, scored, [[words / parts] * (stop - start) for start, stop in pairwise(cut)])
     passages = _passages(source, scored)
