@@ -88,7 +88,7 @@ def get(kind: str, identity: dict, compute: Callable[[], tuple[dict[str, np.ndar
             os.utime(path)  # `brainalign store prune` goes by it
         return entry
     with locked(path):
-        entry = _kept(path, path.stem)
+        entry = _intact_entry(path, path.stem)
         if entry is None:
             arrays, notes = compute()
             if "identity" in notes:
@@ -139,7 +139,7 @@ def resumed(
         As in `get`.
     """
     path = path_of(kind, identity)
-    done = _finished(path, n_steps)
+    results = _finished(path, n_steps)
     unsaved: dict[int, dict] = {}
 
     def save() -> None:
@@ -152,15 +152,15 @@ def resumed(
     saved = time.monotonic()
     try:
         for step in range(n_steps):
-            if step not in done:
-                done[step] = unsaved[step] = _storable(f"step {step} of {kind}", work(step))
+            if step not in results:
+                results[step] = unsaved[step] = _storable(f"step {step} of {kind}", work(step))
                 if time.monotonic() - saved >= every:
                     save()
                     saved = time.monotonic()
     except BaseException:  # a KeyboardInterrupt too
         save()
         raise
-    return [done[step] for step in range(n_steps)]
+    return [results[step] for step in range(n_steps)]
 
 
 def whole_in(folder: Path) -> list[Path]:
@@ -251,7 +251,7 @@ def _opened(path: Path, with_arrays: bool = True) -> tuple[dict[str, np.ndarray]
     return arrays, header
 
 
-def _kept(path: Path, key: str) -> Entry | None:
+def _intact_entry(path: Path, key: str) -> Entry | None:
     """Read an entry if there is a good one; of a bad one, say that it is made again."""
     try:
         return read(path, key)
@@ -267,15 +267,15 @@ def _finished(path: Path, n_steps: int) -> dict[int, dict[str, np.ndarray]]:
 
     Another machine may cut it otherwise: a graphics card takes larger batches than a processor.
     """
-    done = {}
+    results = {}
     for part in whole_in(parts_of(path)):
-        entry = _kept(part, path.stem)
+        entry = _intact_entry(part, path.stem)
         if entry and entry.record.get("of") == n_steps:
-            done |= {step: {} for step in entry.record["steps"]}
+            results |= {step: {} for step in entry.record["steps"]}
             for name, array in entry.arrays.items():
                 step, _, inner = name.partition("/")
-                done[int(step)][inner] = array
-    return done
+                results[int(step)][inner] = array
+    return results
 
 
 def _write(path: Path, entry: Entry) -> None:
@@ -301,7 +301,7 @@ def _checksum(record: dict, arrays: dict[str, np.ndarray]) -> str:
     return outcome.hexdigest()
 
 
-def _storable(what: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _storable(label: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Arrays as they will be read: in C order, and of this machine's byte order."""
     import numpy as np
 
@@ -310,18 +310,18 @@ def _storable(what: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]
         array = np.asarray(array, order="C")
         if name == "__metadata__" or array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             raise ValueError(
-                f"{what}: an array {name!r} of type {array.dtype} cannot be stored. Store floats of up to 64 bits, "
+                f"{label}: an array {name!r} of type {array.dtype} cannot be stored. Store floats of up to 64 bits, "
                 "integers or booleans, not called __metadata__; what is text belongs to the record."
             )
         outcome[name] = array.astype(array.dtype.newbyteorder("="), copy=False)
     return outcome
 
 
-def _plain(what: str, value: dict) -> dict:
+def _plain(label: str, value: dict) -> dict:
     """Value as JSON reads it back."""
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{what} is not plain JSON: {error}. Use dictionaries, lists, strings, finite numbers, booleans and None."
+            f"{label} is not plain JSON: {error}. Use dictionaries, lists, strings, finite numbers, booleans and None."
         ) from error

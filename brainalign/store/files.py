@@ -41,7 +41,7 @@ def digest(*parts) -> str:
     Parameters
     ----------
     *parts
-        JSON-serialisable values; dictionaries count as equal in any order of their keys.
+        JSON-serializable values; dictionaries count as equal in any order of their keys.
 
     Returns
     -------
@@ -139,7 +139,7 @@ def writing(path: Path | str, n_bytes: int | None = None) -> Iterator[Path]:
 
 
 def update(path: Path, text: str) -> None:
-    """Write a text file where it says something else: what goes by its time need not be made again else."""
+    """Write a text file if its text changes; else keep its time, so that nothing is made again for it."""
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         with writing(path) as file:
             file.write_text(text, encoding="utf-8")
