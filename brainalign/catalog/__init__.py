@@ -82,16 +82,16 @@ class Dataset:
         return sum(sizes) if sizes and None not in sizes else None
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
+def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     """Message for a name that is not known: the near ones, else all of them.
 
     Parameters
     ----------
-    what : str
+    kind : str
         The kind of thing, as in "study".
     name : str
         What was asked for.
-    known : iterable of str
+    choices : iterable of str
         What there is.
 
     Returns
@@ -99,10 +99,10 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     str
         One sentence or two, for an exception.
     """
-    known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.6)
-    rest = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known) or 'none'}."
-    return f"unknown {what} {name!r}. {rest}"
+    choices = sorted(choices)
+    near = difflib.get_close_matches(str(name), choices, n=3, cutoff=0.6)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(choices) or 'none'}."
+    return f"unknown {kind} {name!r}. {hint}"
 
 
 def checkpoints() -> pd.DataFrame:
@@ -217,9 +217,9 @@ def printed(table: str) -> pd.DataFrame:
     LookupError
         No such table.
     """
-    known = {path.stem for path in (HERE / "printed").glob("*.csv")}
-    if table not in known:
-        raise LookupError(unknown("printed table", table, known))
+    tables = {path.stem for path in (HERE / "printed").glob("*.csv")}
+    if table not in tables:
+        raise LookupError(unknown("printed table", table, tables))
     return _read(f"printed/{table}.csv")
 
 
