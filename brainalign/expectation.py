@@ -47,87 +47,94 @@ class Expectation:
 
     def __post_init__(self) -> None:
         self.job_of = {step: job for job in self.jobs for step in job}
-        self.took: dict[str, float] = {}
-        self.since: dict[Job, float] = {}  # when the step that a job is at has begun
+        self.durations: dict[str, float] = {}
+        self.starts: dict[Job, float] = {}  # when the step that a job is at has begun
 
     def begun(self, job: Job) -> None:
         """Note that a job has begun; one that was not due does not count."""
         if job in self.jobs:
-            self.since[job] = self.clock()
+            self.starts[job] = self.clock()
 
     def done(self, step: str, seconds: float) -> None:
         """Note that a step is done, and what it took; one that was not due does not count."""
         if step in self.job_of:
-            self.took[step] = seconds
-            self.since[self.job_of[step]] = self.clock()
+            self.durations[step] = seconds
+            self.starts[self.job_of[step]] = self.clock()
 
     def expected(self, step: str) -> float:
         """Seconds that a step takes: as before, at the pace of today; else as its kind does."""
         if step in self.before:
             return self.before[step] * self._pace()
-        known = {name: seconds * self._pace() for name, seconds in self.before.items()} | self.took
-        same = [name for name in known if self.kinds.get(name) == self.kinds.get(step)]
+        seconds_by_step = {name: seconds * self._pace() for name, seconds in self.before.items()} | self.durations
+        same_kind = [name for name in seconds_by_step if self.kinds.get(name) == self.kinds.get(step)]
         # Few of a kind say less than all that is known, of which the median: one long step is no sign of others.
-        usual, weight = median(seconds / self._weight(name) for name, seconds in known.items()), self._weight(step)
-        of_kind = sum(known[name] for name in same) + usual * weight
-        return weight * of_kind / (sum(map(self._weight, same)) + weight)
+        seconds_per_weight, weight = (
+            median(seconds / self._weight(name) for name, seconds in seconds_by_step.items()),
+            self._weight(step),
+        )
+        kind_seconds = sum(seconds_by_step[name] for name in same_kind) + seconds_per_weight * weight
+        return weight * kind_seconds / (sum(map(self._weight, same_kind)) + weight)
 
     def _weight(self, step: str) -> float:
         return self.weights.get(step, 1.0)
 
     def _pace(self) -> float:
         """How much longer steps take today than before: a machine may be busy. One step alone does not say."""
-        again = self.took.keys() & self.before.keys()
-        usual = sum(self.before.values()) / len(self.before) or 1.0
-        return (sum(self.took[step] for step in again) + usual) / (sum(self.before[step] for step in again) + usual)
+        repeated = self.durations.keys() & self.before.keys()
+        mean_seconds = sum(self.before.values()) / len(self.before) or 1.0
+        return (sum(self.durations[step] for step in repeated) + mean_seconds) / (
+            sum(self.before[step] for step in repeated) + mean_seconds
+        )
 
     def seconds(self) -> float | None:
         """Seconds until the end; None where nothing has been measured yet, and where steps wait in a queue."""
-        if self.cores is None or not (self.took or self.before):
+        if self.cores is None or not (self.durations or self.before):
             return None
-        left = {job: [step for step in job if step not in self.took] for job in self.jobs}
-        left = {job: steps for job, steps in left.items() if steps}
-        takes = {job: [self.expected(step) for step in steps] for job, steps in left.items()}
-        waiting = self._longest_chain_first(left, {job: sum(seconds) for job, seconds in takes.items()})
+        remaining = {job: [step for step in job if step not in self.durations] for job in self.jobs}
+        remaining = {job: steps for job, steps in remaining.items() if steps}
+        step_seconds = {job: [self.expected(step) for step in steps] for job, steps in remaining.items()}
+        waiting = self._longest_chain_first(remaining, {job: sum(seconds) for job, seconds in step_seconds.items()})
         running: list[tuple[float, Job]] = []
-        for job in left.keys() & self.since.keys():
+        for job in remaining.keys() & self.starts.keys():
             waiting.remove(job)
-            first, *others = takes[job]
+            first, *later_steps = step_seconds[job]
             # What takes longer than expected is expected to go on for as long again as it is late.
-            heapq.heappush(running, (abs(first - (self.clock() - self.since[job])) + sum(others), job))
+            heapq.heappush(running, (abs(first - (self.clock() - self.starts[job])) + sum(later_steps), job))
         end = 0.0
-        while left:
-            while len(running) < self.cores and (job := self._next(waiting, left)):
+        while remaining:
+            while len(running) < self.cores and (job := self._next(waiting, remaining)):
                 waiting.remove(job)
-                heapq.heappush(running, (end + sum(takes[job]), job))
+                heapq.heappush(running, (end + sum(step_seconds[job]), job))
             end, job = heapq.heappop(running)
-            del left[job]
+            del remaining[job]
         return end
 
-    def _next(self, waiting: Sequence[Job], left: Collection[Job]) -> Job | None:
-        """The first job that need not wait for any that is left."""
-        return next((job for job in waiting if not self._jobs_before(job) & left.keys()), None)
+    def _next(self, waiting: Sequence[Job], remaining: Collection[Job]) -> Job | None:
+        """The first job that need not wait for a remaining one."""
+        return next((job for job in waiting if not self._jobs_before(job) & remaining.keys()), None)
 
     def _jobs_before(self, job: Job) -> set[Job]:
-        return {self.job_of[step] for own in job for step in self.waits.get(own, ()) if step in self.job_of} - {job}
+        return {
+            self.job_of[step] for own_step in job for step in self.waits.get(own_step, ()) if step in self.job_of
+        } - {job}
 
-    def _longest_chain_first(self, left: Collection[Job], takes: Mapping[Job, float]) -> list[Job]:
-        """Jobs that are left, first those after which most is to be done that waits for them."""
-        after: dict[Job, list[Job]] = {job: [] for job in left}
-        for job in left:
-            for earlier in self._jobs_before(job) & left.keys():
-                after[earlier].append(job)
+    def _longest_chain_first(self, remaining: Collection[Job], job_seconds: Mapping[Job, float]) -> list[Job]:
+        """Remaining jobs, those first whose followers take longest."""
+        followers: dict[Job, list[Job]] = {job: [] for job in remaining}
+        for job in remaining:
+            for earlier in self._jobs_before(job) & remaining.keys():
+                followers[earlier].append(job)
 
         @cache
         def chain(job: Job) -> float:
-            return takes[job] + max(map(chain, after[job]), default=0.0)
+            return job_seconds[job] + max(map(chain, followers[job]), default=0.0)
 
-        return sorted(left, key=chain, reverse=True)
+        return sorted(remaining, key=chain, reverse=True)
 
     def __str__(self) -> str:
         seconds = self.seconds()
         if seconds is None:
-            left = "time unknown" if self.cores is None else "time unknown yet"
+            forecast = "time unknown" if self.cores is None else "time unknown yet"
         else:
-            left = "less than a minute left" if seconds < 60 else f"about {seconds / 60:.0f} min left"
-        return f"{len(self.took)} of {len(self.job_of)} steps, {left}"
+            forecast = "less than a minute left" if seconds < 60 else f"about {seconds / 60:.0f} min left"
+        return f"{len(self.durations)} of {len(self.job_of)} steps, {forecast}"

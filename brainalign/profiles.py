@@ -48,11 +48,14 @@ class Profile:
         partition, account : str, optional
             Of SLURM; by default `SBATCH_PARTITION` and `SBATCH_ACCOUNT`, as for its own commands.
         """
-        given = {
+        options = {
             "slurm_partition": partition or os.environ.get("SBATCH_PARTITION"),
             "slurm_account": account or os.environ.get("SBATCH_ACCOUNT"),
         }
-        return {**self.settings.get("default-resources", {}), **{name: one for name, one in given.items() if one}}
+        return {
+            **self.settings.get("default-resources", {}),
+            **{name: value for name, value in options.items() if value},
+        }
 
 
 def names() -> list[str]:
@@ -103,13 +106,13 @@ def check_place() -> None:
     """
     project, python = str(store.PROJECT), sys.executable
     # Paths in the checkout are put between quotes, which do not keep these from a shell; Python's is not.
-    for what, path, plain in (
+    for label, path, plain in (
         ("the checkout", project, re.search(r'["$`\\\n]', project) is None),
         ("Python", python, shlex.quote(python) == python),
     ):
         if not plain:
             raise ValueError(
-                f"jobs cannot be handed in from here: a shell would not read the path of {what} as it is, {path}. "
+                f"jobs cannot be handed in from here: a shell would not read the path of {label} as it is, {path}. "
                 "Move it to a plainer one, or run here with --profile local."
             )
 
@@ -129,7 +132,7 @@ def check(resources: Mapping[str, object]) -> None:
     answer = subprocess.run(["sinfo", "--all", "--noheader", "--format=%R"], capture_output=True, text=True)
     if answer.returncode:
         raise OSError(f"SLURM does not answer: {answer.stderr.strip()}")
-    known = sorted(set(answer.stdout.split()))
+    partitions = sorted(set(answer.stdout.split()))
     for partition in filter(None, str(resources.get("slurm_partition", "")).split(",")):
-        if partition not in known:
-            raise LookupError(f"{catalog.unknown('partition of SLURM', partition, known)} --partition names one.")
+        if partition not in partitions:
+            raise LookupError(f"{catalog.unknown('partition of SLURM', partition, partitions)} --partition names one.")

@@ -78,7 +78,7 @@ def serve() -> None:
 
 def serving() -> bool:
     """Whether there is a server for this process, which is no fork itself."""
-    return SERVER in os.environ and not _Fork.here
+    return SERVER in os.environ and not _Fork.active
 
 
 def run(function: str, arguments: Sequence[str]) -> int:
@@ -123,10 +123,10 @@ class _Forks(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
 class _Fork(socketserver.BaseRequestHandler):
     """Does what was called for, with the caller's input, output, folder and environment."""
 
-    here = False  # in this process
+    active = False  # whether this process is one
 
     def handle(self) -> None:
-        _Fork.here = True
+        _Fork.active = True
         text, descriptors, *_ = socket.recv_fds(self.request, PIECE, 3)
         while not text.endswith(b"\n"):
             text += self.request.recv(PIECE)

@@ -87,15 +87,15 @@ def run(
         if not jobs:
             return 0
         command += ["--logger", "steps"]
-        together = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
+        output_options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
         seconds = _beside_log(name, "seconds.json")  # that steps took, also in earlier builds
-        before = json.loads(seconds.read_text(encoding="utf-8")) if seconds.exists() else {}
-        shared = {"kinds": kinds, "weights": weights or {}, "waits": _waits(config), "before": before}
+        earlier_seconds = json.loads(seconds.read_text(encoding="utf-8")) if seconds.exists() else {}
+        shared = {"kinds": kinds, "weights": weights or {}, "waits": _waits(config), "before": earlier_seconds}
         expected = Expectation(jobs, None if profile.remote else cores, **shared)
         with (
             log_of(name).open("w", encoding="utf-8") as log,
             warm.server([] if profile.remote else _to_load(jobs), place.pop("env")) as environment,
-            subprocess.Popen(command, pass_fds=[lock], env=environment, **together, **place) as process,
+            subprocess.Popen(command, pass_fds=[lock], env=environment, **output_options, **place) as process,
         ):
             n_lines = _tell(process.stdout, expected, log, seconds)
     if process.returncode and not n_lines:  # a quiet Snakemake does not say so
@@ -190,10 +190,10 @@ def _link(place: Path, folder: Path) -> None:
     """Let a path lead to a folder, in the project by a way that holds wherever the project is moved."""
     folder.mkdir(parents=True, exist_ok=True)
     place.parent.mkdir(parents=True, exist_ok=True)
-    way = os.path.relpath(folder, place.parent) if folder.is_relative_to(store.PROJECT) else str(folder)
-    if not place.is_symlink() or os.readlink(place) != way:
+    target = os.path.relpath(folder, place.parent) if folder.is_relative_to(store.PROJECT) else str(folder)
+    if not place.is_symlink() or os.readlink(place) != target:
         place.unlink(missing_ok=True)
-        place.symlink_to(way)
+        place.symlink_to(target)
 
 
 def _beside_log(study: str, ending: str) -> Path:
@@ -246,14 +246,14 @@ def _tell(lines, expected: Expectation, log: TextIO, seconds: Path) -> int:
                 expected.begun(job)
                 continue
             n_lines += 1
-            found = DONE.match(line)
-            if found:
-                for step in (together := found[1].split(", ")):  # of a job elsewhere
-                    expected.done(step, float(found[2]) / len(together))
-                bar.update(len(expected.took) - bar.n)
+            report = DONE.match(line)
+            if report:
+                for step in (steps := report[1].split(", ")):  # of a job elsewhere
+                    expected.done(step, float(report[2]) / len(steps))
+                bar.update(len(expected.durations) - bar.n)
                 if expected.cores:  # in a queue they would have waited, too
-                    store.update(seconds, json.dumps({**expected.before, **expected.took}, indent=1))
-            with_progress = f"{line}  {expected}" if found else line
+                    store.update(seconds, json.dumps({**expected.before, **expected.durations}, indent=1))
+            with_progress = f"{line}  {expected}" if report else line
             print(with_progress, file=log, flush=True)
             tqdm.write(with_progress if bar.disable else line)
             sys.stdout.flush()
