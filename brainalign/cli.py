@@ -171,7 +171,7 @@ def tune(options: argparse.Namespace) -> None:
     for name, source in studies.tuned(study, options.models).items():
         with _timed(f"tuned {name}"):
             folders = studies.checkpoints(study, source)
-        if processes.here().rank == 0:
+        if processes.current().rank == 0:
             losses = tuning.losses(folders)
             print(f"loss {losses[0]:.3f} at first, {losses[-1]:.3f} at last; steps {', '.join(map(str, folders))}")
             print(next(iter(folders.values())).parent)

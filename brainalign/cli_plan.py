@@ -56,7 +56,7 @@ def plan(options: argparse.Namespace) -> None:
 
     study = studies.load(options.study)
     on = cards(options)
-    table = plans.of(study, **on)
+    table = plans.by_model(study, **on)
     if options.json:
         print(table.to_json(orient="index", indent=1))
         return

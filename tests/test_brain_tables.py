@@ -184,7 +184,7 @@ def test_one_data_set_has_no_average(averaged):
 
 def test_a_data_set_in_which_nothing_is_told_is_not_averaged(averaged):
     renamed = averaged.replace({"dataset": {"pereira2018": "blank2014.null"}})
-    assert brain_tables.counted(renamed.dataset) == ["blank2014"]
+    assert brain_tables.informative(renamed.dataset) == ["blank2014"]
     assert set(brain_tables.scores(renamed).dataset) == {"blank2014", "blank2014.null"}
 
 
@@ -198,10 +198,10 @@ def test_intervals_that_hold_together_are_bonferronis():
 
 def test_a_protocol_that_the_study_lacks_is_named():
     study = studies.load("microworld")
-    assert brain_tables.some_protocols(study, "") == ["aw2024", "brainscore-ridge", "contiguous"]
-    assert brain_tables.some_protocols(study, "contiguous") == ["contiguous"]
+    assert brain_tables.chosen_protocols(study, "") == ["aw2024", "brainscore-ridge", "contiguous"]
+    assert brain_tables.chosen_protocols(study, "contiguous") == ["contiguous"]
     with pytest.raises(LookupError, match="Did you mean contiguous"):
-        brain_tables.some_protocols(study, "contigous")
+        brain_tables.chosen_protocols(study, "contigous")
 
 
 # --- numbers ----------------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ def test_wehbe_is_planned_without_its_folder_and_told(write, online, monkeypatch
     study = write("recordings: [wehbe2014]\nmodels: [gpt2-small]")
     (told,) = needs.missing(study)
     assert "BRAINALIGN_WEHBE2014" in told and "drive.google.com" in told
-    assert plan.of(study).flops["gpt2-small"] > 1e12
+    assert plan.by_model(study).flops["gpt2-small"] > 1e12
     monkeypatch.setenv("BRAINALIGN_WEHBE2014", str(tmp_path))
     (source,) = write("recordings: [wehbe2014]").recordings
     assert source.wehbe2014 == str(tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from brainalign import study as studies
 from brainalign.paper import placing, printed
 from brainalign.study import LoadedModel, Study
-from brainalign.study.members import CONTROL, ITSELF, TUNED, TWIN, VANILLA
+from brainalign.study.members import CONTROL, SELF, TUNED, TWIN, VANILLA
 
 pytestmark = pytest.mark.usefixtures("book_style")
 
@@ -40,21 +40,21 @@ def brain(model: str, r: dict[str, float], **about) -> list[dict]:
 
 def test_a_model_is_held_against_its_kin_and_controls(study):
     assert studies.related(study, "stories260K") == {
-        "stories260K": ITSELF,
+        "stories260K": SELF,
         "tuned": TUNED,
         "stories260K-untrained-0": TWIN,
         "oasm": CONTROL,
     }
     assert studies.related(study, "tuned") == {
-        "tuned": ITSELF,
+        "tuned": SELF,
         "stories260K": VANILLA,
         "oasm": CONTROL,
     }
 
 
 def test_a_model_that_is_in_no_study_joins_one(study):
-    assert studies.including(study, "tuned") == (study, "tuned")
-    joined, name = studies.including(study, "org/model")
+    assert studies.with_model(study, "tuned") == (study, "tuned")
+    joined, name = studies.with_model(study, "org/model")
     assert name == "model"
     assert [*studies.models(joined).index][:4] == ["stories260K", "stories260K-untrained-0", "tuned", "model"]
 
@@ -88,15 +88,15 @@ def test_places_among_printed_models_are_counts_of_those_below():
     placed = placing.beside_printed(values, tables).iloc[0]
     assert placed.above == f"{(tables.average < middle).sum()} of {tables.average.notna().sum()}"
     assert (placed.printed_low, placed.printed_high) == (tables.average.min(), tables.average.max())
-    figure = placing.strips(values, tables, {"m": ITSELF})
+    figure = placing.strips(values, tables, {"m": SELF})
     drawn = sum(len(points.get_offsets()) for points in figure.axes[0].collections if len(points.get_offsets()))
     assert drawn == tables.average.notna().sum()
 
 
 def test_differences_are_inside_participants():
     rows = pd.DataFrame(brain("m", {"aw2024": 0.2}) + brain("o", {"aw2024": 0.05}, kind="control", origin="control"))
-    held = placing.held_against(rows, {"m": ITSELF, "o": CONTROL}, ["aw2024"])
-    assert list(held.role) == [ITSELF, CONTROL]
+    held = placing.held_against(rows, {"m": SELF, "o": CONTROL}, ["aw2024"])
+    assert list(held.role) == [SELF, CONTROL]
     np.testing.assert_allclose(held.estimate, [0.2, 0.15])
     np.testing.assert_allclose(held.high[1] - held.low[1], 0, atol=1e-12)  # participants shift both alike
     assert list(held.verdict) == ["above zero", "above"]
@@ -107,17 +107,17 @@ def test_protocols_in_words_count_controls_and_twins_and_no_counterpart():
         return {"protocol": protocol, "role": role, "verdict": verdict}
 
     rows = [
-        row("aw2024", ITSELF, "above zero"),
+        row("aw2024", SELF, "above zero"),
         row("aw2024", CONTROL, "above"),
         row("aw2024", TWIN, "above"),
         row("aw2024", VANILLA, "below"),
-        row("contiguous", ITSELF, "above zero"),
+        row("contiguous", SELF, "above zero"),
         row("contiguous", CONTROL, "above"),
         row("contiguous", TWIN, "not told apart"),
     ]
     words = placing.protocols_above(pd.DataFrame(rows))
     assert words == {"above-zero": "aw2024, contiguous", "above-controls": "aw2024"}
-    alone = [row("aw2024", ITSELF, "not told from zero"), row("aw2024", VANILLA, "above")]
+    alone = [row("aw2024", SELF, "not told from zero"), row("aw2024", VANILLA, "above")]
     assert placing.protocols_above(pd.DataFrame(alone)) == {"above-zero": "no protocol"}
 
 

@@ -59,7 +59,7 @@ def planned():
     @cache
     def make(name):
         study = studies.load(name)
-        return plan.of(study), plan.resources(study)
+        return plan.by_model(study), plan.resources(study)
 
     return make
 
@@ -106,7 +106,7 @@ def test_every_class_of_transformers_has_a_row_and_any_other_its_reason(tmp_path
             f"- {{load: {name}, name: {name.replace('.', '-')}, dtype: bfloat16, untrained: 0}}\n" for name in folders
         )
     )
-    table = plan.of(study)
+    table = plan.by_model(study)
     for name, (_, parameters) in PUBLISHED.items():
         row = table.loc[name.rpartition("/")[2].replace(".", "-")]
         assert row.parameters == parameters and pd.isna(row.why)
@@ -241,7 +241,7 @@ def test_estimate_of_a_text_agrees_with_its_words(shape):
 
 def test_twins_download_nothing_and_differences_two_checkpoints(write):
     study = write("recordings: [brennan2016]\nmodels: [alpaca-7b, {load: llama-7b, untrained: 0}]")
-    table = plan.of(study)
+    table = plan.by_model(study)
     assert table.files["alpaca-7b"] == {"alpaca-7b": 4 * 6738415616, "llama-7b": 2 * 6738415616}
     assert table.download["llama-7b-untrained-0"] == 0
     assert table.host["llama-7b-untrained-0"] > 4 * 6738415616
@@ -276,20 +276,20 @@ def test_the_paper_is_complete(planned):
 
 def test_cards_hold_a_model_or_say_how_many_do(write):
     study = write("recordings: [blank2014]\nmodels: [{load: llama-33b, dtype: float16, device: auto}]")
-    by_card = {card: plan.of(study, card).cards for card in ("H200", "A100", "V100")}
+    by_card = {card: plan.by_model(study, card).cards for card in ("H200", "A100", "V100")}
     assert by_card["H200"]["llama-33b"] == by_card["A100"]["llama-33b"] == 1
     assert by_card["V100"]["llama-33b"] == 3
     assert plan.resources(study, memory=32)["llama-33b"].gpus == 3
     assert plan.resources(study, "V100")["llama-33b"].gpus == 3
-    assert plan.of(study, "cpu").cards.eq(0).all()
+    assert plan.by_model(study, "cpu").cards.eq(0).all()
     assert plan.resources(study, "cpu")["llama-33b"].gpus == 0
 
 
 def test_hours_follow_the_rate(write):
     study = write("recordings: [brennan2016]\nmodels: [gpt2-small]")
-    given = plan.of(study, rate=1e12)
+    given = plan.by_model(study, rate=1e12)
     assert given.hours["gpt2-small"] == pytest.approx(given.flops["gpt2-small"] / 1e12 / 3600)
-    for planning in (plan.of, plan.resources):
+    for planning in (plan.by_model, plan.resources):
         with pytest.raises(LookupError, match=r"unknown accelerator 'H1000'\. Did you mean H100.*--rate"):
             planning(study, "H1000")
 
@@ -297,7 +297,7 @@ def test_hours_follow_the_rate(write):
 def test_a_model_of_ones_own_is_planned_by_its_settings_and_one_that_is_nowhere_is_not(tmp_path, write):
     tiny.llama(tmp_path / "mine")
     study = write("recordings: [brennan2016]\nmodels: [mine, nobody/nothing]")
-    table = plan.of(study)
+    table = plan.by_model(study)
     settings = json.loads((tmp_path / "mine" / "config.json").read_text())
     assert table.parameters["mine"] == architectures.from_settings(settings).parameters
     assert table.state.to_dict() == {"mine": "here", "nothing": "unknown"}

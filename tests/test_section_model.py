@@ -6,7 +6,7 @@ import pytest
 
 from brainalign.paper.sections import model
 from brainalign.study import Study
-from brainalign.study.members import CONTROL, ITSELF, VANILLA
+from brainalign.study.members import CONTROL, SELF, VANILLA
 
 
 def values(numbers):
@@ -88,7 +88,7 @@ def test_a_study_without_words_or_recordings_shows_none():
     results = pd.DataFrame({"model": ["m"], "analysis": ["behavior"]})
     study = Study(name="own", title="own", evidence="people", reading_times=["natural_stories"])
     brain = model.brain(results)
-    differences = model.differences(brain, {"m": ITSELF}, study)
+    differences = model.differences(brain, {"m": SELF}, study)
     assert differences.empty
     assert model.numbers_of_differences(differences) == []
     assert model.tables(brain, differences, "m") == {}
@@ -130,7 +130,7 @@ def test_a_model_stands_above_printed_ones_where_both_read_the_same():
 def test_differences_are_numbers_with_an_interval_if_they_have_one():
     rows = pd.DataFrame(
         [
-            {"protocol": "aw2024", "against": "", "role": ITSELF, "estimate": 0.3, "low": 0.2, "high": 0.4, "n": 5}
+            {"protocol": "aw2024", "against": "", "role": SELF, "estimate": 0.3, "low": 0.2, "high": 0.4, "n": 5}
             | {"verdict": "above zero"},
             {"protocol": "aw2024", "against": "base", "role": VANILLA, "estimate": 0.1, "low": np.nan, "high": np.nan}
             | {"n": 1, "verdict": "not told apart"},

@@ -413,7 +413,7 @@ from brainalign.llm.training import Recipe
 folder, samples, where, rank = sys.argv[1:]
 torch.set_num_threads(1)
 {before}
-processes.here()
+processes.current()
 model = load(Path(folder), device="cpu")
 recipe = Recipe(epochs=4, batch_size=6, at_once=2, learning_rate=1e-3, max_length=400)
 how = tuning.Tuning(recipe=recipe, lora=Lora(int(rank), targets=("q_proj", "up_proj")) if int(rank) else None)

@@ -204,7 +204,7 @@ def test_what_is_kept_comes_back_as_it_was_and_is_computed_once():
         return table.copy()
 
     for _ in range(2):
-        pd.testing.assert_frame_equal(validation.kept("test", compute, seed=0), table, check_dtype=False)
+        pd.testing.assert_frame_equal(validation.cached_table("test", compute, seed=0), table, check_dtype=False)
     assert len(calls) == 1
 
 

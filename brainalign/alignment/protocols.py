@@ -121,7 +121,7 @@ CONTIGUOUS = Protocol(
 PROTOCOLS = {protocol.name: protocol for protocol in (AW2024, BRAINSCORE_RIDGE, CONTIGUOUS)}
 
 
-def in_order(names: Collection[str]) -> list[str]:
+def by_strictness(names: Collection[str]) -> list[str]:
     """Names of protocols from the most lenient to the strictest."""
     return [name for name in PROTOCOLS if name in names]
 

@@ -109,6 +109,6 @@ class Launched(Alone):
 
 
 @cache
-def here() -> Alone:
+def current() -> Alone:
     """The process that this is, among those that it was started with."""
     return Launched() if int(os.environ.get("WORLD_SIZE", 1)) > 1 else Alone()

@@ -179,7 +179,7 @@ def save_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, fol
     OSError
         It cannot be written.
     """
-    crew, is_saved = processes.here(), (folder / "config.json").exists()
+    crew, is_saved = processes.current(), (folder / "config.json").exists()
     crew.wait()  # all have looked before one saves
     if is_saved:
         return folder

@@ -140,7 +140,7 @@ def train(
     import torch
     from tqdm import tqdm
 
-    crew, n_steps = processes.here(), recipe.n_steps(len(examples))
+    crew, n_steps = processes.current(), recipe.n_steps(len(examples))
     about = {"recipe": asdict(recipe), "samples": store.digest(list(examples)), "network": _fingerprint(network)}
     trained = [weight for weight in network.parameters() if weight.requires_grad]
     if not trained:
@@ -228,7 +228,7 @@ def _backward(
     """
     import torch
 
-    wrapped, crew = wrapped or network, crew or processes.here()
+    wrapped, crew = wrapped or network, crew or processes.current()
     # A causal model predicts no first token.
     causal = not network.config.is_encoder_decoder
     n_tokens = sum(len(target) - (causal and not source) for source, target in batch)

@@ -154,7 +154,7 @@ def tuned(
     OSError
         The store cannot be written to.
     """
-    tuning, crew = tuning or Tuning(), processes.here()
+    tuning, crew = tuning or Tuning(), processes.current()
     folder = _folder(name_or_path, samples, tuning, name, options)
     with crew.alone_with(folder):
         if not states.finished(folder):

@@ -15,11 +15,11 @@ from brainalign.alignment.disattenuation import disattenuated
 from brainalign.alignment.protocols import Protocol
 from brainalign.human.recording import Recording
 from brainalign.microworld.people import People
-from brainalign.microworld.validation import PROTOCOLS, kept
+from brainalign.microworld.validation import PROTOCOLS, cached_table
 from brainalign.microworld.world import make
 
 SIZES = ((4, 24), (6, 24), (4, 48))  # participants and passages
-SLOW, EVERY = (6, 24), 4  # where the slow extrapolation is done, and for which of crowds
+SLOW, STRIDE = (6, 24), 4  # where the slow extrapolation is done, and for which of crowds
 N_UNITS = 60  # of each participant: pools need more units than meaning has dimensions
 
 
@@ -44,7 +44,7 @@ def ceilings(repetitions: int, seed: int = 0, sizes: Sequence[tuple[int, int]] =
         rows = []
         for n_participants, n_passages in sizes:
             for number in range(repetitions):
-                slow = (n_participants, n_passages) == SLOW and number % EVERY == 0
+                slow = (n_participants, n_passages) == SLOW and number % STRIDE == 0
                 people = People(
                     make(0), n_participants, N_UNITS, n_passages=n_passages, text_seed=number, seed=1000 * seed + number
                 )
@@ -54,7 +54,7 @@ def ceilings(repetitions: int, seed: int = 0, sizes: Sequence[tuple[int, int]] =
         covered = (table.low <= table.true) & (table.true <= table.high)
         return table.assign(bias=table.estimate - table.true, covered=covered)
 
-    return kept("ceilings", compute, repetitions=repetitions, seed=seed, sizes=[list(size) for size in sizes])
+    return cached_table("ceilings", compute, repetitions=repetitions, seed=seed, sizes=[list(size) for size in sizes])
 
 
 def _estimates(people: People, name: str, slow: bool) -> list[dict]:

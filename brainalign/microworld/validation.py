@@ -113,7 +113,7 @@ def spaces(repetitions: int, seed: int = 0, passages: Sequence[int] = PASSAGES) 
             ]
         return pd.DataFrame(rows)
 
-    return kept("spaces", compute, repetitions=repetitions, seed=seed, passages=list(passages))
+    return cached_table("spaces", compute, repetitions=repetitions, seed=seed, passages=list(passages))
 
 
 def ranks(scores: pd.DataFrame) -> pd.DataFrame:
@@ -161,7 +161,7 @@ def layers(repetitions: int, seed: int = 0, sizes: Sequence[int] = (2, 4, 8, 16)
                     rows += [{"kind": kind, "protocol": protocol, **row} for row in _choices(result, people, n)]
         return pd.DataFrame(rows)
 
-    return kept("layers", compute, repetitions=repetitions, seed=seed, sizes=list(sizes), n_passages=n_passages)
+    return cached_table("layers", compute, repetitions=repetitions, seed=seed, sizes=list(sizes), n_passages=n_passages)
 
 
 def neighborhood(repetitions: int, seed: int = 0, n_passages: int = 48) -> pd.DataFrame:
@@ -189,10 +189,10 @@ def neighborhood(repetitions: int, seed: int = 0, n_passages: int = 48) -> pd.Da
                 ]
         return pd.DataFrame(rows)
 
-    return kept("neighborhood", compute, repetitions=repetitions, seed=seed, n_passages=n_passages)
+    return cached_table("neighborhood", compute, repetitions=repetitions, seed=seed, n_passages=n_passages)
 
 
-def kept(name: str, compute: Callable[[], pd.DataFrame], **settings) -> pd.DataFrame:
+def cached_table(name: str, compute: Callable[[], pd.DataFrame], **settings) -> pd.DataFrame:
     """Keep a table of numbers, yes and no, and words in the store, under its name and settings."""
 
     def arrays() -> tuple[dict[str, np.ndarray], dict]:

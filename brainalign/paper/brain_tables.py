@@ -14,11 +14,11 @@ import scipy  # scipy loads scipy.stats when it is first used; that takes half a
 
 from brainalign import catalog
 from brainalign import study as studies
-from brainalign.alignment.protocols import in_order
+from brainalign.alignment.protocols import by_strictness
 from brainalign.alignment.summary import ALL, NESTED, POOLED, mean_over_experiments
 from brainalign.paper.numbers import Live
 from brainalign.study import Study
-from brainalign.study.sources import NULL, counted
+from brainalign.study.sources import NULL, informative
 
 AVERAGE = "average"  # over data sets
 EXPERIMENTS = {"pereira2018": ("pereira2018.243", "pereira2018.384")}  # what counts as one data set
@@ -188,7 +188,7 @@ def scores(results: pd.DataFrame) -> pd.DataFrame:
     everyone = people(results)
     wanted = ["model", "dataset", "protocol", "layer", "r", "ceiling", "r_normalized", "mad", *ABOUT]
     rows = rows[wanted]
-    if len(several := counted(results.dataset)) > 1:
+    if len(several := informative(results.dataset)) > 1:
         keys = ["model", "protocol", *ABOUT]
         of_data_sets = rows[rows.dataset.isin(several)]
         mean = of_data_sets.groupby(keys, sort=False, dropna=False)[["r", "ceiling"]].mean().reset_index()
@@ -201,7 +201,7 @@ def scores(results: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows.reset_index(drop=True), pd.DataFrame(intervals)], axis=1)
 
 
-def some_protocols(study: Study, protocol: str) -> list[str]:
+def chosen_protocols(study: Study, protocol: str) -> list[str]:
     """The protocols of a study from the most lenient to the strictest; or the one that is asked for.
 
     Raises
@@ -209,15 +209,15 @@ def some_protocols(study: Study, protocol: str) -> list[str]:
     LookupError
         The study does not have it; the message suggests near names.
     """
-    protocols = in_order(study.protocols)
+    protocols = by_strictness(study.protocols)
     if protocol and protocol not in protocols:
         raise LookupError(catalog.unknown(f"protocol of study {study.name}", protocol, protocols))
     return [protocol] if protocol else protocols
 
 
 def both_ends(study: Study, protocol: str) -> list[str]:
-    """The strictest of `some_protocols` and the most lenient, if they are two."""
-    ordered = some_protocols(study, protocol)
+    """The strictest of `chosen_protocols` and the most lenient, if they are two."""
+    ordered = chosen_protocols(study, protocol)
     return list(dict.fromkeys([ordered[-1], ordered[0]]))
 
 
@@ -247,7 +247,7 @@ class BrainScores:
     @cached_property
     def datasets(self) -> list[str]:
         """Data sets that count; where there are several, their average comes first."""
-        names = counted(self.results.dataset)
+        names = informative(self.results.dataset)
         return [AVERAGE, *names] if len(names) > 1 else names
 
     @property
@@ -288,6 +288,6 @@ def read(study: Study, protocol: str = "") -> BrainScores:
     LookupError
         The study does not have the protocol.
     """
-    protocols = some_protocols(study, protocol)
+    protocols = chosen_protocols(study, protocol)
     results = studies.results(study, "brain")
     return BrainScores(study, protocols, over_data_sets(results[results.protocol.isin(protocols)]))

@@ -7,7 +7,7 @@ import pandas as pd
 from brainalign.paper import brain_tables, figures
 from brainalign.paper.figures import GRAY, NAMES, PRINTED_AXES, color
 from brainalign.paper.printed import BRAIN_DATASETS
-from brainalign.study.members import CONTROL, ITSELF, TUNED, TWIN, VANILLA
+from brainalign.study.members import CONTROL, SELF, TUNED, TWIN, VANILLA
 
 PAPER = "aw2024"  # the protocol that the printed scores come from
 CAPABILITY = {"mmlu": "MMLU", "bbh": "BBH", "wikitext2_nwp_loss": "WikiText-2 loss"}
@@ -46,7 +46,7 @@ def _values(own: pd.DataFrame) -> dict[str, tuple[float, str, bool]]:
     brain = own[(own.analysis == "brain") & (own.protocol == PAPER)]
     if len(brain):
         scores = brain_tables.scores(brain_tables.over_data_sets(brain)).set_index("dataset").r
-        names = brain_tables.counted(scores.index.drop(brain_tables.AVERAGE, errors="ignore"))
+        names = brain_tables.informative(scores.index.drop(brain_tables.AVERAGE, errors="ignore"))
         found |= {name: (scores[name], name, True) for name in names if name in NAMES}
         same = set(names) == set(BRAIN_DATASETS)
         found["average"] = (scores[names].mean(), ", ".join(names), same)
@@ -110,7 +110,7 @@ def strips(values: pd.DataFrame, printed: pd.DataFrame, roles: dict[str, str]) -
     """
     axes_shown = list(dict.fromkeys(values.axis))
     figure, panels = plt.subplots(len(axes_shown), figsize=(4.6, 0.82 * len(axes_shown) + 0.5), squeeze=False)
-    tints = {ITSELF: figures.LINES[0], VANILLA: figures.LINES[1], TUNED: figures.LINES[1], TWIN: GRAY}
+    tints = {SELF: figures.LINES[0], VANILLA: figures.LINES[1], TUNED: figures.LINES[1], TWIN: GRAY}
     for ax, axis in zip(panels[:, 0], axes_shown, strict=True):
         known = printed.dropna(subset=[axis])
         for family, rows in known.groupby("family", sort=False):
@@ -126,14 +126,14 @@ def strips(values: pd.DataFrame, printed: pd.DataFrame, roles: dict[str, str]) -
             )
         for row in values[values.axis == axis].iloc[::-1].itertuples():  # the model itself on top
             role = roles[row.model]
-            fill = tints[role] if role in (ITSELF, TUNED) else "none"
-            ax.plot(row.value, 0.5 if role != ITSELF else 1, "D", color=tints[role], markerfacecolor=fill, markersize=6)
+            fill = tints[role] if role in (SELF, TUNED) else "none"
+            ax.plot(row.value, 0.5 if role != SELF else 1, "D", color=tints[role], markerfacecolor=fill, markersize=6)
         ax.set_ylim(-0.4, 1.4)
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         ax.set_title(NAMES[axis], fontsize=9)
     for role in dict.fromkeys(roles[name] for name in values.model):
-        fill = tints[role] if role in (ITSELF, TUNED) else "none"
+        fill = tints[role] if role in (SELF, TUNED) else "none"
         panels[0, 0].plot([], [], "D", color=tints[role], markerfacecolor=fill, label=role)
     panels[0, 0].scatter([], [], s=16, color=GRAY, label="printed")
     figure.legend(loc="outside upper right", ncols=3, fontsize=8, handletextpad=0.1, columnspacing=1)
@@ -164,7 +164,7 @@ def held_against(results: pd.DataFrame, roles: dict[str, str], protocols: list[s
         for name, role in roles.items():
             if name not in table:
                 continue
-            itself = role == ITSELF
+            itself = role == SELF
             found = brain_tables.over_participants(table[model] if itself else table[model] - table[name])
             zero = (ABOVE_ZERO, "below zero", "not told from zero") if itself else (ABOVE, "below", "not told apart")
             about = {"protocol": protocol, "against": "" if itself else name, "role": role}
@@ -186,7 +186,7 @@ def protocols_above(held: pd.DataFrame) -> dict[str, str]:
         ``above-zero``, and ``above-controls`` if any of these was run.
     """
     controls = held[held.role.isin([CONTROL, TWIN])]
-    zero = held[held.role == ITSELF].set_index("protocol").verdict == ABOVE_ZERO
+    zero = held[held.role == SELF].set_index("protocol").verdict == ABOVE_ZERO
     words = {"above-zero": ", ".join(zero.index[zero]) or NONE}
     if len(controls):
         over_controls = (controls.verdict == ABOVE).groupby(controls.protocol, sort=False).all()

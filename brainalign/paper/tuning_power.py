@@ -11,7 +11,7 @@ import pandas as pd
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 from brainalign.microworld import validation
-from brainalign.microworld.validation import kept
+from brainalign.microworld.validation import cached_table
 from brainalign.paper import printed
 from brainalign.paper.pairs import make_pairs, paired_tests, percent_changes
 
@@ -74,7 +74,7 @@ def false_positives(repetitions: int, seed: int = 0, alike: Sequence[float] = AL
                 frames.append(tests[["alike", "repetition", "test", "unit", "rejected"]])
         return pd.concat(frames, ignore_index=True)
 
-    return kept("false positives", compute, repetitions=repetitions, seed=seed, alike=list(alike))
+    return cached_table("false positives", compute, repetitions=repetitions, seed=seed, alike=list(alike))
 
 
 def measured_changes(repetitions: int, seed: int = 0, n_pairs: int = 3) -> pd.DataFrame:
@@ -107,7 +107,7 @@ def measured_changes(repetitions: int, seed: int = 0, n_pairs: int = 3) -> pd.Da
         means = table.groupby(["n_passages", "n_participants", "pair"]).change.transform("mean")
         return table.assign(noise=table.change - means)
 
-    return kept("changes", compute, repetitions=repetitions, seed=seed, n_pairs=n_pairs)
+    return cached_table("changes", compute, repetitions=repetitions, seed=seed, n_pairs=n_pairs)
 
 
 def power(noise: float, spread: float, alike: float, n_bases: int, draws: int = 4000, seed: int = 0) -> pd.DataFrame:

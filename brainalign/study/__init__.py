@@ -7,7 +7,7 @@ studies.results(study, "recordings")       # the people that they are held again
 studies.status(study)                      # which results are up to date, stale or missing, and why
 """
 
-from brainalign.study.members import Member, bases, including, members, models, related, tuned
+from brainalign.study.members import Member, bases, members, models, related, tuned, with_model
 from brainalign.study.needs import missing
 from brainalign.study.runs import DONE, SCORES, adopt, batches, measured, result_path, results, run, status, want
 from brainalign.study.settings import (
@@ -23,8 +23,34 @@ from brainalign.study.settings import (
 from brainalign.study.sources import checkpoints, load_model, load_reading_times, load_recordings
 
 __all__ = [
-    "DONE", "SCORES", "STUDIES", "LoadedModel", "Member", "OwnRecording", "SeriesFile", "Study", "adopt", "bases",
-    "batches", "checkpoints", "including", "load", "load_model", "load_reading_times", "load_recordings", "measured",
-    "members", "missing", "models", "names", "path_of", "related", "result_path", "results", "run", "status", "tuned",
+    "DONE",
+    "SCORES",
+    "STUDIES",
+    "LoadedModel",
+    "Member",
+    "OwnRecording",
+    "SeriesFile",
+    "Study",
+    "adopt",
+    "bases",
+    "batches",
+    "checkpoints",
+    "load",
+    "load_model",
+    "load_reading_times",
+    "load_recordings",
+    "measured",
+    "members",
+    "missing",
+    "models",
+    "names",
+    "path_of",
+    "related",
+    "result_path",
+    "results",
+    "run",
+    "status",
+    "tuned",
     "want",
+    "with_model",
 ]  # fmt: skip

@@ -28,7 +28,7 @@ from brainalign.study.representations import layer_norms, layer_similarity
 from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning
 from brainalign.study.sources import (
     alignments,
-    counted,
+    informative,
     load_checkpoints,
     load_model,
     load_reading_times,
@@ -118,7 +118,7 @@ def _measurements(study: Study, member: Member) -> Iterator[Measurement]:
                 {"features": controls.features(recording, seed=study.seed)[member.name]}, at_parts=False
             )
             yield from _feature_measurements(
-                study, lambda features=features: features, recording, name in counted(recordings)
+                study, lambda features=features: features, recording, name in informative(recordings)
             )
     elif isinstance(member.source, Tuning):
         yield "tuning", lambda: followed(study, member.source)
@@ -151,7 +151,7 @@ def _model_measurements(study: Study, model: LanguageModel) -> Iterator[Measurem
             yield from _state_measurements(cache(lambda dataset=dataset: _states(study, model, dataset)), dataset)
     for name, recording in recordings.items():
         states = cache(lambda recording=recording: _states(study, model, recording))
-        counts = name in counted(recordings)
+        counts = name in informative(recordings)
         yield from _feature_measurements(study, cache(lambda states=states: features_of(states())), recording, counts)
         if counts:
             yield from _state_measurements(states, name)
@@ -257,7 +257,7 @@ def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
     people; of the first reading times, there is next-word loss, and how it goes with them; of benchmarks, what is over
     all.
     """
-    protocol_names = protocols.in_order(study.protocols)
+    protocol_names = protocols.by_strictness(study.protocols)
     ends = study.model_copy(update={"protocols": list(dict.fromkeys([protocol_names[0], protocol_names[-1]]))})
     recordings = list(load_recordings(study).values())
     times = {

@@ -10,7 +10,7 @@ from brainalign.study.settings import LoadedModel, SeriesFile, Study, Tuning, ba
 
 CONTROL, PEOPLE = "control", "people"
 NO_SERIES = (CONTROL, PEOPLE)  # sources that are a word, and no collection of series
-ITSELF, VANILLA, TUNED, TWIN = "the model", "its vanilla model", "tuned from it", "untrained twin"
+SELF, VANILLA, TUNED, TWIN = "the model", "its vanilla model", "tuned from it", "untrained twin"
 NOTHING = {"family": "other", "kind": "vanilla", "vanilla": None, "parameters": None}  # of models not in the catalog
 COLUMNS = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
 
@@ -89,7 +89,7 @@ def bases(study: Study) -> dict[str, str]:
     return base_names
 
 
-def including(study: Study, model: str) -> tuple[Study, str]:
+def with_model(study: Study, model: str) -> tuple[Study, str]:
     """The study with a language model among its own, and its name there: it has it, or `llm.load` knows it."""
     if model in members(study):
         return study, model
@@ -100,7 +100,7 @@ def including(study: Study, model: str) -> tuple[Study, str]:
 def related(study: Study, model: str) -> dict[str, str]:
     """What a model is held against, by name: its vanilla model, those tuned from it, its untrained twins, controls."""
     table = models(study)
-    roles = {model: ITSELF}
+    roles = {model: SELF}
     if pd.notna(base := table.vanilla[model]) and table.origin[base] == "model":
         roles[base] = VANILLA
     run_here = table[table.origin == "model"]

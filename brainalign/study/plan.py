@@ -1,6 +1,6 @@
 """What a study takes before it is run: bytes to download and to keep, memory and cards, operations, hours.
 
-    table = plan.of(studies.load("paper"), "A100")     # a row a model
+    table = plan.by_model(studies.load("paper"), "A100")     # a row a model
     plan.resources(study)["llama-7b"].gpus             # for a scheduler
 
 Nothing is loaded but texts and tokenizers that are here. What is estimated is marked so.
@@ -51,7 +51,9 @@ class Resources(NamedTuple):
 NOTEBOOK = Resources(0, LIBRARIES >> 20, 2 * SHORTEST)
 
 
-def of(study: Study, accelerator: str = CARD, rate: float | None = None, memory: float | None = None) -> pd.DataFrame:
+def table(
+    study: Study, accelerator: str = CARD, rate: float | None = None, memory: float | None = None
+) -> pd.DataFrame:
     """Plan a study.
 
     Parameters

@@ -71,7 +71,7 @@ def load_recording(source: str | OwnRecording) -> Recording:
     return human.load("wehbe2014", folder=source.wehbe2014)
 
 
-def counted(recordings: Iterable[str]) -> list[str]:
+def informative(recordings: Iterable[str]) -> list[str]:
     """Recordings that count, by name: all but those in which the text tells nothing, unless there are no others."""
     names = list(dict.fromkeys(recordings))
     return [name for name in names if not name.endswith(NULL)] or names

@@ -53,7 +53,7 @@ COLUMNS_OF_CEILINGS = {
 def numbers_of_study(brain: BrainScores) -> list[Live]:
     """How many people, units and models there are."""
     recordings = studies.results(brain.study, "recordings").set_index("dataset")
-    recordings = recordings.loc[brain_tables.counted(recordings.index)]
+    recordings = recordings.loc[brain_tables.informative(recordings.index)]
     models, sizes = len(brain.trained), brain.models.parameters[brain.trained]
     ends = dict.fromkeys(f"{size:,.0f}" for size in (sizes.min(), sizes.max()))
     return [
@@ -216,7 +216,7 @@ def layers(brain: BrainScores) -> pd.DataFrame:
     """Score of each layer over all participants' units, mean over data sets: rows of `brain_figures.layers`."""
     results = brain.results
     rows = results[(results.participant == POOLED) & (results.region == ALL) & (results.layer != NESTED)]
-    rows = rows[(rows.origin == "model") & rows.dataset.isin(brain_tables.counted(results.dataset))]
+    rows = rows[(rows.origin == "model") & rows.dataset.isin(brain_tables.informative(results.dataset))]
     table = rows.groupby(["protocol", "model", "kind", "layer"], sort=False).r.mean().reset_index()
     models = table.groupby(["protocol", "model"])
     table["depth"] = models.cumcount() / (models.layer.transform("size") - 1).clip(lower=1)

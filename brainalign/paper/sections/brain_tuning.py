@@ -78,7 +78,7 @@ def by_dataset(brain: BrainScores, pairs: dict[str, pd.DataFrame]) -> pd.DataFra
     for protocol, table in pairs.items():
         people = brain.people(protocol)
         change = people[list(table.model)].mean(axis=1) - people[list(table.base)].mean(axis=1)
-        names = brain_tables.counted(people.index.unique("dataset"))  # not every protocol suits every recording
+        names = brain_tables.informative(people.index.unique("dataset"))  # not every protocol suits every recording
         parts = {AVERAGE: change} if AVERAGE in brain.datasets else {}
         parts |= {name: change.xs(name, level="dataset", drop_level=False) for name in names}
         rows += [

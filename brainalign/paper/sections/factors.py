@@ -15,7 +15,7 @@ from brainalign.paper import brain_tables, factors
 from brainalign.paper.factors import BY_BASE, GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE, Property
 from brainalign.paper.numbers import Live, correlation, p_value
 from brainalign.paper.sections.capability import SLUGS
-from brainalign.study.sources import counted
+from brainalign.study.sources import informative
 
 METHODS = {PLAIN: "", GIVEN_SIZE: ".given-size", BY_BASE: ".by-base"}  # in keys
 ALPHA = 0.05
@@ -55,7 +55,7 @@ def alignment(results: pd.DataFrame) -> pd.DataFrame:
     brain = brain_tables.over_data_sets(results)
     scores = brain_tables.scores(brain)
     several = (scores.dataset == brain_tables.AVERAGE).any()
-    return scores[scores.dataset == (brain_tables.AVERAGE if several else counted(brain.dataset)[0])]
+    return scores[scores.dataset == (brain_tables.AVERAGE if several else informative(brain.dataset)[0])]
 
 
 def behavior(capability: pd.DataFrame, results: pd.DataFrame, reading_times: list[str]) -> pd.DataFrame:

@@ -47,7 +47,7 @@ def measured(study: Study, model: str) -> tuple[Study, str]:
     ValueError
         The study has no text to read.
     """
-    own, name = studies.including(study, model)
+    own, name = studies.with_model(study, model)
     if not (own.recordings or own.reading_times):
         raise ValueError(f"study {own.name!r} has neither recordings nor reading_times, so there is no text")
     if own is not study:
@@ -258,7 +258,7 @@ def brain(results: pd.DataFrame) -> pd.DataFrame:
 
 def differences(brain: pd.DataFrame, roles: dict[str, str], study: Study) -> pd.DataFrame:
     """Brain alignment of the model, and what it is above its counterparts and controls (`placing.held_against`)."""
-    return brain if brain.empty else placing.held_against(brain, roles, brain_tables.some_protocols(study, ""))
+    return brain if brain.empty else placing.held_against(brain, roles, brain_tables.chosen_protocols(study, ""))
 
 
 def numbers_of_differences(differences: pd.DataFrame) -> list[Live]:

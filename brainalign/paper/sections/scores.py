@@ -12,7 +12,7 @@ from brainalign import study as studies
 from brainalign.paper import brain_tables
 from brainalign.paper.numbers import Live
 from brainalign.study import Study
-from brainalign.study.sources import counted
+from brainalign.study.sources import informative
 
 CONTROLS = {
     "oasm": "OASM (neighborhood)",
@@ -98,7 +98,7 @@ class Scores:
 
 def load(study: Study, protocol: str = "") -> Scores:
     """Read the results of a study, under one protocol or all of them."""
-    protocols, results = brain_tables.some_protocols(study, protocol), studies.results(study, "brain")
+    protocols, results = brain_tables.chosen_protocols(study, protocol), studies.results(study, "brain")
     averaged = brain_tables.over_data_sets(results)
     about = averaged.drop_duplicates("model").set_index("model")
     layers = (brain_tables.CHOSEN, brain_tables.STATIC, brain_tables.BEST)
@@ -110,7 +110,7 @@ def numbers_of_members(scores: Scores) -> list[Live]:
     trained, index = scores.trained, scores.chosen.index
     plural = "" if len(trained) == 1 else "s"
     names = index.get_level_values("dataset")
-    people = index[names.isin(counted(names))].droplevel("protocol")
+    people = index[names.isin(informative(names))].droplevel("protocol")
     return [
         Live("models.n", f"{len(trained)} trained language model{plural}", method="run in this study"),
         Live("models", ", ".join(trained)),

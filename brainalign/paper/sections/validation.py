@@ -10,7 +10,7 @@ a setting, with its ``estimate``, the interval from ``low`` to ``high``, and ``n
 
 import pandas as pd
 
-from brainalign.microworld.ceilings import EVERY, SLOW
+from brainalign.microworld.ceilings import SLOW, STRIDE
 from brainalign.microworld.validation import MIXED
 from brainalign.paper.figures import LINES
 from brainalign.paper.numbers import Live, number
@@ -34,8 +34,8 @@ def numbers_of_size(repetitions: int) -> list[Live]:
     ValueError
         Of so few crowds the slow extrapolation of a ceiling is done for one, and has no interval.
     """
-    if repetitions <= EVERY:
-        raise ValueError(f"{repetitions} crowds are too few for intervals. Ask for {EVERY + 1} or more.")
+    if repetitions <= STRIDE:
+        raise ValueError(f"{repetitions} crowds are too few for intervals. Ask for {STRIDE + 1} or more.")
     return [Live("repetitions", repetitions, "d", method="simulated crowds")]
 
 
