@@ -51,7 +51,7 @@ class Resources(NamedTuple):
 NOTEBOOK = Resources(0, LIBRARIES >> 20, 2 * SHORTEST)
 
 
-def table(
+def by_model(
     study: Study, accelerator: str = CARD, rate: float | None = None, memory: float | None = None
 ) -> pd.DataFrame:
     """Plan a study.
