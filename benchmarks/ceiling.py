@@ -26,9 +26,9 @@ from machine import machine, peak_memory
 from sklearn.linear_model import LinearRegression
 
 from brainalign import store
-from brainalign.alignment import ceiling
-from brainalign.alignment.held_out import pearson
-from brainalign.alignment.splits import shuffled
+from brainalign.alignment.ceilings import extrapolated
+from brainalign.alignment.encoding.held_out import pearson
+from brainalign.alignment.encoding.splits import shuffled
 
 RESULTS = Path(__file__).parent / "results" / "ceiling.json"
 N_BOOTSTRAPS = 100
@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--stimuli", type=int, default=384)
     parser.add_argument("--units", type=int, default=12155)
     parser.add_argument("--participants", type=int, default=9)
-    parser.add_argument("--combinations", type=int, default=ceiling.COMBINATIONS, help="at most so many of a size")
+    parser.add_argument("--combinations", type=int, default=extrapolated.COMBINATIONS, help="at most so many of a size")
     parser.add_argument("--seed", type=int, default=0)
     settings = parser.parse_args()
 
@@ -50,7 +50,7 @@ def main():
     around = machine()  # before it is loaded
 
     ours, seconds = timed(
-        lambda: ceiling.extrapolated(responses, participants, splits, n_combinations=settings.combinations)
+        lambda: extrapolated.extrapolated(responses, participants, splits, n_combinations=settings.combinations)
     )
     print(f"ours: {seconds['wall']:.0f} s, ceiling {ours.ceiling:.4f}")
     peak = peak_memory()
@@ -129,7 +129,9 @@ def plain_fits(sizes) -> dict:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # overflows on its way
         theirs, seconds = timed(by_curve_fit)
-    ours, our_seconds = timed(lambda: ceiling.saturation(sizes, scores.reshape(-1, len(sizes)))[0].reshape(shape[:2]))
+    ours, our_seconds = timed(
+        lambda: extrapolated.saturation(sizes, scores.reshape(-1, len(sizes)))[0].reshape(shape[:2])
+    )
     return {
         "seconds_a_unit": seconds["wall"] / FITTED_UNITS,
         "our_seconds_a_unit": our_seconds["wall"] / FITTED_UNITS,
@@ -143,7 +145,7 @@ def agreement(responses, participants, splits) -> dict:
     three = np.unique(participants)[:3]
     units = {name: np.flatnonzero(participants == name) for name in three}
     chosen = np.concatenate(list(units.values()))
-    ours = ceiling.extrapolated(responses[:, chosen], participants[chosen], splits, n_bootstraps=1).curve
+    ours = extrapolated.extrapolated(responses[:, chosen], participants[chosen], splits, n_bootstraps=1).curve
     exact, worst = responses.astype(float), 0.0
     for name in three:
         some = units[name][:AGREEMENT_UNITS]

@@ -39,9 +39,9 @@ from machine import machine, peak_memory
 from threadpoolctl import threadpool_info
 
 from brainalign import store
-from brainalign.alignment.held_out import Scores, pearson
-from brainalign.alignment.predictivity import Penalties, scores
-from brainalign.alignment.splits import Split, contiguous, shuffled
+from brainalign.alignment.encoding.held_out import Scores, pearson
+from brainalign.alignment.encoding.predictivity import Penalties, scores
+from brainalign.alignment.encoding.splits import Split, contiguous, shuffled
 
 RESULTS = Path(__file__).parent / "results" / "encoding.json"
 RATIOS = np.logspace(-3, 3, 7)  # seven penalties, in mean eigenvalues

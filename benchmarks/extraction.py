@@ -31,9 +31,9 @@ from machine import machine, peak_memory
 from brainalign import catalog, human, llm, store
 from brainalign.human.download import fetch
 from brainalign.human.recording import Passage
-from brainalign.llm.load import LanguageModel, load
-from brainalign.llm.tokens import join
-from brainalign.llm.windows import beginning_windows
+from brainalign.llm.models.load import LanguageModel, load
+from brainalign.llm.reading.tokens import join
+from brainalign.llm.reading.windows import beginning_windows
 
 RESULTS = Path(__file__).parent / "results" / "extraction.json"
 

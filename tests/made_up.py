@@ -11,13 +11,13 @@ import xarray as xr
 
 from brainalign import catalog
 from brainalign import study as studies
-from brainalign.alignment.ceiling import Extrapolation
+from brainalign.alignment.ceilings.extrapolated import Extrapolation
 from brainalign.human import brennan2016
 from brainalign.human.reading_times import ReadingTimes, by_reader
 from brainalign.human.recording import Recording
-from brainalign.llm.sources import settings_of
-from brainalign.study import brains, capability, measures, people
-from brainalign.study.members import Member, members
+from brainalign.llm.models.sources import settings_of
+from brainalign.study.description.members import Member, members
+from brainalign.study.measurement import brains, capability, measures, people
 
 # Participants, and stimuli of each story or run, as the catalog counts them.
 TOPICS = 24

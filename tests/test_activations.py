@@ -13,10 +13,12 @@ from plain import beginning, states_of
 
 from brainalign import store
 from brainalign.human.recording import Passage
-from brainalign.llm import activations, batches, networks, surprisal
-from brainalign.llm.activations import layer_names
-from brainalign.llm.load import load
-from brainalign.llm.loss import loss
+from brainalign.llm import activations, surprisal
+from brainalign.llm.models import networks
+from brainalign.llm.models.load import load
+from brainalign.llm.reading import batches
+from brainalign.llm.reading.activations import layer_names
+from brainalign.llm.reading.loss import loss
 
 ODD = Passage(
     "odd",

@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from brainalign import catalog, store
-from brainalign.llm import architectures, networks
+from brainalign.llm.models import architectures, networks
 
 LENGTHS = (3, 40, 700)
 

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.paper import assets, begin, sphinx_extension
-from brainalign.paper.numbers import EVIDENCE
+from brainalign.paper import begin
+from brainalign.paper.publish import assets, sphinx_extension
+from brainalign.paper.publish.numbers import EVIDENCE
 
 TEXTS = {"notebook": "published", "title": "It rises", "evidence": "printed"}
 DATA = pd.DataFrame({"model": ["a", "b", "c"], "size": [1, 20, 300], "score": [0.5, -0.25, np.nan]})

@@ -317,9 +317,9 @@ def test_an_edited_docstring_makes_nothing_due(workshop):
     [
         ("studies/sentences.csv", "", "data: sentences.csv", ["people", "length", "position"]),
         (
-            "brainalign/alignment/splits.py",
+            "brainalign/alignment/encoding/splits.py",
             "MORE = 1",
-            "code: brainalign.alignment.splits",
+            "code: brainalign.alignment.encoding.splits",
             ["people", "length", "position"],
         ),
         ("studies/miniature.yaml", "seed: 1", "settings: seed", ["length", "position"]),

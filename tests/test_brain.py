@@ -13,9 +13,10 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import LeaveOneGroupOut
 
-from brainalign.alignment import ceiling, controls, protocols, volumes
+from brainalign.alignment import controls, protocols, volumes
 from brainalign.alignment.brain import brain_alignment, to_stimuli
-from brainalign.alignment.held_out import pearson
+from brainalign.alignment.ceilings import extrapolated
+from brainalign.alignment.encoding.held_out import pearson
 from brainalign.alignment.summary import mean_over_experiments
 from brainalign.human import blank2014, pereira2018, timeseries
 
@@ -313,7 +314,7 @@ def test_scores_are_divided_by_the_ceiling_and_not_clipped():
     front = (recording.units.region == "front") & (recording.units.participant == "p1")
     mine = score(table, participant="p1", region="front")
     assert mine.ceiling == pytest.approx(np.median(limit.unit_ceiling[front]))
-    assert isinstance(limit, ceiling.Extrapolation)
+    assert isinstance(limit, extrapolated.Extrapolation)
 
 
 @pytest.mark.parametrize("protocol", EVERY)

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from brainalign.paper import brain_figures, figures
+from brainalign.paper import figures
+from brainalign.paper.figures import brain_scores
 
 pytestmark = pytest.mark.usefixtures("book_style")
 
@@ -47,18 +48,18 @@ DIFFERENCES = pd.DataFrame(
     }
 )
 DRAW = {
-    "scores": lambda: brain_figures.scores(SCORES),
-    "layers": lambda: brain_figures.layers(LAYERS),
-    "layers without twins": lambda: brain_figures.layers(LAYERS[LAYERS.kind != "untrained"]),
-    "dumbbells": lambda: brain_figures.dumbbells(PAIRS, "shuffled", "apart", ("shuffled", "apart"), "r", 0.3),
-    "differences": lambda: brain_figures.differences(DIFFERENCES, "Change (r)"),
+    "scores": lambda: brain_scores.scores(SCORES),
+    "layers": lambda: brain_scores.layers(LAYERS),
+    "layers without twins": lambda: brain_scores.layers(LAYERS[LAYERS.kind != "untrained"]),
+    "dumbbells": lambda: brain_scores.dumbbells(PAIRS, "shuffled", "apart", ("shuffled", "apart"), "r", 0.3),
+    "differences": lambda: brain_scores.differences(DIFFERENCES, "Change (r)"),
 }
 
 
 def test_every_figure_of_the_module_is_drawn_here():
     returning = {
         name
-        for name, thing in vars(brain_figures).items()
+        for name, thing in vars(brain_scores).items()
         if getattr(thing, "__annotations__", {}).get("return") is plt.Figure
     }
     assert {name.split(" ")[0] for name in DRAW} == returning
@@ -103,7 +104,7 @@ def test_untrained_twins_are_gray_in_every_figure():
 
 def test_more_models_than_colors_are_told_apart_by_their_lines():
     many = pd.concat([LAYERS[LAYERS.model == "t5"].assign(model=f"m{n}") for n in range(len(figures.LINES) + 2)])
-    ax = brain_figures.layers(many).axes[0]
+    ax = brain_scores.layers(many).axes[0]
     looks = [(line.get_color(), line.get_linestyle()) for line in ax.lines if len(line.get_xdata()) == 3]
     assert len(set(looks)) == len(looks) == len(figures.LINES) + 2
 

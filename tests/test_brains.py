@@ -10,12 +10,13 @@ from recordings import STORIES, noise, reading
 
 from brainalign import llm
 from brainalign import study as studies
-from brainalign.alignment import banded, controls, gram, protocols, similarity, volumes
+from brainalign.alignment import controls, protocols, similarity, volumes
 from brainalign.alignment.brain import brain_alignment, to_stimuli
+from brainalign.alignment.encoding import banded, gram
 from brainalign.alignment.summary import ALL, POOLED
-from brainalign.study import brains
-from brainalign.study.brains import Features
-from brainalign.study.measures import features_of
+from brainalign.study.measurement import brains
+from brainalign.study.measurement.brains import Features
+from brainalign.study.measurement.measures import features_of
 
 LAYERS = {"0": noise(len(STORIES), 7, 1), "1": noise(len(STORIES), 30, 2)}
 

@@ -16,13 +16,14 @@ import yaml
 from close import assert_close
 
 from brainalign import catalog, llm, store
-from brainalign.llm import benchmarks, capability, harness
-from brainalign.llm.benchmarks import Benchmark
-from brainalign.llm.capability import answers
-from brainalign.llm.load import LanguageModel, load
-from brainalign.llm.networks import fresh
-from brainalign.llm.tokens import encode
-from brainalign.microworld import make, models
+from brainalign.llm.exams import answers as exam_answers
+from brainalign.llm.exams import benchmarks, harness
+from brainalign.llm.exams.answers import answers
+from brainalign.llm.exams.benchmarks import Benchmark
+from brainalign.llm.models.load import LanguageModel, load
+from brainalign.llm.models.networks import fresh
+from brainalign.llm.reading.tokens import encode
+from brainalign.microworld import learners, make
 
 WORDS = tiny.TEXT.split()
 LETTERS = "ABCD"
@@ -112,13 +113,13 @@ def log_likelihood(model, prompt: str, letter: str, most: int) -> float:
 
 
 def likelihoods_of(asked: Benchmark, model, monkeypatch) -> tuple[pd.DataFrame, np.ndarray]:
-    kept, table = [], capability._table
+    kept, table = [], exam_answers._table
 
     def keeping(entry, *rest):
         kept.append(entry.arrays["likelihoods"])
         return table(entry, *rest)
 
-    monkeypatch.setattr(capability, "_table", keeping)
+    monkeypatch.setattr(exam_answers, "_table", keeping)
     return answers(model, asked, progress=False), np.concatenate(kept)
 
 
@@ -177,7 +178,7 @@ def generated(model, prompt: str, n_new: int, most: int) -> str:
 
 def kept(text: str, n_new: int) -> str:
     """What is kept of a text: its beginning, in bytes."""
-    return text.encode()[: capability.BYTES_PER_TOKEN * n_new].decode(errors="ignore")
+    return text.encode()[: exam_answers.BYTES_PER_TOKEN * n_new].decode(errors="ignore")
 
 
 def fitting(model, start: str, examples: list[str], question: str, most: int) -> tuple[str, int]:
@@ -330,8 +331,8 @@ def test_the_tokenizer_and_the_bar(short, capsys):
 
 def test_a_tokenizer_without_the_letters_is_refused(tmp_path):
     folder = tmp_path / "words"
-    words = models.tokenizer("llama")
-    fresh(models._config(models.SHAPES["llama-small"]), 0).save_pretrained(folder)
+    words = learners.tokenizer("llama")
+    fresh(learners._config(learners.SHAPES["llama-small"]), 0).save_pretrained(folder)
     words.save_pretrained(folder)
     with pytest.raises(
         ValueError, match="words: the tokenizer has no tokens of their own for B, C, D, letters of choices"
@@ -397,7 +398,7 @@ def test_prompts_are_those_of_the_harness(mirror, name, protocol):
     asked = benchmarks.load(name)
     for task_name in asked.tasks.index[::9]:
         config = asked.config(protocol, task_name)
-        splits = capability._selected_questions(asked.splits(task_name), config, 3)
+        splits = exam_answers._selected_questions(asked.splits(task_name), config, 3)
         task = harness.task(config, splits)
         for shots in (0, config["num_fewshot"]):
             expected = [task.fewshot_context(doc, num_fewshot=shots) for doc in splits["test"]]
@@ -408,7 +409,7 @@ def test_prompts_are_those_of_the_harness(mirror, name, protocol):
 @pytest.mark.slow
 def test_a_real_model_and_one_of_the_microworld_answer_everything_that_is_asked(mirror, library):
     trained = store.root() / "models"
-    made = models._folder("llama-small", models._identity(make(seed=0), "llama-small")).name
+    made = learners._folder("llama-small", learners._identity(make(seed=0), "llama-small")).name
     shutil.copytree(library("microworld").project.root / ".store" / "models" / made, trained / made)
     little = with_letters(load(trained / made), "ABCDEFGHIJKLMNOPQR")
     for model in (llm.load("stories260K"), little):

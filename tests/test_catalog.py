@@ -7,8 +7,8 @@ import re
 import pandas as pd
 import pytest
 
-from brainalign import catalog
-from brainalign.paper import printed, recompute, retest
+from brainalign import catalog, messages
+from brainalign.paper.claims import printed, recompute, retest
 
 CHECKPOINTS = catalog.checkpoints()
 PRINTED = catalog.printed("models").set_index("model")
@@ -296,5 +296,5 @@ def test_unknown_name_suggests_near_ones(look_up, name, message):
 
 
 def test_unknown_name_with_nothing_near_lists_what_there_is():
-    assert catalog.unknown("study", "zzz", ["b", "a"]) == "unknown study 'zzz'. Known: a, b."
-    assert catalog.unknown("study", "zzz", []) == "unknown study 'zzz'. Known: none."
+    assert messages.unknown("study", "zzz", ["b", "a"]) == "unknown study 'zzz'. Known: a, b."
+    assert messages.unknown("study", "zzz", []) == "unknown study 'zzz'. Known: none."

@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
 
-from brainalign.alignment import ceiling, predictivity, reliability
 from brainalign.alignment.behavior import reading_time_correlation
-from brainalign.alignment.held_out import pearson
-from brainalign.alignment.splits import contiguous, grouped, shuffled
+from brainalign.alignment.ceilings import extrapolated, reliability
+from brainalign.alignment.encoding import predictivity
+from brainalign.alignment.encoding.held_out import pearson
+from brainalign.alignment.encoding.splits import contiguous, grouped, shuffled
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "reference"
 REFERENCE = Path(os.environ.get("BRAINALIGN_REFERENCE") or BESIDE) / "brainscore"
@@ -50,7 +51,7 @@ def people(n_participants=4, n_units=3, n_stimuli=40, reliability=0.5, seed=0):
 @needs_reference
 def test_the_ceiling_of_blank_is_brainscores():
     blank = recording("Blank2014_fROI")
-    ours = ceiling.extrapolated(blank.data.to_numpy(), blank.subject_id.to_numpy(), shuffled(96))
+    ours = extrapolated.extrapolated(blank.data.to_numpy(), blank.subject_id.to_numpy(), shuffled(96))
     theirs = expected()["blank_ceiling_linear_shuffle"]
     # Draws are the same, the optimiser is not: `curve_fit` stops when a step gains less than 1e-8 of the loss, and on
     # flat valleys that is up to 6e-4 from the minimum which ours goes down to.
@@ -105,7 +106,7 @@ def test_saturation_recovers_curves():
     v0, tau = (grid.ravel() for grid in np.meshgrid([0.01, 0.2, 0.9, 1], [0.3, 1, 5, 50]))
     sizes = np.arange(2, 9)
     scores = v0[:, None] * -np.expm1(-sizes / tau[:, None])
-    found_v0, found_tau = ceiling.saturation(sizes, scores)
+    found_v0, found_tau = extrapolated.saturation(sizes, scores)
     np.testing.assert_allclose(found_v0, v0, atol=1e-6)
     np.testing.assert_allclose(found_tau, tau, rtol=1e-5)
 
@@ -117,7 +118,7 @@ def test_saturation_is_never_worse_than_curve_fit(n_sizes, noise):
     sizes = np.arange(2, 2 + n_sizes)
     truth, tau = rng.uniform(0, 1, 60), np.exp(rng.uniform(-1, 3, 60))
     scores = truth[:, None] * -np.expm1(-sizes / tau[:, None]) + noise * rng.normal(size=(60, n_sizes))
-    v0, found_tau = ceiling.saturation(sizes, scores)
+    v0, found_tau = extrapolated.saturation(sizes, scores)
 
     def growth(k, v0, tau):
         with np.errstate(over="ignore", divide="ignore"):
@@ -136,7 +137,7 @@ def test_saturation_is_never_worse_than_curve_fit(n_sizes, noise):
 
 def test_saturation_keeps_to_its_bounds():
     sizes = np.arange(2, 6)
-    v0, tau = ceiling.saturation(
+    v0, tau = extrapolated.saturation(
         sizes, np.array([[-0.1, -0.2, -0.1, -0.3], [0.1, 0.3, 0.6, 1.2], [0.4, 0.4, 0.4, 0.4]])
     )
     np.testing.assert_allclose(v0, [0, 1, 0.4], atol=1e-9)
@@ -146,12 +147,12 @@ def test_saturation_keeps_to_its_bounds():
 def test_failed_fits_are_nan():
     sizes, nan = np.arange(2, 6), np.nan
     rows = [[nan] * 4, [0.1, nan, nan, nan], [np.inf, nan, 0.2, -np.inf], [0.1, nan, 0.2, 0.3]]
-    v0, tau = ceiling.saturation(sizes, np.array(rows))
+    v0, tau = extrapolated.saturation(sizes, np.array(rows))
     np.testing.assert_array_equal(np.isnan(v0), [True, True, True, False])
     np.testing.assert_array_equal(np.isnan(tau), np.isnan(v0))
-    known, _ = ceiling.saturation(sizes[[0, 2, 3]], np.array([[0.1, 0.2, 0.3]]))
+    known, _ = extrapolated.saturation(sizes[[0, 2, 3]], np.array([[0.1, 0.2, 0.3]]))
     assert v0[3] == known[0]
-    assert ceiling.saturation(sizes, np.empty((0, 4)))[0].shape == (0,)
+    assert extrapolated.saturation(sizes, np.empty((0, 4)))[0].shape == (0,)
 
 
 # Ceilings of participants
@@ -194,11 +195,11 @@ def test_extrapolated_is_an_obvious_loop(n_units):
     responses = np.hstack([responses, np.full((24, 2), np.nan)])
     names = np.append(names, ["absent", "absent"])
     splits = contiguous(24, 3, gap=1)
-    ours = ceiling.extrapolated(responses, names, splits, n_bootstraps=5)
+    ours = extrapolated.extrapolated(responses, names, splits, n_bootstraps=5)
     curve, draws = plain(responses, names, splits, 5)
     np.testing.assert_array_equal(ours.sizes, [2, 3, 4])
     np.testing.assert_allclose(ours.curve, curve, atol=2e-5)
-    v0 = np.stack([ceiling.saturation(ours.sizes, of_units.T)[0] for of_units in draws])
+    v0 = np.stack([extrapolated.saturation(ours.sizes, of_units.T)[0] for of_units in draws])
     np.testing.assert_allclose(ours.unit_ceiling, np.median(v0, axis=0), atol=1e-3)
     np.testing.assert_allclose(ours.unit_high, np.percentile(v0, 97.5, axis=0), atol=1e-3)
     assert ours.ceiling == np.nanmedian(ours.unit_ceiling)
@@ -210,7 +211,7 @@ def test_extrapolated_is_an_obvious_loop(n_units):
 def test_features_of_a_pool_have_its_inner_products(n_units):
     responses, _ = people(3, n_units, n_stimuli=20)
     pool = np.split(responses, 3, axis=1)
-    features = ceiling._features(pool, [y @ y.T for y in pool])
+    features = extrapolated._features(pool, [y @ y.T for y in pool])
     assert features.shape[1] == min(20, 3 * n_units)
     np.testing.assert_allclose(features @ features.T, responses @ responses.T, atol=1e-10)
 
@@ -220,7 +221,7 @@ def test_a_known_ceiling_is_within_its_interval():
     results = []
     for seed in range(6):
         responses, names = people(5, 3, n_stimuli=300, reliability=0.3, seed=seed)
-        results.append(ceiling.extrapolated(responses, names, shuffled(300)))
+        results.append(extrapolated.extrapolated(responses, names, shuffled(300)))
     inside = [result.low < np.sqrt(0.3) < result.high for result in results]
     assert np.mean(inside) >= 5 / 6
     assert np.mean([result.ceiling for result in results]) == pytest.approx(np.sqrt(0.3), rel=0.2)
@@ -244,43 +245,43 @@ def test_a_metric_may_be_any_function():
 
     responses, names = people()
     args = responses, names, shuffled(40, 3)
-    ours = ceiling.extrapolated(*args, n_bootstraps=10)
+    ours = extrapolated.extrapolated(*args, n_bootstraps=10)
     np.testing.assert_allclose(
-        ceiling.extrapolated(*args, by_scikit_learn, n_bootstraps=10).curve, ours.curve, atol=1e-4
+        extrapolated.extrapolated(*args, by_scikit_learn, n_bootstraps=10).curve, ours.curve, atol=1e-4
     )
-    some = ceiling.extrapolated(*args, sometimes, n_bootstraps=10)
+    some = extrapolated.extrapolated(*args, sometimes, n_bootstraps=10)
     assert np.isnan(some.curve[0]).all()
     assert np.isfinite(some.unit_ceiling).all()
     with pytest.warns(RuntimeWarning, match="All-NaN"):
-        assert np.isnan(ceiling.extrapolated(*args, never, n_bootstraps=10).ceiling)
+        assert np.isnan(extrapolated.extrapolated(*args, never, n_bootstraps=10).ceiling)
 
 
 def test_few_combinations_of_many_participants():
     responses, names = people(7, 2)
     args = responses, names, shuffled(40, 2)
-    few = ceiling.extrapolated(*args, n_combinations=3, n_bootstraps=5)
-    again = ceiling.extrapolated(*args, n_combinations=3, n_bootstraps=5)
+    few = extrapolated.extrapolated(*args, n_combinations=3, n_bootstraps=5)
+    again = extrapolated.extrapolated(*args, n_combinations=3, n_bootstraps=5)
     np.testing.assert_array_equal(few.unit_ceiling, again.unit_ceiling)
     # Three pairs of seven leave someone out; that is a gap in the curve, no failure.
     assert np.isnan(few.curve[0]).any()
     assert np.isfinite(few.unit_ceiling).all()
-    np.testing.assert_allclose(few.curve[-1], ceiling.extrapolated(*args, n_bootstraps=1).curve[-1])
+    np.testing.assert_allclose(few.curve[-1], extrapolated.extrapolated(*args, n_bootstraps=1).curve[-1])
 
 
 @pytest.mark.parametrize(("n_participants", "n_deals"), [(4, 1), (11, 2), (27, 3)])
 def test_deals_predict_everybody_at_every_size(n_participants, n_deals):
-    sizes = ceiling._sizes(n_participants, n_deals)
+    sizes = extrapolated._sizes(n_participants, n_deals)
     assert sizes[0] == 2
     assert sizes[-1] == n_participants
     assert len(sizes) <= 8
     assert (np.diff(sizes) > 0).all()
-    dealt = ceiling._dealt(n_participants, sizes, n_deals)
+    dealt = extrapolated._dealt(n_participants, sizes, n_deals)
     for size, combinations in zip(sizes, dealt, strict=True):
         assert all(len(set(members)) == size for members in combinations)
         times = np.bincount(np.concatenate(combinations), minlength=n_participants)
         assert (times >= 1).all()
         assert times.max() <= 2 * n_deals  # twice in a deal at most, to fill it up
-    assert dealt == ceiling._dealt(n_participants, sizes, n_deals)
+    assert dealt == extrapolated._dealt(n_participants, sizes, n_deals)
     assert len(dealt[-1]) == 1
 
 
@@ -289,11 +290,11 @@ def test_dealt_scores_are_a_plain_loop():
     splits = contiguous(60, 2, gap=1)
     groups, alphas = np.arange(60) // 6, (0.1, 1.0, 10.0)
     metric = functools.partial(predictivity.ridge, alphas=alphas, groups=groups, relative=True)
-    ours = ceiling.extrapolated(responses, names, splits, metric, n_bootstraps=1, n_deals=1)
+    ours = extrapolated.extrapolated(responses, names, splits, metric, n_bootstraps=1, n_deals=1)
     assert len(ours.sizes) < 9
 
     people_of = np.split(np.arange(20), 10)
-    for row, combinations in enumerate(ceiling._dealt(10, ours.sizes, 1)):
+    for row, combinations in enumerate(extrapolated._dealt(10, ours.sizes, 1)):
         of_units = [[] for _ in names]
         for members, (train, test) in itertools.product(combinations, splits):
             for one in members:
@@ -316,15 +317,15 @@ def test_deals_change_little_of_a_ceiling():
     for seed in range(3):
         responses, names = people(10, 3, n_stimuli=90, seed=seed)
         args = responses, names, shuffled(90, 3)
-        every.append(ceiling.extrapolated(*args, n_combinations=30, n_bootstraps=10).ceiling)
-        dealt.append(ceiling.extrapolated(*args, n_bootstraps=10, n_deals=3).ceiling)
+        every.append(extrapolated.extrapolated(*args, n_combinations=30, n_bootstraps=10).ceiling)
+        dealt.append(extrapolated.extrapolated(*args, n_bootstraps=10, n_deals=3).ceiling)
     np.testing.assert_allclose(np.mean(dealt), np.mean(every), rtol=0.15)
 
 
 def test_ceilings_are_cached_under_all_that_changes_them(tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path))
     responses, names = people(n_stimuli=20)
-    once = functools.partial(ceiling.cached, responses, names.astype(object), n_bootstraps=3)
+    once = functools.partial(extrapolated.cached, responses, names.astype(object), n_bootstraps=3)
     splits = shuffled(20, 2)
     mild = functools.partial(predictivity.ridge, alphas=(1.0,), groups=np.arange(20) // 2)
     first = once(splits)
@@ -335,16 +336,16 @@ def test_ceilings_are_cached_under_all_that_changes_them(tmp_path, monkeypatch):
         once(splits, functools.partial(mild, alphas=(1e3,))),
         once(splits, n_bootstraps=4),
         once(splits, n_deals=1),
-        ceiling.cached(responses + np.eye(20)[:, :12], names, splits, n_bootstraps=3),
+        extrapolated.cached(responses + np.eye(20)[:, :12], names, splits, n_bootstraps=3),
     ):
         assert not np.array_equal(other.unit_ceiling, first.unit_ceiling)
     assert len(list((tmp_path / "ceilings").glob("*.safetensors"))) == 8
     with pytest.raises(ValueError, match="no name to cache a ceiling under"):
         once(splits, lambda *_: None)
 
-    fresh = ceiling.extrapolated(responses, names, splits, n_bootstraps=3)
-    monkeypatch.setattr(ceiling, "_scores", None)
-    for ours in (first, once(splits), once(splits, n_combinations=ceiling.COMBINATIONS)):
+    fresh = extrapolated.extrapolated(responses, names, splits, n_bootstraps=3)
+    monkeypatch.setattr(extrapolated, "_scores", None)
+    for ours in (first, once(splits), once(splits, n_combinations=extrapolated.COMBINATIONS)):
         for name, value in fresh._asdict().items():
             np.testing.assert_array_equal(getattr(ours, name), value)
     assert isinstance(first.ceiling, float)
@@ -376,7 +377,7 @@ GOOD = people()
 )
 def test_bad_input_is_named(changes, message):
     with pytest.raises(ValueError, match=message):
-        ceiling.extrapolated(**{"responses": GOOD[0], "participants": GOOD[1], "splits": shuffled(40)} | changes)
+        extrapolated.extrapolated(**{"responses": GOOD[0], "participants": GOOD[1], "splits": shuffled(40)} | changes)
 
 
 # Readers and listeners

@@ -8,8 +8,9 @@ import pytest
 import scipy.stats
 
 from brainalign import catalog
-from brainalign.paper import claims, printed, recompute, retest
-from brainalign.paper.recompute import Finding
+from brainalign.paper import claims
+from brainalign.paper.claims import printed, recompute, retest
+from brainalign.paper.claims.recompute import Finding
 
 BRAIN = ["pereira2018", "blank2014", "wehbe2014"]
 

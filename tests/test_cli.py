@@ -12,11 +12,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from brainalign import catalog, cli, profiles, store, workflow
+from brainalign import catalog, cli, store
 from brainalign import study as studies
-from brainalign.llm import batches
-from brainalign.paper import book, claims
-from brainalign.study import plan
+from brainalign.cli import commands, engine, profiles
+from brainalign.llm.reading import batches
+from brainalign.paper import claims
+from brainalign.paper.publish import book
+from brainalign.study.measurement import measures
+from brainalign.study.planning import plan
 
 COMMANDS = ["book", "run", "status", "tune", "plan", "claims", "execute", "render", "data", "store"]
 HEAVY = {"torch", "transformers", "numpy", "safetensors", "pandas", "matplotlib", "scipy", "xarray", "sklearn"}
@@ -116,7 +119,7 @@ def tiny(tmp_path, monkeypatch):
         measured.append(member.name)
         return {name: pd.DataFrame({"dataset": ["natural_stories"], "value": [0.5]}) for name in wanted}
 
-    monkeypatch.setattr(studies.measures, "measure", measure)
+    monkeypatch.setattr(measures, "measure", measure)
     monkeypatch.setattr(studies, "missing", lambda *_: [])  # its reading times are not read
     return str(path), measured
 
@@ -164,7 +167,7 @@ def snakemake(monkeypatch):
         given.update(config, cores=cores, kinds=kinds, **where)
         return status[0]
 
-    monkeypatch.setattr(workflow, "run", run)
+    monkeypatch.setattr(engine, "run", run)
     monkeypatch.setattr(studies, "missing", lambda *_: [])
     return given, status
 
@@ -219,8 +222,8 @@ def test_what_a_cluster_is_asked_for_is_for_the_card_that_is_named(snakemake, mo
 def test_a_dry_run_lists_jobs_where_there_is_no_cluster(monkeypatch, capsys, tmp_path):
     jobs = [["llama-33b", "tiny"], ["claims.ipynb"]]
     asked = {"llama-33b": plan.Resources(3, 70_000, 90), "tiny": plan.Resources(1, 4096, 1440, "nobody knows it.")}
-    monkeypatch.setattr(workflow, "due", lambda *_, **__: jobs)
-    monkeypatch.setattr(workflow, "run", None)
+    monkeypatch.setattr(engine, "due", lambda *_, **__: jobs)
+    monkeypatch.setattr(engine, "run", None)
     monkeypatch.setattr(
         plan, "resources", lambda study, **on: asked | dict.fromkeys(studies.measured(study), asked["tiny"])
     )
@@ -245,7 +248,7 @@ def test_a_model_that_is_not_in_the_study_is_named_before_a_cluster_is_asked(sna
 
 def test_a_warning_says_what_not_where():
     given = UserWarning("9 samples were cut"), UserWarning, "tuning.py", 96
-    with cli._plain_warnings():
+    with commands._plain_warnings():
         assert warnings.formatwarning(*given) == "note: 9 samples were cut\n"
     assert "tuning.py" in warnings.formatwarning(*given)
 

@@ -108,7 +108,7 @@ def site(tmp_path_factory):
         f"models: [{', '.join(MODELS)}]\ncontrols: [length]\n"
     )
     project = Project.miniature(base / f"a checkout; {CANARY} 'here'")
-    with (project.root / "brainalign/llm/activations.py").open("a", encoding="utf-8") as module:
+    with (project.root / "brainalign/llm/reading/activations.py").open("a", encoding="utf-8") as module:
         module.write(f"\n{STOP}\nPIPES = {str(folder / 'pipes')!r}\n{READING}")
     (folder / "pipes").mkdir()
     laid = Site(project, study)

@@ -9,9 +9,10 @@ from recordings import listening, noise, reading
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneGroupOut
 
-from brainalign.alignment import banded, controls, gram
-from brainalign.alignment.held_out import pearson
-from brainalign.alignment.splits import contiguous, grouped, shuffled
+from brainalign.alignment import controls
+from brainalign.alignment.encoding import banded, gram
+from brainalign.alignment.encoding.held_out import pearson
+from brainalign.alignment.encoding.splits import contiguous, grouped, shuffled
 from brainalign.human import timeseries
 
 

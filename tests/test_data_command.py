@@ -7,6 +7,7 @@ from test_brennan2016 import files, release  # noqa: F401
 from brainalign import catalog, study
 from brainalign.cli import main
 from brainalign.human import brennan2016
+from brainalign.study.running import keys
 
 REAL = catalog.datasets()
 TABLE = "text,passage,position,v1\nOne.,p,1,1\nTwo.,p,2,2\n"
@@ -201,7 +202,7 @@ def test_recordings_do_not_touch_behavioral_results(settings, tmp_path):
     (tmp_path / "roi.csv").write_text(TABLE)
     series = study.Member("m", "kuribayashi2024", {"origin": "series"})
     none, one = (
-        study.keys.dependencies(study.load(settings(f"{recordings}\nreading_times: [natural_stories]")), series)
+        keys.dependencies(study.load(settings(f"{recordings}\nreading_times: [natural_stories]")), series)
         for recordings in ("[]", "[{table: roi.csv}]")
     )
     assert none == one and set(none["analyses"]) == {"words", "behavior"}

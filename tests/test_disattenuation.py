@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from brainalign.alignment.disattenuation import PENALTY, disattenuated
-from brainalign.alignment.splits import contiguous, grouped
+from brainalign.alignment.ceilings.disattenuated import PENALTY, disattenuated
+from brainalign.alignment.encoding.splits import contiguous, grouped
 
 OWNERS = np.repeat(["a", "b", "c", "d"], 40)
 STORIES = np.repeat(np.arange(12), 15)

@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from brainalign import llm
-from brainalign.llm.capability import answers
+from brainalign.llm.exams.answers import answers
 from brainalign.microworld import make
 from brainalign.microworld.exam import benchmark
 from brainalign.microworld.questions import questions

@@ -5,10 +5,10 @@ import heapq
 import pytest
 
 from brainalign import study as studies
-from brainalign import workflow
-from brainalign.expectation import Expectation
-from brainalign.paper import book
-from brainalign.study import plan
+from brainalign.cli import engine
+from brainalign.cli.expectation import Expectation
+from brainalign.paper.publish import book
+from brainalign.study.planning import plan
 
 # Seconds of cold builds on two cores, from their logs; four notebooks share what one took,
 # each with a start of its own.
@@ -142,8 +142,8 @@ class Course:
         study = studies.load(name)
         notebooks, table, self.cores = book.notebooks(study), studies.models(study), cores
         shown = {name: book.shown(name, study) for name in notebooks}
-        kinds = {f"{name}.ipynb": book.kind(name) for name in notebooks} | {workflow.BOOK: "book"}
-        self.waits = workflow._waits({"bases": studies.bases(study), "shown": shown})
+        kinds = {f"{name}.ipynb": book.kind(name) for name in notebooks} | {engine.BOOK: "book"}
+        self.waits = engine._waits({"bases": studies.bases(study), "shown": shown})
         self.kinds = {**(table.origin + ", " + table.kind), **kinds}
         self.weights = plan.weights(study) | book.weights(kinds)
         self.jobs = [*map(tuple, studies.batches(study)), *((name,) for name in kinds)]

@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from brainalign.paper import explorer, figures, printed
-from brainalign.paper.pairs import make_pairs
+from brainalign.paper import figures
+from brainalign.paper.claims import printed
+from brainalign.paper.figures import explorer
+from brainalign.statistics.pairs import make_pairs
 
 pytestmark = pytest.mark.usefixtures("book_style")
 

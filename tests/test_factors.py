@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.paper import factor_figures, factors
+from brainalign.paper import factors
 from brainalign.paper.factors import BY_BASE, GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE
-from brainalign.paper.statistics import fdr, partial_pearson, pearson
+from brainalign.paper.figures import correlates
+from brainalign.statistics.correlations import fdr, partial_pearson, pearson
 
 pytestmark = pytest.mark.usefixtures("book_style")
 
@@ -137,7 +138,7 @@ def test_figures_show_all_of_their_tables(capability, scores):
     table, known = factors.models(capability, scores), factors.properties(capability)
     found = factors.correlations(table, known, PROTOCOLS, seed=0, resamples=100)
     found = found[found.overall]
-    figure = factor_figures.forest(found, {"contiguous": "one", "aw2024": "other"})
+    figure = correlates.forest(found, {"contiguous": "one", "aw2024": "other"})
     assert [ax.get_title("left") for ax in figure.axes] == ["one", "other"]
     drawn = [
         line.get_xdata()[0] for line in figure.axes[1].lines if line.get_marker() in "oDs" and len(line.get_xdata())
@@ -145,7 +146,7 @@ def test_figures_show_all_of_their_tables(capability, scores):
     np.testing.assert_allclose(sorted(drawn), sorted(found.estimate[found.protocol == "aw2024"]))
     examined = capability[(capability.domain == "all") & (capability.measure != LOSS)].sort_values("measure")
     examined = examined.assign(name=examined.measure, chance=examined.measure.map({KNOWLEDGE: 0.25}))
-    figure = factor_figures.shares(examined)
+    figure = correlates.shares(examined)
     assert [len(ax.get_yticklabels()) for ax in figure.axes] == [11, 11]
     dashed = [[line for line in ax.lines if line.get_linestyle() == "--"] for ax in figure.axes]
     assert [len(lines) for lines in dashed] == [0, 1]  # reasoning, then knowledge

@@ -13,10 +13,10 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import LeaveOneGroupOut
 from test_ceiling import REFERENCE, expected, needs_reference, recording
 
-from brainalign.alignment import encoding, gram
-from brainalign.alignment.held_out import Scores, pearson
-from brainalign.alignment.predictivity import Penalties, scores
-from brainalign.alignment.splits import check, contiguous, grouped, leave_one_run_out, shuffled
+from brainalign.alignment.encoding import fits, gram
+from brainalign.alignment.encoding.held_out import Scores, pearson
+from brainalign.alignment.encoding.predictivity import Penalties, scores
+from brainalign.alignment.encoding.splits import check, contiguous, grouped, leave_one_run_out, shuffled
 
 ALPHAS = np.logspace(-2, 2, 5)
 GROUPS = np.repeat(np.arange(10), 4)
@@ -252,8 +252,8 @@ def test_many_units_and_features_are_a_few_at_a_time(monkeypatch):
     kinds = (None, Penalties(ALPHAS, True, GROUPS, "label", np.arange(50) % 3), Penalties(ALPHAS, True, per="unit"))
     whole = [quiet([x], y, splits, penalties) for penalties in kinds]
     monkeypatch.setattr(gram, "BLOCK", 7)
-    monkeypatch.setattr(encoding, "SMALLEST", 5)
-    monkeypatch.setattr(encoding, "LARGEST", 7)
+    monkeypatch.setattr(fits, "SMALLEST", 5)
+    monkeypatch.setattr(fits, "LARGEST", 7)
     for once, penalties in zip(whole, kinds, strict=True):
         blocks = quiet([x], y, splits, penalties)
         np.testing.assert_allclose(blocks.r, once.r, atol=1e-9)

@@ -11,8 +11,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from brainalign.alignment import predictivity
-from brainalign.alignment.splits import grouped
+from brainalign.alignment.encoding import predictivity
+from brainalign.alignment.encoding.splits import grouped
 from brainalign.microworld import grammar, make, questions
 from brainalign.microworld.world import DOMAINS, KINDS, PLACES, Event, Situation, events, meaning, update
 

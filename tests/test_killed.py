@@ -20,7 +20,7 @@ N_PASSAGES = 40
 RUN = """
 from brainalign import llm, store
 from brainalign.human.recording import Passage
-from brainalign.llm import batches
+from brainalign.llm.reading import batches
 
 batches.MEMORY = 1
 store.resumed.__defaults__ = (0.0,)
@@ -40,12 +40,14 @@ llm.activations(model, [Passage(str(n), tuple(words[: 1 + n % len(words)])) for 
 STUDY = """
 from dataclasses import replace
 from functools import partial
-from brainalign import llm, store
+from brainalign import store
 from brainalign import study as studies
-from brainalign.llm import states, training, tuning
-from brainalign.microworld import models
+from brainalign.llm.reading import batches
+from brainalign.llm.tuning import checkpoints, instruction, training
+from brainalign.microworld import learners
 from brainalign.store import entries
-from brainalign.study import brains, sources
+from brainalign.study.description import loading
+from brainalign.study.measurement import brains
 
 def after(name, work):
     def announced(subject, *rest):
@@ -70,16 +72,16 @@ def often(*given, work=training.train, **options):
 
 store.resumed.__defaults__ = (0.0,)
 entries._write = after(entry, entries._write)
-states.Run.save = after(run, states.Run.save)
-training.train = tuning.train = often
+checkpoints.Run.save = after(run, checkpoints.Run.save)
+training.train = instruction.train = often
 brains.brain_alignment = scored
-llm.batches.OPERATIONS["cpu"] = 1e8
-models.N_WORDS, models.N_RECITATIONS, models.N_SAMPLES = 20_000, 200, 300
-models.TUNING = replace(models.TUNING, checkpoints=(0, 5, 10))
-models.SHAPES["llama-small"] = models.Shape("llama", 32, 2, 40, 1e-2)
-sources.People = partial(sources.People, n_participants=3, n_units=30, n_passages=40)
-some = sources.questions(sources.world())[::8]
-sources.questions = lambda world: some
+batches.OPERATIONS["cpu"] = 1e8
+learners.N_WORDS, learners.N_RECITATIONS, learners.N_SAMPLES = 20_000, 200, 300
+learners.TUNING = replace(learners.TUNING, checkpoints=(0, 5, 10))
+learners.SHAPES["llama-small"] = learners.Shape("llama", 32, 2, 40, 1e-2)
+loading.People = partial(loading.People, n_participants=3, n_units=30, n_passages=40)
+questions = loading.questions(loading.world())[::8]
+loading.questions = lambda world: questions
 study = studies.load(sys.argv[1])
 for model in studies.measured(study):
     studies.run(study, model)

@@ -8,7 +8,7 @@ from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-from brainalign.paper.numbers import Live
+from brainalign.paper.publish.numbers import Live
 
 NUMBERS = [
     Live("change", 6.2, "+.1f", " %", low=1, high=11.3, n=17),
@@ -35,7 +35,7 @@ def page(tmp_path):
 
     def render(text: str, front: str = "---\nlive: scores\n---\n\n") -> BeautifulSoup:
         (source / "page.md").write_text(f"{front}# Page\n\n{text}\n", encoding="utf-8")
-        extensions = ["sphinx.ext.autodoc", "myst_parser", "brainalign.paper.sphinx_extension"]
+        extensions = ["sphinx.ext.autodoc", "myst_parser", "brainalign.paper.publish.sphinx_extension"]
         settings = {"extensions": extensions, "root_doc": "page", "myst_enable_extensions": ["colon_fence"]}
         out, trees = tmp_path / "html", tmp_path / "trees"
         with patch_docutils(), docutils_namespace():

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from brainalign.human.download import fetch_all
-from brainalign.llm import llama2c
-from brainalign.llm.load import load
+from brainalign.llm.models import llama2c
+from brainalign.llm.models.load import load
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 LETTERS = [" ", *"etaoinshrdlucmfwypvbgkjqxz.,'\"TOSL\u00e9\u2026"]

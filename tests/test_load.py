@@ -21,8 +21,8 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from brainalign import catalog
-from brainalign.llm import networks, sources
-from brainalign.llm.load import load
+from brainalign.llm.models import networks, sources
+from brainalign.llm.models.load import load
 
 COMMIT, OTHER_COMMIT = "0123456789abcdef" * 2 + "01234567", "f" * 40
 TEXT = "Lily saw a bird in the tree."
@@ -216,7 +216,7 @@ def test_loading_is_quiet_and_leaves_the_caller_alone(originals, capfd):
 
 
 def test_importing_does_not_import_torch():
-    code = "import brainalign.llm.load, sys; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    code = "import brainalign.llm.models.load, sys; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 

@@ -7,10 +7,10 @@ import tiny
 import torch
 from close import assert_close
 
-from brainalign.llm import benchmarks
-from brainalign.llm import loss as losses
-from brainalign.llm.load import LanguageModel, load
-from brainalign.llm.loss import bits_per_byte, loss
+from brainalign.llm.exams import benchmarks
+from brainalign.llm.models.load import LanguageModel, load
+from brainalign.llm.reading import loss as losses
+from brainalign.llm.reading.loss import bits_per_byte, loss
 
 DOCUMENTS = [f"\n = One =\n\n{tiny.TEXT[:300]}", f" = Naïve =\n{tiny.TEXT[300:700]}\n", tiny.TEXT[700:]]
 
@@ -93,7 +93,7 @@ def uniform(folder, vocabulary: dict, pattern: str) -> LanguageModel:
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
     from transformers import GPT2Config, PreTrainedTokenizerFast
 
-    from brainalign.llm.networks import fresh
+    from brainalign.llm.models.networks import fresh
 
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="aa" if "aa" in vocabulary else "a"))
     words.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "isolated")

@@ -9,7 +9,7 @@ import tiny
 
 from brainalign import cli
 from brainalign import study as studies
-from brainalign.study import needs, plan
+from brainalign.study.planning import needs, plan
 
 GIB = plan.GIB
 

@@ -14,10 +14,11 @@ from nbformat import v4
 
 from brainalign import store
 from brainalign import study as studies
-from brainalign.paper import begin, book, sections
-from brainalign.paper import notebook as notebooks
-from brainalign.paper.notebook import about, refuse_unknown_parameters
-from brainalign.paper.numbers import records
+from brainalign.paper import begin, sections
+from brainalign.paper.publish import book
+from brainalign.paper.publish import notebook as notebooks
+from brainalign.paper.publish.notebook import about, refuse_unknown_parameters
+from brainalign.paper.publish.numbers import records
 from brainalign.study import Study
 
 NOTEBOOKS = sorted((store.PROJECT / "notebooks").glob("*.ipynb"))
@@ -117,7 +118,7 @@ def template(tmp_path):
 
 
 BEGIN = (
-    "from brainalign.paper import begin\nfrom brainalign.paper.numbers import Live\n"
+    "from brainalign.paper import begin\nfrom brainalign.paper.publish.numbers import Live\n"
     'notebook = begin("tiny", study, output)'
 )
 

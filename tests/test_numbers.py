@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from brainalign.paper.numbers import (
+from brainalign.paper.publish.numbers import (
     EVIDENCE,
     RECORD,
     Live,

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.regression.mixed_linear_model import MixedLM
 
-from brainalign.paper import pairs as pairs_module
-from brainalign.paper.pairs import (
+from brainalign.statistics import pairs as pairs_module
+from brainalign.statistics.correlations import leave_one_group_out
+from brainalign.statistics.pairs import (
     change_of_mean,
     make_pairs,
     mean_of_changes,
@@ -21,7 +22,6 @@ from brainalign.paper.pairs import (
     percent_changes,
     t_test_over_bases,
 )
-from brainalign.paper.statistics import leave_one_group_out
 
 MODELS = Path(pairs_module.__file__).parents[1] / "catalog" / "printed" / "models.csv"
 EFFECTS = ("percent", "difference")

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.alignment import controls, predictivity
-from brainalign.alignment.held_out import pearson
-from brainalign.alignment.splits import grouped, shuffled
+from brainalign.alignment import controls
+from brainalign.alignment.encoding import predictivity
+from brainalign.alignment.encoding.held_out import pearson
+from brainalign.alignment.encoding.splits import grouped, shuffled
 from brainalign.microworld import grammar, make
-from brainalign.microworld.people import People, Shares
+from brainalign.microworld.participants import People, Shares
 from brainalign.microworld.readers import Effects, reading_times
 
 WORLD = make(0)

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 
 from brainalign import study as studies
-from brainalign.paper import placing, printed
+from brainalign.paper.claims import printed
+from brainalign.paper.figures import model_page
+from brainalign.paper.sections import placing
 from brainalign.study import LoadedModel, Study
-from brainalign.study.members import CONTROL, SELF, TUNED, TWIN, VANILLA
+from brainalign.study.description.members import CONTROL, SELF, TUNED, TWIN, VANILLA
 
 pytestmark = pytest.mark.usefixtures("book_style")
 
@@ -88,7 +90,7 @@ def test_places_among_printed_models_are_counts_of_those_below():
     placed = placing.beside_printed(values, tables).iloc[0]
     assert placed.above == f"{(tables.average < middle).sum()} of {tables.average.notna().sum()}"
     assert (placed.printed_low, placed.printed_high) == (tables.average.min(), tables.average.max())
-    figure = placing.strips(values, tables, {"m": SELF})
+    figure = model_page.strips(values, tables, {"m": SELF})
     drawn = sum(len(points.get_offsets()) for points in figure.axes[0].collections if len(points.get_offsets()))
     assert drawn == tables.average.notna().sum()
 

@@ -11,13 +11,16 @@ import pytest
 import tiny
 import transformers
 
-from brainalign import catalog, cli, cli_plan, llm, store
+from brainalign import catalog, cli, llm, store
 from brainalign import study as studies
+from brainalign.cli import plan_command
 from brainalign.human.recording import Passage
-from brainalign.llm import architectures, benchmarks
-from brainalign.study import costs, plan, texts
-from brainalign.study.settings import LoadedModel
-from brainalign.study.texts import Text
+from brainalign.llm.exams import benchmarks
+from brainalign.llm.models import architectures
+from brainalign.study.description import texts
+from brainalign.study.description.settings import LoadedModel
+from brainalign.study.description.texts import Text
+from brainalign.study.planning import costs, plan
 
 CHECKPOINTS = catalog.checkpoints()
 SENTENCES = [line.split(" ") for line in tiny.TEXT.splitlines()]
@@ -185,7 +188,7 @@ def test_what_is_tuned_has_a_row_and_asks_for_cards_that_hold_it(planned):
         assert row.store > 5 * 4 * size and row.hours > row.training
         assert row.files == {"llama-7b": 2 * size}
         assert asked[name].minutes > asked["llama-7b"].minutes
-    assert cli_plan.fetched(table) == cli_plan.fetched(table.drop(index=names))  # the base is fetched once
+    assert plan_command.fetched(table) == plan_command.fetched(table.drop(index=names))  # the base is fetched once
 
 
 def test_adapters_take_less_than_weights(write, tmp_path):
@@ -217,7 +220,7 @@ def beginning(text: Text, n: int = 300) -> Text:
 @pytest.mark.parametrize("shape", ["gpt2", "t5-v1_1-base", "llama-7b"])
 def test_estimated_operations_are_those_of_counted_tokens(tmp_path, mirror, shape):
     from brainalign.human.download import fetch
-    from brainalign.llm.load import tokenizer_of
+    from brainalign.llm.models.load import tokenizer_of
 
     merges = fetch(catalog.dataset("gpt2_merges").file("weights/tokenization/vocab.bpe"))
     tokenizer = tokenizer_of(tiny.gpt2(tmp_path / "model", merges=merges, positions=1024))

@@ -4,7 +4,8 @@ from contextlib import nullcontext
 
 import pytest
 
-from brainalign import cli, profiles
+from brainalign import cli
+from brainalign.cli import profiles
 
 SINFO = """#!/bin/sh
 echo gpu

@@ -8,7 +8,9 @@ from recordings import STORIES, listening, noise, reading
 from sklearn.decomposition import PCA
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
-from brainalign.alignment import ceiling, predictivity, protocols, volumes
+from brainalign.alignment import protocols, volumes
+from brainalign.alignment.ceilings import extrapolated
+from brainalign.alignment.encoding import predictivity
 from brainalign.human import timeseries
 
 # Which protocol, which splits
@@ -118,13 +120,13 @@ def test_the_ceilings_splits_are_the_protocols():
                 alphas = protocols.CONTIGUOUS.alphas
                 return predictivity.ridge(features, several, splits, alphas, groups=STORIES, relative=True)
 
-        theirs = ceiling.extrapolated(*args, protocols.splits_of(protocol, recording), metric)
+        theirs = extrapolated.extrapolated(*args, protocols.splits_of(protocol, recording), metric)
         np.testing.assert_array_equal(ours.unit_ceiling, theirs.unit_ceiling)
 
 
 def test_a_ceiling_of_many_people_takes_some_of_their_combinations(monkeypatch):
     asked = []
-    monkeypatch.setattr(ceiling, "cached", lambda *_, **options: asked.append(options))
+    monkeypatch.setattr(extrapolated, "cached", lambda *_, **options: asked.append(options))
     for n_participants in (9, 27):
         recording = reading(noise(48, 27), STORIES, n_participants=n_participants)
         protocols.ceiling_of(protocols.AW2024, recording)

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from brainalign.study import representations
-from brainalign.study.representations import layer_norms, layer_similarity
+from brainalign.study.measurement import representations
+from brainalign.study.measurement.representations import layer_norms, layer_similarity
 
 
 @pytest.fixture

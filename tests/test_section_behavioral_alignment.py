@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.paper import printed
-from brainalign.paper.pairs import make_pairs, paired_tests
+from brainalign.paper.claims import printed
 from brainalign.paper.sections import behavioral_alignment as section
 from brainalign.paper.sections.reading_times import Readers
+from brainalign.statistics.pairs import make_pairs, paired_tests
 
 N_BASES = 6
 BOOTSTRAP = {"seed": 0, "resamples": 100}

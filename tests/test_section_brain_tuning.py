@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from brain_scores import planted
 
-from brainalign.paper import printed
+from brainalign.paper.claims import printed
 from brainalign.paper.sections import brain_tuning as section
 
 MODELS = {

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from brainalign.paper import factors
-from brainalign.paper.numbers import Live
+from brainalign.paper.publish.numbers import Live
 from brainalign.paper.sections import capability
 
 MODELS = {"base": ("vanilla", 1.0), "tuned": ("instruction-tuned", 2.0), "twin": ("untrained", 9.0)}

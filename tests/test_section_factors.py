@@ -6,7 +6,7 @@ import pytest
 
 from brainalign.paper import factors
 from brainalign.paper.factors import GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE, Property
-from brainalign.paper.numbers import Live
+from brainalign.paper.publish.numbers import Live
 from brainalign.paper.sections import factors as section
 
 PROPERTIES = [

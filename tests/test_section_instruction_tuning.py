@@ -6,9 +6,10 @@ import pytest
 from scipy import stats
 
 from brainalign import study as studies
-from brainalign.paper import tuning_figures
+from brainalign.paper.figures import tuning_course
 from brainalign.paper.sections import instruction_tuning as section
-from brainalign.paper.sections.instruction_tuning import BRAIN, NULL_BRAIN, WITH, WITHOUT, Panel, over_seeds
+from brainalign.paper.sections.instruction_tuning import Panel
+from brainalign.paper.seeds import BRAIN, NULL_BRAIN, WITH, WITHOUT, over_seeds, unit
 
 pytestmark = pytest.mark.usefixtures("book_style")
 
@@ -63,8 +64,8 @@ def test_the_difference_pairs_seeds(results):
 
 def test_each_measure_has_its_unit():
     of = {"reasoning": "share of right answers", "reading times, corrected": "Pearson r with time", BRAIN: "Pearson r"}
-    assert {measure: section.unit(measure) for measure in of} == of
-    assert section.unit("loss on natural_stories") == "bits a word"
+    assert {measure: unit(measure) for measure in of} == of
+    assert unit("loss on natural_stories") == "bits a word"
 
 
 def test_the_interval_over_seeds_is_students():
@@ -157,7 +158,7 @@ def test_a_model_or_protocol_that_the_study_lacks_is_named(results):
 
 def test_figures_show_every_seed_and_the_means(results):
     curves = section.curves(results)
-    figure = tuning_figures.draw_curves(curves, [(BRAIN, "contiguous", "brain"), ("reasoning", "", "questions")])
+    figure = tuning_course.draw_curves(curves, [(BRAIN, "contiguous", "brain"), ("reasoning", "", "questions")])
     assert [ax.get_title("left") for ax in figure.axes] == ["brain", "questions"]
     thick = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
     mean = section.means(curves[(curves.measure == "reasoning") & (curves.condition == WITH)])
@@ -165,6 +166,6 @@ def test_figures_show_every_seed_and_the_means(results):
     thin = [line for line in figure.axes[1].lines if line.get_alpha() == 0.5]
     assert len(thin) == 9 and list(mean.step) == [0, 5, 20]
     changes = section.changes(curves)
-    figure = tuning_figures.draw_changes(changes.assign(label=changes.measure))
+    figure = tuning_course.draw_changes(changes.assign(label=changes.measure))
     assert [len(ax.get_yticklabels()) for ax in figure.axes] == [2, 1]
     assert "share of right answers" in figure.axes[1].get_xlabel()

@@ -6,7 +6,7 @@ import pytest
 
 from brainalign.paper.sections import model
 from brainalign.study import Study
-from brainalign.study.members import CONTROL, SELF, VANILLA
+from brainalign.study.description.members import CONTROL, SELF, VANILLA
 
 
 def values(numbers):

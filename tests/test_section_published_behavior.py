@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brainalign.paper import printed
+from brainalign.paper.claims import printed
 from brainalign.paper.sections import published_behavior as section
 
 LOSSES = "the loss of T5 models, the loss of LLaMA models"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from brainalign.paper import printed
+from brainalign.paper.claims import printed
 from brainalign.paper.sections import published_brain as section
 
 FEW = {"seed": 0, "resamples": 200}

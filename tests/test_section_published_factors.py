@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.paper import printed
+from brainalign.paper.claims import printed
 from brainalign.paper.sections import published_factors as section
 
 FEW = {"seed": 0, "resamples": 200}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from brainalign.paper import printed
+from brainalign.paper.claims import printed
 from brainalign.paper.sections import published_models as section
 
 PAIRS = {"Gemma-9B": ([0.5, 1.0, 0.6], [0.7, 1.5, 0.6]), "LLaMA-9B": ([0.5, 1.0, 0.6], [0.4, 1.1, 0.5])}

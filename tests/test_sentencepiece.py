@@ -8,8 +8,9 @@ import sentencepiece
 import tiny
 
 from brainalign.human.recording import Passage
-from brainalign.llm import activations, sources
-from brainalign.llm.load import load
+from brainalign.llm import activations
+from brainalign.llm.models import sources
+from brainalign.llm.models.load import load
 
 TEXTS = ["Once upon a time, there was a girl.", "He didn't know 日本 cafés", *tiny.TEXT.splitlines()]
 T5 = {"model_type": "unigram", "vocab_size": 150, "pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}

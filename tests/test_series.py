@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from brainalign import catalog
-from brainalign.llm import series
+from brainalign.llm.reading import series
 
 WORDS = pd.DataFrame(
     {

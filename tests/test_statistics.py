@@ -10,10 +10,10 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainalign.paper import statistics
-from brainalign.paper.clusters import bootstrap_by_cluster, bootstrap_mean_by_cluster, correlation_by_cluster
+from brainalign.statistics import correlations
+from brainalign.statistics.clusters import bootstrap_by_cluster, bootstrap_mean_by_cluster, correlation_by_cluster
 
-MODELS = Path(statistics.__file__).parents[1] / "catalog" / "printed" / "models.csv"
+MODELS = Path(correlations.__file__).parents[1] / "catalog" / "printed" / "models.csv"
 UNITS = {"M": 1e6, "B": 1e9}
 
 
@@ -36,7 +36,7 @@ def columns(seed=0, n=17, k=2):
 @pytest.mark.parametrize("confidence", [0.5, 0.95])
 def test_pearson_is_scipys(confidence):
     x, y = columns()
-    ours, theirs = statistics.pearson(x, y, confidence), scipy.stats.pearsonr(x, y)
+    ours, theirs = correlations.pearson(x, y, confidence), scipy.stats.pearsonr(x, y)
     assert (ours.r, ours.p) == pytest.approx((theirs.statistic, theirs.pvalue))
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval(confidence)))
     assert (ours.n, ours.method, ours.confidence) == (17, "pearson", confidence)
@@ -46,7 +46,7 @@ def test_spearman_is_scipys_with_the_interval_of_bonett_and_wright():
     # The example of ci.spear in the R package statpsych, by Bonett.
     y = [21, 4, 9, 12, 35, 18, 10, 22, 24, 1, 6, 8, 13, 16, 19]
     x = [67, 28, 30, 28, 52, 40, 25, 37, 44, 10, 14, 20, 28, 40, 51]
-    ours = statistics.spearman(x, y)
+    ours = correlations.spearman(x, y)
     assert (ours.r, ours.low, ours.high) == pytest.approx((0.8699639, 0.5840951, 0.9638297), abs=1e-7)
     assert (ours.r, ours.p) == pytest.approx(tuple(scipy.stats.spearmanr(x, y)))
 
@@ -54,7 +54,7 @@ def test_spearman_is_scipys_with_the_interval_of_bonett_and_wright():
 @pytest.mark.parametrize("k", [1, 2])
 def test_partial_pearson_has_the_p_of_a_regression_and_the_r_of_the_precision_matrix(k):
     x, y, *held = columns(k=2 + k)
-    ours = statistics.partial_pearson(x, y, np.transpose(held))
+    ours = correlations.partial_pearson(x, y, np.transpose(held))
     precision = np.linalg.inv(np.cov([x, y, *held]))
     fit = sm.OLS(y, sm.add_constant(np.transpose([x, *held]))).fit()
     assert ours.r == pytest.approx(-precision[0, 1] / np.sqrt(precision[0, 0] * precision[1, 1]))
@@ -66,20 +66,20 @@ def test_partial_pearson_has_the_p_of_a_regression_and_the_r_of_the_precision_ma
 
 def test_partial_pearson_takes_columns_in_any_form_and_any_unit():
     x, y, z = columns(k=3)
-    expected = statistics.partial_pearson(x, y, z)
-    assert statistics.partial_pearson(x, y, z[:, None]) == expected
-    assert statistics.partial_pearson(x, y, pd.Series(z, index=range(5, 22), name="size")) == expected
-    assert statistics.partial_pearson(x, y, pd.DataFrame({"size": 1e9 * z})).r == pytest.approx(expected.r)
+    expected = correlations.partial_pearson(x, y, z)
+    assert correlations.partial_pearson(x, y, z[:, None]) == expected
+    assert correlations.partial_pearson(x, y, pd.Series(z, index=range(5, 22), name="size")) == expected
+    assert correlations.partial_pearson(x, y, pd.DataFrame({"size": 1e9 * z})).r == pytest.approx(expected.r)
 
 
 def test_partial_pearson_of_a_worked_example():
     # r_xy = .5, r_xz = .6 and r_yz = .3 give (.5 - .6 * .3) / sqrt((1 - .36) (1 - .09)) = .419314.
     noise = np.linalg.qr(np.column_stack([np.ones(12), columns(n=12, k=3).T]))[0][:, 1:]
     x, y, z = np.linalg.cholesky([[1, 0.5, 0.6], [0.5, 1, 0.3], [0.6, 0.3, 1]]) @ noise.T
-    assert statistics.partial_pearson(x, y, z).r == pytest.approx(0.419314, abs=1e-6)
+    assert correlations.partial_pearson(x, y, z).r == pytest.approx(0.419314, abs=1e-6)
 
 
-@pytest.mark.parametrize("method", [statistics.pearson, statistics.spearman])
+@pytest.mark.parametrize("method", [correlations.pearson, correlations.spearman])
 def test_a_perfect_correlation_has_an_interval_of_no_width(method):
     found = method(np.arange(6), -3.0 * np.arange(6))
     assert (found.r, found.low, found.high) == (-1, -1, -1)
@@ -93,11 +93,11 @@ rows = st.lists(st.tuples(finite, finite), min_size=5, max_size=20, unique_by=(l
 @given(rows, st.floats(0.01, 100), st.floats(-100, 100))
 def test_correlations_keep_under_scaling_and_turn_with_sign(table, scale, shift):
     x, y = np.transpose(table)
-    for method in (statistics.pearson, statistics.spearman):
+    for method in (correlations.pearson, correlations.spearman):
         ours, scaled, turned = method(x, y), method(scale * x + shift, y), method(-x, y)
         assert ours.low <= ours.r <= ours.high
         assert method(y, x).r == pytest.approx(ours.r)
-        if method is statistics.pearson:  # ranks can tie once shifted
+        if method is correlations.pearson:  # ranks can tie once shifted
             assert (scaled.r, scaled.low, scaled.high) == pytest.approx((ours.r, ours.low, ours.high), abs=1e-6)
         assert (turned.r, turned.low, turned.high) == pytest.approx((-ours.r, -ours.high, -ours.low), abs=1e-9)
 
@@ -105,15 +105,15 @@ def test_correlations_keep_under_scaling_and_turn_with_sign(table, scale, shift)
 def test_incomplete_rows_are_refused_and_complete_drops_them():
     table = pd.DataFrame({"mmlu": [0.3, np.nan, 0.4, 0.5, 0.6, np.nan], "score": [1.0, 2, 3, 5, 4, 6]})
     with pytest.raises(ValueError, match=r"2 of 6 rows lack a finite number in mmlu, score"):
-        statistics.pearson(table["mmlu"], table["score"])
-    kept = statistics.complete(table, ["mmlu", "score"])
+        correlations.pearson(table["mmlu"], table["score"])
+    kept = correlations.complete(table, ["mmlu", "score"])
     assert list(kept.index) == [0, 2, 3, 4]
-    assert statistics.pearson(kept["mmlu"], kept["score"]).n == 4
+    assert correlations.pearson(kept["mmlu"], kept["score"]).n == 4
     with pytest.raises(KeyError, match="bbh"):
-        statistics.complete(table, ["bbh"])
+        correlations.complete(table, ["bbh"])
 
 
-@pytest.mark.parametrize("method", [statistics.pearson, statistics.spearman])
+@pytest.mark.parametrize("method", [correlations.pearson, correlations.spearman])
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
@@ -131,19 +131,19 @@ def test_columns_that_cannot_be_correlated(method, x, y, message):
 def test_what_partial_pearson_refuses():
     x, y, z = columns(k=3)
     with pytest.raises(ValueError, match="determine each other"):
-        statistics.partial_pearson(x, y, np.column_stack([z, 2 * z + 1]))
+        correlations.partial_pearson(x, y, np.column_stack([z, 2 * z + 1]))
     with pytest.raises(ValueError, match="bbh is determined by given"):
-        statistics.partial_pearson(x, pd.Series(3 * z - 1, name="bbh"), z)
+        correlations.partial_pearson(x, pd.Series(3 * z - 1, name="bbh"), z)
     with pytest.raises(ValueError, match="at least 5"):
-        statistics.partial_pearson(x[:4], y[:4], z[:4])
+        correlations.partial_pearson(x[:4], y[:4], z[:4])
     with pytest.raises(ValueError, match="size is 7 in all"):
-        statistics.partial_pearson(x, y, pd.DataFrame({"size": np.full(17, 7)}))
+        correlations.partial_pearson(x, y, pd.DataFrame({"size": np.full(17, 7)}))
 
 
 @pytest.mark.parametrize("confidence", [0, 1, 95])
 def test_confidence_is_a_share(confidence):
     with pytest.raises(ValueError, match="confidence must be between 0 and 1"):
-        statistics.pearson(*columns(), confidence)
+        correlations.pearson(*columns(), confidence)
 
 
 # False discovery rate
@@ -153,7 +153,7 @@ def test_fdr_of_the_example_of_benjamini_and_hochberg():
     # Their section 3.2: at .05, the four smallest of fifteen are rejected (and three by Bonferroni).
     p = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719]
     p = np.array([*p, 0.6528, 0.7590, 1.0])
-    adjusted = statistics.fdr(p)
+    adjusted = correlations.fdr(p)
     assert adjusted == pytest.approx(scipy.stats.false_discovery_control(p))
     assert np.sum(adjusted <= 0.05) == 4
 
@@ -161,7 +161,7 @@ def test_fdr_of_the_example_of_benjamini_and_hochberg():
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_fdr_keeps_order_and_never_lowers_p(p):
-    adjusted = statistics.fdr(np.array(p))
+    adjusted = correlations.fdr(np.array(p))
     assert np.all(adjusted >= np.array(p) - 1e-15)
     assert np.all(adjusted <= 1)
     assert np.all(np.diff(adjusted[np.argsort(p)]) >= 0)
@@ -169,13 +169,13 @@ def test_fdr_keeps_order_and_never_lowers_p(p):
 
 def test_fdr_keeps_the_index_of_a_series():
     p = pd.Series([0.04, 0.01], index=["bbh", "mmlu"], name="p")
-    pd.testing.assert_series_equal(statistics.fdr(p), pd.Series([0.04, 0.02], index=p.index, name="p"))
+    pd.testing.assert_series_equal(correlations.fdr(p), pd.Series([0.04, 0.02], index=p.index, name="p"))
 
 
 @pytest.mark.parametrize("p", [[0.1, np.nan], [0.1, 1.2], [-0.1, 0.5], []])
 def test_fdr_refuses_what_is_no_p(p):
     with pytest.raises(ValueError, match="p "):
-        statistics.fdr(p)
+        correlations.fdr(p)
 
 
 # Bootstraps over clusters
@@ -273,7 +273,7 @@ def test_a_statistic_without_any_value_is_refused():
 def test_slopes_are_scipys_linregress():
     x, y = columns(n=12)
     table = pd.DataFrame({"x": x, "y": y, "family": ["T5"] * 7 + ["GPT2"] * 5})
-    found = statistics.slopes_by_group(table, "x", "y", confidence=0.9)
+    found = correlations.slopes_by_group(table, "x", "y", confidence=0.9)
     assert list(found["family"]) == ["GPT2", "T5"]
     for row in found.itertuples():
         part = table[table["family"] == row.family]
@@ -287,15 +287,15 @@ def test_slopes_are_scipys_linregress():
 def test_a_group_without_a_slope_is_named():
     table = pd.DataFrame({"x": [1, 2, 3, 4, 5.0], "y": [1, 2, 4, 3, 5], "family": list("aaabb")})
     with pytest.raises(ValueError, match="family 'b': 2 rows of x, y: at least 3"):
-        statistics.slopes_by_group(table, "x", "y")
+        correlations.slopes_by_group(table, "x", "y")
     with pytest.raises(ValueError, match="1 of 5 rows have no family"):
-        statistics.slopes_by_group(table.assign(family=["a", "a", "a", None, "b"]), "x", "y")
+        correlations.slopes_by_group(table.assign(family=["a", "a", "a", None, "b"]), "x", "y")
 
 
 def test_leaving_groups_out_row_by_row():
     x, y = columns(n=15)
     table = pd.DataFrame({"x": x, "y": y, "family": list("aaaaabbbbbccccc")})
-    found = statistics.leave_one_group_out(table, "family", lambda t: statistics.pearson(t["x"], t["y"]))
+    found = correlations.leave_one_group_out(table, "family", lambda t: correlations.pearson(t["x"], t["y"]))
     assert list(found["left_out"]) == ["none", "a", "b", "c"]
     assert list(found["n"]) == [15, 10, 10, 10]
     assert found["r"][2] == pytest.approx(np.corrcoef(np.delete(x, range(5, 10)), np.delete(y, range(5, 10)))[0, 1])
@@ -303,18 +303,18 @@ def test_leaving_groups_out_row_by_row():
 
 def test_leaving_out_takes_numbers_and_tables_and_a_choice_of_groups():
     table = pd.DataFrame({"x": [1.0, 2, 6], "family": ["a", "b", "GPT2"]})
-    found = statistics.leave_one_group_out(table, "family", lambda t: t["x"].mean(), groups=["GPT2"])
+    found = correlations.leave_one_group_out(table, "family", lambda t: t["x"].mean(), groups=["GPT2"])
     assert found.to_dict("list") == {"left_out": ["none", "GPT2"], "value": [3, 1.5]}
-    found = statistics.leave_one_group_out(table, "family", lambda t: t[["x"]], groups=["a"])
+    found = correlations.leave_one_group_out(table, "family", lambda t: t[["x"]], groups=["a"])
     assert found.to_dict("list") == {"left_out": ["none"] * 3 + ["a"] * 2, "x": [1, 2, 6, 2, 6]}
 
 
 def test_a_group_that_cannot_be_left_out_is_named():
     table = pd.DataFrame({"x": [1.0, 2, 3, 4, 5], "family": list("aaaab")})
     with pytest.raises(ValueError, match=r"no row has family \['GPT2'\]; there are \['a', 'b'\]"):
-        statistics.leave_one_group_out(table, "family", len, groups=["GPT2"])
+        correlations.leave_one_group_out(table, "family", len, groups=["GPT2"])
     with pytest.raises(ValueError, match="without family 'a': 1 rows"):
-        statistics.leave_one_group_out(table, "family", lambda t: statistics.pearson(t["x"], t["x"] ** 2))
+        correlations.leave_one_group_out(table, "family", lambda t: correlations.pearson(t["x"], t["x"] ** 2))
 
 
 # The paper's own table
@@ -325,7 +325,7 @@ def test_a_group_that_cannot_be_left_out_is_named():
     [("log_size", 0.95, 9.43e-09), ("mmlu", 0.809, 8.52e-05), ("wikitext2_nwp_loss", 0.54, 2.68e-02)],
 )
 def test_printed_correlations_with_average_brain_alignment(tuned, column, r, p):
-    found = statistics.pearson(tuned[column], tuned["average"])
+    found = correlations.pearson(tuned[column], tuned["average"])
     assert found.r == pytest.approx(scipy.stats.pearsonr(tuned[column], tuned["average"])[0])
     assert found.n == 17
     # The scores are printed with three decimals, which moves a small p further than it moves r. For the loss
@@ -337,7 +337,7 @@ def test_printed_correlations_with_average_brain_alignment(tuned, column, r, p):
 def test_printed_p_values_after_fdr(tuned):
     table = pd.read_csv(MODELS.with_name("correlations.csv")).query("property in ['mmlu', 'bbh']")
     t = table["r"] * np.sqrt(15 / (1 - table["r"] ** 2))
-    adjusted = statistics.fdr(pd.Series(2 * scipy.stats.t.sf(np.abs(t), 15), index=table.index))
+    adjusted = correlations.fdr(pd.Series(2 * scipy.stats.t.sf(np.abs(t), 15), index=table.index))
     for printed, ours in zip(table["p"], adjusted, strict=True):
         if printed.startswith("<"):
             assert ours < float(printed[1:])
@@ -348,5 +348,5 @@ def test_printed_p_values_after_fdr(tuned):
 
 def test_the_17_tuned_models_are_8_clusters(tuned):
     whole = correlation_by_cluster(tuned, "log_size", "average", "vanilla")
-    assert whole.estimate == pytest.approx(statistics.pearson(tuned["log_size"], tuned["average"]).r)
+    assert whole.estimate == pytest.approx(correlations.pearson(tuned["log_size"], tuned["average"]).r)
     assert (whole.n, whole.n_clusters) == (17, 8)

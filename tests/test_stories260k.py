@@ -11,8 +11,9 @@ from plain import beginning, bits_after, states_of
 from brainalign.alignment.behavior import reading_time_correlation
 from brainalign.human import brennan2016, natural_stories
 from brainalign.human.recording import Passage
-from brainalign.llm import activations, series, surprisal
-from brainalign.llm.load import load
+from brainalign.llm import activations, surprisal
+from brainalign.llm.models.load import load
+from brainalign.llm.reading import series
 
 pytestmark = pytest.mark.usefixtures("one_store")
 POSITIONS, LAYERS, WIDTH = 512, 6, 64

@@ -18,8 +18,9 @@ from brainalign import study as studies
 from brainalign.alignment.behavior import behavioral_alignment
 from brainalign.human import natural_stories
 from brainalign.human.reading_times import ReadingTimes
-from brainalign.study import keys
-from brainalign.study.settings import WEHBE_FOLDER
+from brainalign.study.description.settings import WEHBE_FOLDER
+from brainalign.study.measurement import measures
+from brainalign.study.running import keys
 
 ORIGINS = {
     "printed": {},
@@ -91,7 +92,7 @@ def tiny(tmp_path, monkeypatch, write):
         return behavioral_alignment(surprisal, times, **options)
 
     monkeypatch.setattr(natural_stories, "load", little_stories)
-    monkeypatch.setattr(studies.measures, "behavioral_alignment", counted)
+    monkeypatch.setattr(measures, "behavioral_alignment", counted)
     return SimpleNamespace(path=path, load=lambda: studies.load(str(path)), calls=calls, folder=tmp_path)
 
 
@@ -377,7 +378,7 @@ def test_a_change_of_what_matters_computes_again(tiny, monkeypatch, change, comp
 def test_results_depend_on_every_module_that_measuring_can_reach_and_on_no_page():
     code = set(keys.code(keys.MEASURING))
     loaders = {f"brainalign.human.{path.stem}" for path in (keys.ROOT / "human").glob("[!_]*.py")}
-    assert loaders <= code and {"brainalign.study.measures", "brainalign.microworld.people"} <= code
+    assert loaders <= code and {"brainalign.study.measurement.measures", "brainalign.microworld.participants"} <= code
     assert not any(name.startswith(("brainalign.paper", "brainalign.cli")) for name in code)
 
 

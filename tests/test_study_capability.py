@@ -9,11 +9,12 @@ from scipy.stats import binomtest
 from test_capability import bbh, mmlu
 
 from brainalign import study as studies
-from brainalign.llm import benchmarks
-from brainalign.llm.capability import answers
-from brainalign.llm.load import load
-from brainalign.llm.loss import bits_per_byte, loss
-from brainalign.study import capability, keys
+from brainalign.llm.exams import benchmarks
+from brainalign.llm.exams.answers import answers
+from brainalign.llm.models.load import load
+from brainalign.llm.reading.loss import bits_per_byte, loss
+from brainalign.study.measurement import capability
+from brainalign.study.running import keys
 
 ARTICLES = [f" = One =\n{tiny.TEXT[:300]}", f" = Two =\n{tiny.TEXT[300:]}"]
 

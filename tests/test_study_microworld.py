@@ -9,8 +9,8 @@ import pytest
 import tiny
 
 from brainalign import study as studies
-from brainalign.llm.capability import answers
-from brainalign.study import sources
+from brainalign.llm.exams.answers import answers
+from brainalign.study.description import loading
 
 pytestmark = pytest.mark.usefixtures("one_store")
 
@@ -19,17 +19,17 @@ pytestmark = pytest.mark.usefixtures("one_store")
 def study(tmp_path, monkeypatch):
     """A study of a model before and after tuning, and along it."""
     folders = {seed: tiny.llama(tmp_path / f"llama-{seed}", positions=256, seed=seed) for seed in (0, 1, 2)}
-    monkeypatch.setattr(sources, "People", partial(sources.People, n_participants=3, n_units=4, n_passages=24))
-    monkeypatch.setattr(sources.trained_here, "pretrained", lambda world, name: folders[0])
+    monkeypatch.setattr(loading, "People", partial(loading.People, n_participants=3, n_units=4, n_passages=24))
+    monkeypatch.setattr(loading.trained_here, "pretrained", lambda world, name: folders[0])
     asked = []
 
     def tuned(world, name, how):
         asked.append((name, how.condition, how.recipe.seed))
         return {0: folders[0], 5: folders[1], 20: folders[2]}
 
-    monkeypatch.setattr(sources.trained_here, "tuned", tuned)
-    few = sources.questions(sources.world())[::24]
-    monkeypatch.setattr(sources, "questions", lambda world: few)
+    monkeypatch.setattr(loading.trained_here, "tuned", tuned)
+    few = loading.questions(loading.world())[::24]
+    monkeypatch.setattr(loading, "questions", lambda world: few)
     (tmp_path / "mine.yaml").write_text(
         "title: Mine\nevidence: microworld\nresamples: 100\nprotocols: [contiguous]\nbenchmarks: [microworld]\n"
         "recordings: [microworld, microworld.null]\nreading_times: [microworld.readers]\n"
@@ -59,7 +59,7 @@ def test_a_model_is_examined_and_its_loss_is_taken(study):
     settings, _, few = study
     found = measuring.results(settings, "capability")
     mine = found[found.model == "llama-small"].set_index(["measure", "domain"])
-    right = answers(studies.load_model(settings, "llama-small"), sources.load_benchmark("microworld"))
+    right = answers(studies.load_model(settings, "llama-small"), loading.load_benchmark("microworld"))
     right = right.groupby("category").right
     for kind in ("world knowledge", "reasoning"):
         row = mine.loc[(kind, "all")]

@@ -18,8 +18,8 @@ from brainalign.alignment import controls
 from brainalign.alignment.behavior import behavioral_alignment
 from brainalign.alignment.brain import brain_alignment, to_stimuli
 from brainalign.human import natural_stories
-from brainalign.llm import series
-from brainalign.study import measures
+from brainalign.llm.reading import series
+from brainalign.study.measurement import measures
 
 SENTENCES = [line for line in tiny.TEXT.splitlines() if line]
 

@@ -10,8 +10,10 @@ import recordings
 from test_study_models import study  # noqa: F401
 
 from brainalign import study as studies
-from brainalign.alignment import protocols, reliability
-from brainalign.study import measures, people, runs
+from brainalign.alignment import protocols
+from brainalign.alignment.ceilings import reliability
+from brainalign.study.measurement import measures, people
+from brainalign.study.running import runs
 
 
 def test_a_time_course_is_the_mean_over_participants():

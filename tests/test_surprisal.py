@@ -11,7 +11,7 @@ from plain import beginning, bits_after
 
 from brainalign.human.recording import Passage
 from brainalign.llm import surprisal
-from brainalign.llm.load import load
+from brainalign.llm.models.load import load
 
 ODD = Passage(
     "odd", ("Once upon", "a time, ", 'there  was "a girl"', "", "who", "liked naïve 日本 cafés", "and", "3", "balls !")

@@ -17,11 +17,11 @@ from close import assert_close
 from moments import STOP, kill, number_from
 from safetensors.torch import load_file
 
-from brainalign.llm import samples, states, training, tuning
-from brainalign.llm.adapters import Lora
-from brainalign.llm.load import load
-from brainalign.llm.training import IGNORED, Example, Recipe
-from brainalign.llm.tuning import Tuning
+from brainalign.llm import tuning
+from brainalign.llm.models.load import load
+from brainalign.llm.tuning import Tuning, checkpoints, instruction, samples, training
+from brainalign.llm.tuning.adapters import Lora
+from brainalign.llm.tuning.training import IGNORED, Example, Recipe
 
 SAMPLES = [
     {"instruction": "Name a color.", "input": "", "output": "Red is a color."},
@@ -303,15 +303,15 @@ def test_a_model_is_tuned_once_for_each_way_to_tune_it(folders, monkeypatch):
     found = tuning.tuned(folders["causal"], SAMPLES, how)
     assert list(found) == [0, 3, 10] and len(tuning.losses(found)) == 10
     with monkeypatch.context() as patch:
-        patch.setattr(tuning, "tune", None)  # it is not called again
+        patch.setattr(instruction, "tune", None)  # it is not called again
         assert tuning.tuned(folders["causal"], SAMPLES, how) == found
     others = [
         replace(how, condition="continued"), replace(how, checkpoints=(0,)), replace(how, lora=Lora(rank=2)),
         replace(how, recipe=replace(RECIPE, seed=1)),
     ]  # fmt: skip
-    places = [tuning._folder(folders["causal"], SAMPLES, one, None, {}) for one in (how, *others)]
-    places += [tuning._folder(folders["t5"], SAMPLES, how, None, {})]
-    places += [tuning._folder(folders["causal"], SAMPLES[1:], how, None, {})]
+    places = [instruction._folder(folders["causal"], SAMPLES, one, None, {}) for one in (how, *others)]
+    places += [instruction._folder(folders["t5"], SAMPLES, how, None, {})]
+    places += [instruction._folder(folders["causal"], SAMPLES[1:], how, None, {})]
     assert places[0] == found[0].parent and len(set(places)) == 7
 
 
@@ -397,23 +397,24 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_losses_and_weights(folders, 
     np.testing.assert_array_equal(found, expected)
     for (name, a), b in zip(again.network.named_parameters(), whole.network.parameters(), strict=True):
         np.testing.assert_array_equal(a.detach(), b.detach(), err_msg=name)
-    assert not (tmp_path / "parts" / states.STATES).exists()
-    np.testing.assert_array_equal(states.losses(tmp_path / "parts"), expected)
+    assert not (tmp_path / "parts" / checkpoints.STATES).exists()
+    np.testing.assert_array_equal(checkpoints.losses(tmp_path / "parts"), expected)
 
 
 PROGRAM = """
 import json, sys
 from pathlib import Path
 import torch
-from brainalign.llm import processes, tuning
-from brainalign.llm.adapters import Lora
-from brainalign.llm.load import load
-from brainalign.llm.training import Recipe
+from brainalign.llm import tuning
+from brainalign.llm.tuning import distributed
+from brainalign.llm.tuning.adapters import Lora
+from brainalign.llm.models.load import load
+from brainalign.llm.tuning.training import Recipe
 
 folder, samples, where, rank = sys.argv[1:]
 torch.set_num_threads(1)
 {before}
-processes.current()
+distributed.current()
 model = load(Path(folder), device="cpu")
 recipe = Recipe(epochs=4, batch_size=6, at_once=2, learning_rate=1e-3, max_length=400)
 how = tuning.Tuning(recipe=recipe, lora=Lora(int(rank), targets=("q_proj", "up_proj")) if int(rank) else None)
@@ -424,14 +425,14 @@ tuning.tune(network, model.tokenizer, json.loads(samples), Path(where), how, eve
 
 # Put before the program: its last process stops once all have saved their state.
 STOPPING = """
-from brainalign.llm import states
+from brainalign.llm.tuning import checkpoints
 
-def stopping(run, losses, save=states.Run.save):
+def stopping(run, losses, save=checkpoints.Run.save):
     save(run, losses)
     if run.crew.rank == run.crew.n - 1:
         stop_at(PIPE)
 
-states.Run.save = stopping
+checkpoints.Run.save = stopping
 """
 
 
@@ -458,7 +459,7 @@ def test_a_killed_process_goes_on_to_the_same_losses_and_weights(folders, tmp_pa
     whole = start(folders["causal"], tmp_path / "whole", rank)
     killed(folders["causal"], tmp_path / "killed", rank=rank)
     assert start(folders["causal"], tmp_path / "killed", rank).wait() == whole.wait() == 0
-    one, two = (states.losses(tmp_path / name) for name in ("whole", "killed"))
+    one, two = (checkpoints.losses(tmp_path / name) for name in ("whole", "killed"))
     assert one.tolist() == two.tolist() and len(one) == 14 and one[7:].mean() < one[:7].mean()
     last = [tmp_path / name / "step-14" / "model.safetensors" for name in ("whole", "killed")]
     assert last[0].read_bytes() == last[1].read_bytes()
@@ -503,14 +504,14 @@ def test_two_processes_that_were_killed_have_the_losses_of_one(folders, tmp_path
     rank, expected = alone
     options, launched = {"rank": rank, "before": STILL + before, "launch": LAUNCH}, tmp_path / "launched"
     killed(folders["causal"], launched, **options)
-    assert len(list((launched / states.STATES).glob("*-of-2.safetensors"))) >= 2
+    assert len(list((launched / checkpoints.STATES).glob("*-of-2.safetensors"))) >= 2
     assert start(folders["causal"], launched, **options).wait() == 0
-    np.testing.assert_allclose(states.losses(launched), states.losses(expected), rtol=1e-4)
+    np.testing.assert_allclose(checkpoints.losses(launched), checkpoints.losses(expected), rtol=1e-4)
     ours, theirs = (load_file(folder / "step-14" / "model.safetensors") for folder in (launched, expected))
     assert ours.keys() == theirs.keys()
     for name, weights in ours.items():
         np.testing.assert_allclose(weights, theirs[name], atol=2e-3, err_msg=name)  # AdamW magnifies rounding
-    assert not list(launched.glob(".step-*")) and not (launched / states.STATES).exists()
+    assert not list(launched.glob(".step-*")) and not (launched / checkpoints.STATES).exists()
 
 
 def test_the_state_of_another_run_is_refused(folders, tmp_path, monkeypatch):

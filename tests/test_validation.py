@@ -6,12 +6,12 @@ import pytest
 import scipy
 
 from brainalign.alignment.brain import brain_alignment
-from brainalign.alignment.held_out import pearson
-from brainalign.microworld import ceilings, validation
+from brainalign.alignment.encoding.held_out import pearson
+from brainalign.microworld import coverage, validation
 from brainalign.microworld.validation import PROTOCOLS, by_participants, crowd, space
 from brainalign.paper import tuning_power
-from brainalign.paper.statistics import summary
-from brainalign.paper.validation_figures import curves
+from brainalign.paper.figures.simulations import curves
+from brainalign.statistics.correlations import summary
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +133,7 @@ def test_the_best_of_more_null_layers_is_more_inflated_and_a_nested_choice_is_no
 
 
 def test_the_disattenuated_ceiling_is_nearer_the_truth_than_the_extrapolated_one():
-    table = ceilings.ceilings(3, sizes=(ceilings.SLOW,))
+    table = coverage.ceilings(3, sizes=(coverage.SLOW,))
     bias = table[table.protocol == "contiguous"].groupby("estimator").bias.mean().abs()
     assert bias["disattenuated"] < 0.05 < bias["extrapolated"]
     assert table[(table.estimator == "disattenuated") & (table.protocol == "contiguous")].covered.all()

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brainalign.human.recording import Passage
-from brainalign.llm import windows
-from brainalign.llm.tokens import join, special_tokens
-from brainalign.llm.windows import beginning_windows, continuation_windows, whole_text_windows
+from brainalign.llm.reading import windows
+from brainalign.llm.reading.tokens import join, special_tokens
+from brainalign.llm.reading.windows import beginning_windows, continuation_windows, whole_text_windows
 
 ODD = (
     "Once upon a time,",

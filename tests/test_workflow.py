@@ -8,7 +8,8 @@ from functools import partial
 
 import pytest
 
-from brainalign import store, workflow
+from brainalign import store
+from brainalign.cli import engine
 
 SNAKEMAKE = """#!{python}
 import json, sys
@@ -33,7 +34,7 @@ Job 0: rendering the book
 
 
 def build(kinds=None):
-    return workflow.run({"name": "mine"}, 2, kinds or {}, results=store.PROJECT / "kept" / "mine")
+    return engine.run({"name": "mine"}, 2, kinds or {}, results=store.PROJECT / "kept" / "mine")
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def snakemake(tmp_path, monkeypatch):
         script.write_text(SNAKEMAKE.format(python=sys.executable, due=due, said=said, status=status, dry=dry))
         script.chmod(0o755)
 
-    monkeypatch.setattr(workflow, "BINARIES", tmp_path)
+    monkeypatch.setattr(engine, "BINARIES", tmp_path)
     monkeypatch.setattr(store, "PROJECT", tmp_path)  # another test beside this one builds "mine" too
     return make
 
@@ -57,7 +58,7 @@ def test_where_nothing_is_due_nothing_is_run_or_said(snakemake, capfd):
 
 
 def test_what_is_due_is_told_job_by_job_and_nothing_is_made(snakemake, capfd, tmp_path):
-    due = partial(workflow.due, {"study": "mine", "name": "mine"}, 2, results=tmp_path / "results")
+    due = partial(engine.due, {"study": "mine", "name": "mine"}, 2, results=tmp_path / "results")
     snakemake(DUE, "never")
     assert due() == [("small", "large"), ("claims.ipynb",), ("the book",)]
     assert capfd.readouterr() == ("", "")
@@ -124,16 +125,16 @@ def test_a_snakemake_that_stops_without_a_word_says_where_to_look(snakemake, cap
 
 def test_two_builds_of_a_study_at_once_are_one_too_many(snakemake, capfd):
     snakemake(DUE, "ran small (1.0 s)")
-    with workflow._alone("mine"), pytest.raises(RuntimeError, match="study mine is being built here already"):
+    with engine._alone("mine"), pytest.raises(RuntimeError, match="study mine is being built here already"):
         build()
     assert build() == 0
 
 
 def test_a_lock_of_a_killed_build_is_nobodys(snakemake):
     snakemake(DUE, "ran small (1.0 s)")
-    hold = "import os, pathlib, signal\nfrom brainalign import store, workflow\n"
+    hold = "import os, pathlib, signal\nfrom brainalign import store\nfrom brainalign.cli import engine\n"
     hold += f"store.PROJECT = pathlib.Path({str(store.PROJECT)!r})\n"
-    hold += "with workflow._alone('mine'): os.kill(os.getpid(), signal.SIGKILL)"
+    hold += "with engine._alone('mine'): os.kill(os.getpid(), signal.SIGKILL)"
     assert subprocess.run([sys.executable, "-c", hold]).returncode == -signal.SIGKILL
     assert build() == 0
 
@@ -142,7 +143,7 @@ def test_results_are_reached_by_a_plain_name(snakemake, tmp_path):
     snakemake("Nothing to be done.")
     link = tmp_path / "build" / "mine" / "results"
     for folder in (tmp_path / "kept; $(id)", tmp_path.parent / f"{tmp_path.name} elsewhere", tmp_path / "kept"):
-        workflow.run({"name": "mine"}, 2, {}, results=folder)
+        engine.run({"name": "mine"}, 2, {}, results=folder)
         (folder / "done").touch()
         assert (link / "done").exists() and link.resolve() == folder
         # Of two folders that are moved together, one goes on leading to the other.

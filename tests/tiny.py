@@ -89,7 +89,7 @@ def gemma(folder: Path, positions: int = 64, seed: int = 0) -> Path:
     """Gemma-shaped, 2 blocks, one key for all queries, tied head; the tokenizer of `llama`."""
     from transformers import AutoTokenizer, GemmaConfig
 
-    from brainalign.llm.networks import fresh
+    from brainalign.llm.models.networks import fresh
 
     words = AutoTokenizer.from_pretrained(llama(folder, positions))
     (folder / "model.safetensors").unlink()
@@ -158,7 +158,7 @@ def _model(tokenizer) -> dict:
 def _saved(folder: Path, config, tokenizer, special: dict, seed: int) -> Path:
     from transformers import PreTrainedTokenizerFast
 
-    from brainalign.llm.networks import fresh
+    from brainalign.llm.models.networks import fresh
 
     fresh(config, seed).save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)

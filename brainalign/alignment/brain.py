@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from brainalign.alignment import protocols, summary, volumes
-from brainalign.alignment.ceiling import Extrapolation
-from brainalign.alignment.held_out import Scores
-from brainalign.alignment.predictivity import scores, seen_units
+from brainalign.alignment.ceilings.extrapolated import Extrapolation
+from brainalign.alignment.encoding.held_out import Scores
+from brainalign.alignment.encoding.predictivity import scores, seen_units
+from brainalign.alignment.encoding.splits import Split
 from brainalign.alignment.protocols import Protocol
-from brainalign.alignment.splits import Split
 from brainalign.human.recording import Recording
 
 Layers = Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]

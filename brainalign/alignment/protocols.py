@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from brainalign import catalog
-from brainalign.alignment import ceiling, predictivity, splits, volumes
-from brainalign.alignment.predictivity import Penalties
-from brainalign.alignment.splits import Split
+from brainalign import messages
+from brainalign.alignment import volumes
+from brainalign.alignment.ceilings import extrapolated
+from brainalign.alignment.encoding import predictivity, splits
+from brainalign.alignment.encoding.predictivity import Penalties
+from brainalign.alignment.encoding.splits import Split
 from brainalign.human.recording import Recording
 
 FOLDS = 10
@@ -135,7 +137,7 @@ def resolve(name: str, recording: Recording) -> Protocol:
         No such protocol; the message suggests near names.
     """
     if name not in PROTOCOLS:
-        raise LookupError(catalog.unknown("protocol", name, PROTOCOLS))
+        raise LookupError(messages.unknown("protocol", name, PROTOCOLS))
     if name == AW2024.name and recording.tr is not None and recording.stimuli.run.nunique() > 1:
         return AW2024_RUNS
     return PROTOCOLS[name]
@@ -226,7 +228,7 @@ def penalties_of(protocol: Protocol, recording: Recording, train: np.ndarray | N
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def ceiling_of(protocol: Protocol, recording: Recording) -> ceiling.Extrapolation:
+def ceiling_of(protocol: Protocol, recording: Recording) -> extrapolated.Extrapolation:
     """Give the noise ceiling under a protocol: its regression, its splits; kept in the store.
 
     A pool of participants predicts with one penalty for all units of a participant, also where the protocol lets
@@ -244,4 +246,4 @@ def ceiling_of(protocol: Protocol, recording: Recording) -> ceiling.Extrapolatio
     participants = recording.units.participant.to_numpy()
     options = {"n_deals": DEALS} if len(recording.participants) > CROWD else {}
     responses = volumes.responses_of(recording, protocol.splits)
-    return ceiling.cached(responses, participants, splits_of(protocol, recording), metric, **options)
+    return extrapolated.cached(responses, participants, splits_of(protocol, recording), metric, **options)

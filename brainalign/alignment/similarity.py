@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
-from brainalign.alignment.splits import shuffled
+from brainalign.alignment.encoding.splits import shuffled
 
 
 class Similarity(NamedTuple):

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from brainalign.alignment.ceiling import Extrapolation
-from brainalign.alignment.held_out import Scores
+from brainalign.alignment.ceilings.extrapolated import Extrapolation
+from brainalign.alignment.encoding.held_out import Scores
 from brainalign.alignment.protocols import BEST_ON_TEST, Protocol
 from brainalign.human.recording import Recording
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from brainalign.alignment.splits import Split, contiguous
+from brainalign.alignment.encoding.splits import Split, contiguous
 from brainalign.human import timeseries
 from brainalign.human.recording import Recording
 

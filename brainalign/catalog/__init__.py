@@ -1,14 +1,14 @@
 """What the literature says, as data: checkpoints, data sets, printed tables, claims. No computation."""
 
 import csv
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import yaml
+
+from brainalign import messages
 
 HERE = Path(__file__).parent
 TASKS = HERE / "tasks"  # how benchmarks are put to models, in the format of lm-evaluation-harness
@@ -72,7 +72,7 @@ class Dataset:
             The data set has no such file.
         """
         if path not in self.files:
-            raise LookupError(unknown(f"file of {self.name}", path, self.files))
+            raise LookupError(messages.unknown(f"file of {self.name}", path, self.files))
         return self.files[path]
 
     @property
@@ -80,29 +80,6 @@ class Dataset:
         """Size of all files together, or None where one is not known."""
         sizes = [file.bytes for file in self.files.values()]
         return sum(sizes) if sizes and None not in sizes else None
-
-
-def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
-    """Message for a name that is not known: the near ones, else all of them.
-
-    Parameters
-    ----------
-    kind : str
-        The kind of thing, as in "study".
-    name : str
-        What was asked for.
-    choices : iterable of str
-        What there is.
-
-    Returns
-    -------
-    str
-        One sentence or two, for an exception.
-    """
-    choices = sorted(choices)
-    near = difflib.get_close_matches(str(name), choices, n=3, cutoff=0.6)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(choices) or 'none'}."
-    return f"unknown {kind} {name!r}. {hint}"
 
 
 def checkpoints() -> pd.DataFrame:
@@ -134,7 +111,7 @@ def checkpoint(name: str) -> pd.Series:
     """
     table = checkpoints()
     if name not in table.index:
-        raise LookupError(unknown("checkpoint", name, table.index))
+        raise LookupError(messages.unknown("checkpoint", name, table.index))
     return table.loc[name]
 
 
@@ -195,7 +172,7 @@ def surprisal_series(collection: str) -> pd.DataFrame:
     """
     table = _read("surprisal_series.csv")
     if collection not in set(table.collection):
-        raise LookupError(unknown("collection of surprisal series", collection, set(table.collection)))
+        raise LookupError(messages.unknown("collection of surprisal series", collection, set(table.collection)))
     return table[table.collection == collection].drop(columns="collection").set_index("name")
 
 
@@ -219,7 +196,7 @@ def printed(table: str) -> pd.DataFrame:
     """
     tables = {path.stem for path in (HERE / "printed").glob("*.csv")}
     if table not in tables:
-        raise LookupError(unknown("printed table", table, tables))
+        raise LookupError(messages.unknown("printed table", table, tables))
     return _read(f"printed/{table}.csv")
 
 
@@ -238,7 +215,7 @@ def benchmark_tasks(benchmark: str) -> pd.DataFrame:
     """
     table = _read(BENCHMARK_TASKS.name)
     if benchmark not in set(table.benchmark):
-        raise LookupError(unknown("benchmark", benchmark, set(table.benchmark)))
+        raise LookupError(messages.unknown("benchmark", benchmark, set(table.benchmark)))
     return table[table.benchmark == benchmark].drop(columns="benchmark").set_index("name")
 
 
@@ -258,7 +235,7 @@ def dataset(name: str) -> Dataset:
         No such data set; the message suggests near names.
     """
     if name not in datasets():
-        raise LookupError(unknown("data set", name, datasets()))
+        raise LookupError(messages.unknown("data set", name, datasets()))
     return datasets()[name]
 
 

@@ -11,7 +11,7 @@ import inspect
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from brainalign import catalog
+from brainalign import catalog, messages
 
 if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
@@ -61,13 +61,13 @@ def load(name: str, **options) -> Recording | ReadingTimes:
     """
     loaders = RECORDINGS | READING_TIMES
     if name not in loaders:
-        raise LookupError(catalog.unknown("recording or reading times", name, loaders))
+        raise LookupError(messages.unknown("recording or reading times", name, loaders))
     module, preset = loaders[name]
     loader = import_module(f"brainalign.human.{module}").load
     parameters = set(inspect.signature(loader).parameters) - set(preset)
     for option in options:
         if option not in parameters:
-            raise LookupError(catalog.unknown(f"option of {name}", option, parameters))
+            raise LookupError(messages.unknown(f"option of {name}", option, parameters))
     return loader(**preset, **options)
 
 

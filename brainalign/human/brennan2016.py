@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from brainalign import catalog
+from brainalign import catalog, messages
 from brainalign.human import timeseries
 from brainalign.human.download import check_counts, fetch
 from brainalign.human.recording import Passage, Recording, responses
@@ -66,7 +66,7 @@ def load(radius: int = 6) -> Recording:
         A file could not be fetched.
     """
     if radius not in (6, 10):
-        raise LookupError(catalog.unknown("radius (mm)", str(radius), ["6", "10"]))
+        raise LookupError(messages.unknown("radius (mm)", str(radius), ["6", "10"]))
     data = catalog.dataset("brennan2016")
     pattern = re.compile(rf"{DATA}/{radius}mm/(\w+)-timecourses\.txt")
     files = {match[1]: path for path in sorted(data.files) if (match := pattern.fullmatch(path))}

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainalign import catalog
+from brainalign import catalog, messages
 from brainalign.human import brainscore, natural_stories
 from brainalign.human.download import check_counts, fetch
 from brainalign.human.reading_times import ReadingTimes, by_reader, letters
@@ -52,7 +52,7 @@ def load(alignment: str = "original", path: Path | str | None = None) -> Reading
         A file could not be fetched.
     """
     if alignment not in natural_stories.ALIGNMENTS:
-        raise LookupError(catalog.unknown("alignment of Natural Stories", alignment, natural_stories.ALIGNMENTS))
+        raise LookupError(messages.unknown("alignment of Natural Stories", alignment, natural_stories.ALIGNMENTS))
     data = catalog.dataset("futrell2018")
     place = Path(path or fetch(data.file("assy_Futrell2018.nc")))
     with brainscore.opened(place, ("presentation", "subject")) as file:

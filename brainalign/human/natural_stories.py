@@ -44,7 +44,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from brainalign import catalog
+from brainalign import catalog, messages
 from brainalign.human.download import check_counts, fetch
 from brainalign.human.reading_times import COORDINATES, ReadingTimes, letters
 
@@ -95,7 +95,7 @@ def load(alignment: str = "original") -> ReadingTimes:
         A file could not be fetched.
     """
     if alignment not in ALIGNMENTS:
-        raise LookupError(catalog.unknown("alignment of Natural Stories", alignment, ALIGNMENTS))
+        raise LookupError(messages.unknown("alignment of Natural Stories", alignment, ALIGNMENTS))
     data = catalog.dataset("natural_stories")
     text, times, counts = (fetch(data.file(name)) for name in (TEXT, TIMES, FREQUENCIES))
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainalign import catalog
+from brainalign import catalog, messages
 from brainalign.human import natural_stories
 from brainalign.human.download import check_counts, fetch
 from brainalign.human.reading_times import ReadingTimes, by_reader
@@ -55,7 +55,7 @@ def load() -> ReadingTimes:
     row = np.empty(len(table), int)
     for name, times in table.groupby("docid"):
         if name not in STORIES:
-            raise ValueError(f"{path}: docid: {catalog.unknown('story', name, STORIES)}")
+            raise ValueError(f"{path}: docid: {messages.unknown('story', name, STORIES)}")
         story = words[words.story == 1 + STORIES.index(name)]
         row[times.index] = story.index[0] + _positions(times, len(story), path) - 1
     _same_words(table, words.text.to_numpy()[row], path)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brainalign import catalog
+from brainalign import catalog, messages
 from brainalign.human import brainscore
 from brainalign.human.download import check_counts, fetch
 from brainalign.human.recording import Recording, passages, responses
@@ -74,7 +74,7 @@ def load(
         ("context", context, CONTEXTS),
     ):
         if name not in choices:
-            raise LookupError(catalog.unknown(kind, name, choices))
+            raise LookupError(messages.unknown(kind, name, choices))
     data = catalog.dataset("pereira2018" if network == "language" else "pereira2018.auditory")
     place = Path(path or fetch(data.file(f"assy_Pereira2018_{network}.nc")))
 

@@ -5,8 +5,8 @@ llm.activations(model, recording.passages)       # layer x part x feature
 llm.surprisal(model, times.passages)             # bits a word
 """
 
-from brainalign.llm.activations import activations
-from brainalign.llm.load import load
-from brainalign.llm.surprisal import surprisal
+from brainalign.llm.models.load import load
+from brainalign.llm.reading.activations import activations
+from brainalign.llm.reading.surprisal import surprisal
 
 __all__ = ["activations", "load", "surprisal"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from brainalign.llm.benchmarks import Benchmark, Splits
+from brainalign.llm.exams.benchmarks import Benchmark, Splits
 from brainalign.microworld.questions import Question
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from brainalign import store
 from brainalign.human.reading_times import ReadingTimes, by_reader, letters
 from brainalign.microworld import grammar
-from brainalign.microworld.people import CITATION, LICENCE
+from brainalign.microworld.participants import CITATION, LICENCE
 from brainalign.microworld.world import World
 
 REVISION = 1  # of what is kept of words; another number makes it stale

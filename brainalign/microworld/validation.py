@@ -17,11 +17,12 @@ import pandas as pd
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 from brainalign import store
-from brainalign.alignment import controls, predictivity, protocols
-from brainalign.alignment.held_out import Scores
+from brainalign.alignment import controls, protocols
+from brainalign.alignment.encoding import predictivity
+from brainalign.alignment.encoding.held_out import Scores
 from brainalign.human.recording import Recording
 from brainalign.human.timeseries import zscore
-from brainalign.microworld.people import People, Shares
+from brainalign.microworld.participants import People, Shares
 from brainalign.microworld.world import make
 
 REVISION = 1  # of what is simulated here; a new one leaves kept simulations behind

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
-from brainalign import catalog
+from brainalign import messages
 from brainalign import study as studies
 from brainalign.alignment.protocols import by_strictness
 from brainalign.alignment.summary import ALL, NESTED, POOLED, mean_over_experiments
-from brainalign.paper.numbers import Live
+from brainalign.paper.publish.numbers import Live
 from brainalign.study import Study
-from brainalign.study.sources import NULL, informative
+from brainalign.study.description.loading import NULL, informative
 
 AVERAGE = "average"  # over data sets
 EXPERIMENTS = {"pereira2018": ("pereira2018.243", "pereira2018.384")}  # what counts as one data set
@@ -211,7 +211,7 @@ def chosen_protocols(study: Study, protocol: str) -> list[str]:
     """
     protocols = by_strictness(study.protocols)
     if protocol and protocol not in protocols:
-        raise LookupError(catalog.unknown(f"protocol of study {study.name}", protocol, protocols))
+        raise LookupError(messages.unknown(f"protocol of study {study.name}", protocol, protocols))
     return [protocol] if protocol else protocols
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from brainalign.paper.clusters import correlation_by_cluster
-from brainalign.paper.statistics import fdr, partial_pearson, pearson
+from brainalign.statistics.clusters import correlation_by_cluster
+from brainalign.statistics.correlations import fdr, partial_pearson, pearson
 
 SIZE, KNOWLEDGE, REASONING, LOSS = "size", "world knowledge", "reasoning", "next-word loss"
 ROLES = (SIZE, KNOWLEDGE, REASONING, LOSS)  # what the paper asks of; several measures may answer

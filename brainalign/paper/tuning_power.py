@@ -12,8 +12,8 @@ import scipy  # scipy loads scipy.stats when it is first used; that takes half a
 
 from brainalign.microworld import validation
 from brainalign.microworld.validation import cached_table
-from brainalign.paper import printed
-from brainalign.paper.pairs import make_pairs, paired_tests, percent_changes
+from brainalign.paper.claims import printed
+from brainalign.statistics.pairs import make_pairs, paired_tests, percent_changes
 
 LEVEL = 0.05
 EFFECT = 6.0  # percent: the paper's claim

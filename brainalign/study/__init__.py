@@ -7,10 +7,9 @@ studies.results(study, "recordings")       # the people that they are held again
 studies.status(study)                      # which results are up to date, stale or missing, and why
 """
 
-from brainalign.study.members import Member, bases, members, models, related, tuned, with_model
-from brainalign.study.needs import missing
-from brainalign.study.runs import DONE, SCORES, adopt, batches, measured, result_path, results, run, status, want
-from brainalign.study.settings import (
+from brainalign.study.description.loading import checkpoints, load_model, load_reading_times, load_recordings
+from brainalign.study.description.members import Member, bases, members, models, related, tuned, with_model
+from brainalign.study.description.settings import (
     STUDIES,
     LoadedModel,
     OwnRecording,
@@ -20,7 +19,19 @@ from brainalign.study.settings import (
     names,
     path_of,
 )
-from brainalign.study.sources import checkpoints, load_model, load_reading_times, load_recordings
+from brainalign.study.planning.needs import missing
+from brainalign.study.running.runs import (
+    DONE,
+    SCORES,
+    adopt,
+    batches,
+    measured,
+    result_path,
+    results,
+    run,
+    status,
+    want,
+)
 
 __all__ = [
     "DONE",

@@ -14,12 +14,12 @@ import pandas as pd
 from brainalign.alignment.behavior import pair_difference
 from brainalign.paper import figures
 from brainalign.paper.brain_tables import verdict
-from brainalign.paper.numbers import Live, p_value
-from brainalign.paper.pairs import make_pairs, t_test_over_bases
-from brainalign.paper.printed import Printed
-from brainalign.paper.retest import reading_time_pairs, reading_time_scores
+from brainalign.paper.claims.printed import Printed
+from brainalign.paper.claims.retest import reading_time_pairs, reading_time_scores
+from brainalign.paper.publish.numbers import Live, p_value
 from brainalign.paper.sections.reading_times import Readers
-from brainalign.paper.statistics import Correlation, complete, pearson
+from brainalign.statistics.correlations import Correlation, complete, pearson
+from brainalign.statistics.pairs import make_pairs, t_test_over_bases
 
 SIZE = ("rises with model size", "falls with model size", "does not reliably change with model size")
 TUNING = ("raises", "lowers", "does not reliably change")

@@ -16,7 +16,7 @@ from brainalign.alignment.protocols import AW2024, CONTIGUOUS
 from brainalign.alignment.summary import ALL, NESTED, POOLED
 from brainalign.paper import brain_tables
 from brainalign.paper.brain_tables import LABELS, UNTRAINED, BrainScores
-from brainalign.paper.numbers import Live, number
+from brainalign.paper.publish.numbers import Live, number
 
 DISCUSSED = (AW2024.name, CONTIGUOUS.name)  # the protocols that pages quote come first
 VERDICTS = ("raises", "lowers", "does not reliably change")
@@ -81,7 +81,7 @@ def numbers_of_ceilings(brain: BrainScores) -> list[Live]:
 
 
 def ranking(brain: BrainScores) -> pd.DataFrame:
-    """Scores of models and twins under each protocol, the best first: rows of `brain_figures.scores`."""
+    """Scores of models and twins under each protocol, the best first: rows of `figures.brain_scores.scores`."""
     rows = brain.headline[brain.headline.origin == "model"]
     rows = rows.assign(panel=rows.protocol.map(LABELS), order=rows.protocol.map(brain.protocols.index))
     return rows.sort_values(["order", "estimate"], ascending=[True, False], kind="stable")
@@ -119,7 +119,7 @@ def title_of_ranking(brain: BrainScores, ranking: pd.DataFrame) -> str:
 
 
 def side_by_side(brain: BrainScores, ranking: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One column of a ranking, a column a protocol, as `brain_figures.dumbbells` draws it."""
+    """One column of a ranking, a column a protocol, as `figures.brain_scores.dumbbells` draws it."""
     wide = ranking.pivot(index="model", columns="protocol", values=column)
     wide = wide.sort_values(brain.protocols[-1], ascending=False).reset_index()
     return wide.assign(label=wide.model)
@@ -213,7 +213,7 @@ def by_protocol(words: Mapping[str, str]) -> str:
 
 
 def layers(brain: BrainScores) -> pd.DataFrame:
-    """Score of each layer over all participants' units, mean over data sets: rows of `brain_figures.layers`."""
+    """Score of each layer over all participants' units, mean over data sets: rows of `figures.brain_scores.layers`."""
     results = brain.results
     rows = results[(results.participant == POOLED) & (results.region == ALL) & (results.layer != NESTED)]
     rows = rows[(rows.origin == "model") & rows.dataset.isin(brain_tables.informative(results.dataset))]

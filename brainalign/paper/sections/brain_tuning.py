@@ -9,11 +9,11 @@ import pandas as pd
 from brainalign import study as studies
 from brainalign.paper import brain_tables
 from brainalign.paper.brain_tables import AVERAGE, LABELS, BrainScores
-from brainalign.paper.numbers import Live
-from brainalign.paper.pairs import make_pairs, mean_of_changes
-from brainalign.paper.printed import Printed
+from brainalign.paper.claims.printed import Printed
+from brainalign.paper.publish.numbers import Live
 from brainalign.paper.sections import published_brain
 from brainalign.paper.sections.brain_alignment import ABOUT, by_protocol, numbers_of_effect, verdicts
+from brainalign.statistics.pairs import make_pairs, mean_of_changes
 from brainalign.study import Study
 
 METRICS = ("linear", "cka", "rsa")

@@ -13,8 +13,8 @@ import pandas as pd
 
 from brainalign.paper import factors
 from brainalign.paper.factors import KNOWLEDGE, LOSS, OVERALL, REASONING, SIZE, TRAINED, Property
-from brainalign.paper.numbers import Live
-from brainalign.study.sources import load_benchmark
+from brainalign.paper.publish.numbers import Live
+from brainalign.study.description.loading import load_benchmark
 
 SLUGS = {SIZE: "size", KNOWLEDGE: "knowledge", REASONING: "reasoning", LOSS: "loss"}  # in keys, and their order
 ABOVE_CHANCE = {KNOWLEDGE: "trained models know more than chance", REASONING: "reason better than chance"}

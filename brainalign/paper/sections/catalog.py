@@ -3,7 +3,7 @@
 import pandas as pd
 
 from brainalign import catalog, human
-from brainalign.paper.numbers import Live
+from brainalign.paper.publish.numbers import Live
 from brainalign.study import Study
 
 PEOPLE = ("fMRI", "reading times")  # kinds of data sets

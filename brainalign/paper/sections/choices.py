@@ -7,7 +7,7 @@ from brainalign.alignment.protocols import CONTIGUOUS
 from brainalign.alignment.summary import ALL, POOLED
 from brainalign.paper import brain_tables
 from brainalign.paper.brain_tables import over_participants, verdict
-from brainalign.paper.numbers import Live, number
+from brainalign.paper.publish.numbers import Live, number
 from brainalign.paper.sections.controls import BY_INTERVAL
 from brainalign.paper.sections.scores import Scores
 
@@ -86,7 +86,7 @@ def best_layer(scores: Scores) -> dict[str, pd.DataFrame]:
 
 
 def by_model(gain: pd.DataFrame) -> pd.DataFrame:
-    """Mean of each model over participants: rows of `brain_figures.differences`."""
+    """Mean of each model over participants: rows of `figures.brain_scores.differences`."""
     rows = [{"panel": CONTIGUOUS.name, "label": name, **over_participants(gain[name])} for name in gain]
     return pd.DataFrame(rows)
 
@@ -114,7 +114,7 @@ def tuning(scores: Scores, narrow: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict
-        Under ``headline`` rows of `brain_figures.differences`; nothing without a tuned model.
+        Under ``headline`` rows of `figures.brain_scores.differences`; nothing without a tuned model.
     """
     if scores.pairs.empty:
         return {}

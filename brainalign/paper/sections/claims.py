@@ -8,7 +8,7 @@ import pandas as pd
 
 from brainalign.paper import claims
 from brainalign.paper.claims import display
-from brainalign.paper.numbers import Live
+from brainalign.paper.publish.numbers import Live
 
 SUMMARY = ("change-average", "behavior-no-gain", "r-size-tuned", "r-mmlu-overall")  # the paper's, on the first page
 PANELS = [("log_size", "average", "All printed models"), ("mmlu", "average", "Those with MMLU")]

@@ -11,9 +11,9 @@ from brainalign import study as studies
 from brainalign.alignment.protocols import AW2024, CONTIGUOUS
 from brainalign.paper import brain_tables
 from brainalign.paper.brain_tables import LABELS, over_participants, verdict
-from brainalign.paper.numbers import Live, number
+from brainalign.paper.publish.numbers import Live, number
 from brainalign.paper.sections.scores import Scores
-from brainalign.study.sources import NULL
+from brainalign.study.description.loading import NULL
 
 # What the trained models are held against.
 AGAINST = {
@@ -177,7 +177,7 @@ def unique(scores: Scores) -> pd.DataFrame:
 
 
 def beyond(scores: Scores, unique: pd.DataFrame) -> pd.DataFrame:
-    """Unique variance of each model and twin, mean over participants: rows of `brain_figures.differences`."""
+    """Unique variance of each model and twin, mean over participants: rows of `figures.brain_scores.differences`."""
     kinds = scores.about.kind[scores.about.origin == "model"]
     rows = [
         {"panel": "beyond length and position", "label": name, "kind": kind}

@@ -13,9 +13,9 @@ import pandas as pd
 
 from brainalign.paper import brain_tables, factors
 from brainalign.paper.factors import BY_BASE, GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE, Property
-from brainalign.paper.numbers import Live, correlation, p_value
+from brainalign.paper.publish.numbers import Live, correlation, p_value
 from brainalign.paper.sections.capability import SLUGS
-from brainalign.study.sources import informative
+from brainalign.study.description.loading import informative
 
 METHODS = {PLAIN: "", GIVEN_SIZE: ".given-size", BY_BASE: ".by-base"}  # in keys
 ALPHA = 0.05
@@ -136,7 +136,7 @@ def _plain(correlations: pd.DataFrame, protocol: str | None = None) -> pd.DataFr
 
 
 def forest(correlations: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Rows of `factor_figures.forest`, by the figure's name; no figure where nothing can be correlated."""
+    """Rows of `figures.correlates.forest`, by the figure's name; no figure where nothing can be correlated."""
     return {"correlations": correlations[correlations.overall]} if len(correlations) else {}
 
 

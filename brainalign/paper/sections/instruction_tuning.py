@@ -10,28 +10,21 @@ What a study did not run has no number.
 import re
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from brainalign import catalog
+from brainalign import messages
 from brainalign.alignment.protocols import PROTOCOLS
 from brainalign.paper import brain_tables
-from brainalign.paper.numbers import Live
-from brainalign.paper.statistics import student
+from brainalign.paper.publish.numbers import Live
+from brainalign.paper.seeds import BRAIN, CONTINUED, LOSS_ON, NULL_BRAIN, WITH, WITHOUT, means, over_seeds
 from brainalign.study import Study
-from brainalign.study.sources import NULL
+from brainalign.study.description.loading import NULL
 
-WITH, WITHOUT, CONTINUED = "with instruction", "without instruction", "continued pretraining"
 CONDITIONS = {"instruction": WITH, "no-instruction": WITHOUT, "continued": CONTINUED}
 NAMES = {WITH: "with", WITHOUT: "without", CONTINUED: "continued"}  # in keys
 DIFFERENCES = {"difference": WITHOUT, "over-continued": CONTINUED}  # what is taken from the change with the instruction
-BRAIN, NULL_BRAIN = "brain alignment", "null recording"
 KNOWLEDGE, REASONING = "world knowledge", "reasoning"
 SLUGS = {BRAIN: "brain", NULL_BRAIN: "null", KNOWLEDGE: "knowledge"}
-LOSS_ON = "loss on "  # whichever text people read
-SHARE = "share of right answers"
-# Beginnings of measures; of any other, a share of right answers.
-UNITS = {BRAIN: "Pearson r", NULL_BRAIN: "Pearson r", "reading times": "Pearson r with time", LOSS_ON: "bits a word"}
 
 
 class Panel(NamedTuple):
@@ -89,7 +82,7 @@ def select(curves: pd.DataFrame, model: str, study: Study) -> pd.DataFrame:
     """
     tuned = list(dict.fromkeys(curves.tuned))
     if model and model not in tuned:
-        raise LookupError(catalog.unknown(f"model that study {study.name} tunes", model, tuned))
+        raise LookupError(messages.unknown(f"model that study {study.name} tunes", model, tuned))
     return curves[curves.tuned == (model or tuned[0])]
 
 
@@ -104,7 +97,7 @@ def protocols(curves: pd.DataFrame, protocol: str, study: Study) -> list[str]:
     ends = brain_tables.both_ends(study, protocol)
     scored = list(dict.fromkeys(curves.protocol[curves.protocol != ""]))
     if protocol and protocol not in scored:
-        raise LookupError(catalog.unknown("protocol under which checkpoints are scored", protocol, scored))
+        raise LookupError(messages.unknown("protocol under which checkpoints are scored", protocol, scored))
     return ends
 
 
@@ -125,38 +118,6 @@ def null_panels(curves: pd.DataFrame, protocols: list[str]) -> dict[str, list[Pa
 def _measured(curves: pd.DataFrame, measure: str, protocols: list[str]) -> list[Panel]:
     scored = set(curves.protocol[curves.measure == measure])
     return [Panel(measure, protocol) for protocol in protocols if protocol in scored]
-
-
-def over_seeds(values) -> dict:
-    """Mean over seeds with a 95 % interval, as `statistics.student`.
-
-    Parameters
-    ----------
-    values : (n,) array or Series
-        One a seed, none missing.
-
-    Returns
-    -------
-    dict
-        ``estimate``, ``low``, ``high`` (NaN with a single seed) and ``n``.
-
-    Raises
-    ------
-    ValueError
-        There are no values, or some are missing.
-    """
-    values = np.asarray(values, float)
-    missing = np.sum(~np.isfinite(values))
-    if missing or not values.size:
-        raise ValueError(f"{missing} of {values.size} seeds lack a value. Give those that have one.")
-    return student(values)
-
-
-def means(curves: pd.DataFrame) -> pd.DataFrame:
-    """Curves over seeds: a row a step, with `over_seeds`."""
-    keys = ["tuned", "condition", "measure", "protocol", "step"]
-    groups = curves.groupby(keys, sort=False)
-    return pd.DataFrame([dict(zip(keys, key, strict=True)) | over_seeds(rows.value) for key, rows in groups])
 
 
 def changes(curves: pd.DataFrame) -> pd.DataFrame:
@@ -217,11 +178,6 @@ def _verdict(effect: str, row: dict) -> str:
     return brain_tables.verdict(row, "rises", "falls", "does not reliably change")
 
 
-def unit(measure: str) -> str:
-    """What a measure is measured in."""
-    return next((unit for beginning, unit in UNITS.items() if measure.startswith(beginning)), SHARE)
-
-
 def numbers_of_design(curves: pd.DataFrame) -> list[Live]:
     """Which model is tuned, over how many seeds, steps and checkpoints, and under which conditions."""
     conditions = [condition for condition in NAMES if condition in set(curves.condition)]
@@ -277,7 +233,7 @@ def verdict(effects: pd.DataFrame, panel: Panel, effect: str = "with") -> str:
 
 
 def findings(panels: list[Panel], effects: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """Panels with their titles, as `tuning_figures.draw_curves` takes them."""
+    """Panels with their titles, as `figures.tuning_course.draw_curves` takes them."""
     return [(*panel, f"{panel.title}: {verdict(effects, panel)} with the instruction") for panel in panels]
 
 

@@ -11,10 +11,11 @@ import pandas as pd
 
 from brainalign import study as studies
 from brainalign.alignment.summary import ALL, POOLED
-from brainalign.paper import brain_tables, placing
-from brainalign.paper.numbers import Live, number
+from brainalign.paper import brain_tables
+from brainalign.paper.publish.numbers import Live, number
+from brainalign.paper.sections import placing
 from brainalign.study import Study
-from brainalign.study.members import CONTROL
+from brainalign.study.description.members import CONTROL
 
 NORMS = ["text", "layer", "stack", "depth", "norm", "low", "high"]
 TEXTS = ["text", "what", "parts", "tokens", "parts_encoded_anew", "special_tokens", "read_as"]

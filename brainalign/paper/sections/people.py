@@ -11,9 +11,9 @@ import pandas as pd
 
 from brainalign import study as studies
 from brainalign.alignment.behavior import reliability_of_means
-from brainalign.paper.numbers import Live
+from brainalign.paper.publish.numbers import Live
 from brainalign.study import Study
-from brainalign.study.settings import READERS
+from brainalign.study.description.settings import READERS
 
 SELF_PACED, MAZE = "natural_stories", "natural_stories.maze"
 OPENING = 60  # words of a profile

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from brainalign.alignment import held_out, predictivity, splits
-from brainalign.paper.numbers import Live
+from brainalign.alignment.encoding import held_out, predictivity, splits
+from brainalign.paper.publish.numbers import Live
 
 N_STIMULI, N_FEATURES, N_UNITS = 96, 200, 40
 N_SHARED = 20  # dimensions that features and responses have in common

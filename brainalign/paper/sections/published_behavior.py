@@ -8,13 +8,13 @@ notebook.show(*published_behavior.numbers_of_change(pairs, tests))
 
 import pandas as pd
 
-from brainalign.paper.numbers import Live, correlation, p_value
-from brainalign.paper.pairs import make_pairs, paired_tests
-from brainalign.paper.printed import Printed
+from brainalign.paper.claims.printed import Printed
+from brainalign.paper.publish.numbers import Live, correlation, p_value
 from brainalign.paper.sections.published_brain import ALPHA
 from brainalign.paper.sections.published_factors import PROPERTIES, as_columns
 from brainalign.paper.sections.published_models import IDENTITY
-from brainalign.paper.statistics import pearson
+from brainalign.statistics.correlations import pearson
+from brainalign.statistics.pairs import make_pairs, paired_tests
 
 SCORE = "futrell2018"
 # What may correlate with the score: its column, over which models, and the label of its panel. Losses of the two

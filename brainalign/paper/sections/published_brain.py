@@ -7,12 +7,12 @@ notebook.show(*published_brain.numbers_of_changes(changes))
 
 import pandas as pd
 
-from brainalign.paper.clusters import Estimate
-from brainalign.paper.numbers import Live, p_value
-from brainalign.paper.pairs import change_of_mean, make_pairs, mean_of_changes, paired_tests, percent_changes
-from brainalign.paper.printed import BRAIN_DATASETS, Printed
+from brainalign.paper.claims.printed import BRAIN_DATASETS, Printed
+from brainalign.paper.publish.numbers import Live, p_value
 from brainalign.paper.sections.published_models import IDENTITY
-from brainalign.paper.statistics import leave_one_group_out
+from brainalign.statistics.clusters import Estimate
+from brainalign.statistics.correlations import leave_one_group_out
+from brainalign.statistics.pairs import change_of_mean, make_pairs, mean_of_changes, paired_tests, percent_changes
 
 DATASETS = ["average", *BRAIN_DATASETS]
 ALPHA = 0.05

@@ -8,13 +8,20 @@ notebook.show(*published_factors.numbers_of_correlations(correlations))
 import numpy as np
 import pandas as pd
 
-from brainalign.paper.clusters import Estimate, correlation_by_cluster
+from brainalign.paper.claims.printed import Printed
 from brainalign.paper.figures import GRAY, color
-from brainalign.paper.numbers import Live, correlation, p_value
-from brainalign.paper.printed import Printed
+from brainalign.paper.publish.numbers import Live, correlation, p_value
 from brainalign.paper.sections.published_brain import ALPHA
 from brainalign.paper.sections.published_models import IDENTITY
-from brainalign.paper.statistics import Correlation, complete, partial_pearson, pearson, slopes_by_group, spearman
+from brainalign.statistics.clusters import Estimate, correlation_by_cluster
+from brainalign.statistics.correlations import (
+    Correlation,
+    complete,
+    partial_pearson,
+    pearson,
+    slopes_by_group,
+    spearman,
+)
 
 SCORE = "average"
 # What may correlate with alignment: column of the printed models to label.

@@ -8,9 +8,9 @@ notebook.show(*published_models.numbers_of_newer(newer))
 import numpy as np
 import pandas as pd
 
+from brainalign.paper.claims.printed import Printed
 from brainalign.paper.figures import color
-from brainalign.paper.numbers import Live
-from brainalign.paper.printed import Printed
+from brainalign.paper.publish.numbers import Live
 
 METRICS = {"linear": "linear", "cka": "CKA", "rsa": "RSA"}
 # Columns of the tables, and the form of their numbers. What tells models apart comes first.

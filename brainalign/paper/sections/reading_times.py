@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from brainalign.alignment.behavior import lag_profile, reliability_of_means
-from brainalign.llm import series
-from brainalign.paper.numbers import Live
-from brainalign.paper.retest import comparable
-from brainalign.study import Study, sources
+from brainalign.llm.reading import series
+from brainalign.paper.claims.retest import comparable
+from brainalign.paper.publish.numbers import Live
+from brainalign.study import Study
+from brainalign.study.description import loading
 
 EARLY = 0.1  # r with the next word above which reading times come too early
 LAGS = range(-3, 4)
@@ -76,7 +77,7 @@ def sets_of_readers(study: Study, results: pd.DataFrame, words: pd.DataFrame) ->
     return [
         Readers(
             dataset,
-            {alignment: tables[dataset, alignment] for alignment in sources.alignments(study, dataset)},
+            {alignment: tables[dataset, alignment] for alignment in loading.alignments(study, dataset)},
             comparable(results[results.dataset == dataset]),
         )
         for dataset in study.reading_times

@@ -10,9 +10,9 @@ import pandas as pd
 
 from brainalign import study as studies
 from brainalign.paper import brain_tables
-from brainalign.paper.numbers import Live
+from brainalign.paper.publish.numbers import Live
 from brainalign.study import Study
-from brainalign.study.sources import informative
+from brainalign.study.description.loading import informative
 
 CONTROLS = {
     "oasm": "OASM (neighborhood)",

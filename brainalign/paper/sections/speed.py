@@ -3,7 +3,7 @@
 import pandas as pd
 
 from brainalign.paper import speed
-from brainalign.paper.numbers import Live
+from brainalign.paper.publish.numbers import Live
 
 LAYER, MODEL = "pereira 384", "33"  # the case of one wide layer, and the mark of those of all layers
 HIMALAYA = ["himalaya numpy", "himalaya torch"]

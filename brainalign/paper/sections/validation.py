@@ -10,11 +10,11 @@ a setting, with its ``estimate``, the interval from ``low`` to ``high``, and ``n
 
 import pandas as pd
 
-from brainalign.microworld.ceilings import SLOW, STRIDE
+from brainalign.microworld.coverage import SLOW, STRIDE
 from brainalign.microworld.validation import MIXED
 from brainalign.paper.figures import LINES
-from brainalign.paper.numbers import Live, number
-from brainalign.paper.statistics import summary
+from brainalign.paper.publish.numbers import Live, number
+from brainalign.statistics.correlations import summary
 
 SIZE = "{n_participants} participants, {n_passages} passages"
 CEILINGS = ["estimator", "protocol", "n_participants", "n_passages"]

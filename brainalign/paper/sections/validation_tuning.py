@@ -11,9 +11,9 @@ from itertools import product
 import pandas as pd
 
 from brainalign.paper import tuning_power
-from brainalign.paper.numbers import Live
+from brainalign.paper.publish.numbers import Live
 from brainalign.paper.sections.validation import estimates, of_size
-from brainalign.paper.statistics import summary
+from brainalign.statistics.correlations import summary
 
 POWER = ["unit", "spread", "n_passages", "n_participants", "n_bases"]
 ENOUGH = 0.8  # power

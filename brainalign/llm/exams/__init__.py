@@ -1,0 +1,1 @@
+"""Benchmarks, and a model's answers to them."""

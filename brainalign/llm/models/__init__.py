@@ -1,0 +1,1 @@
+"""Language models: where their files are, their networks, what they are loaded from."""

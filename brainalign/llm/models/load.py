@@ -1,0 +1,279 @@
+"""Load language models: trained, untrained twins of them, or sums of a base and a published difference.
+
+    load("gpt2-small")                                    # a checkpoint of the catalog
+    load("EleutherAI/pythia-70m", revision="step1000")    # any causal or encoder-decoder model of the hub
+    load("runs/my-model")                                 # a folder in Hugging Face's layout
+    load("stories15M.bin")                                # a llama2.c export, its tokenizer beside it
+    load("gpt2-small", untrained=0)                       # the same architecture and tokenizer, fresh weights
+    load("alpaca-7b")                                     # a difference, added to LLaMA as its publisher says
+
+`sources` says where files are looked for. Weights are safetensors; no pickle is loaded, and no remote code is run.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from brainalign import catalog, messages
+from brainalign.llm.models import networks, sources
+from brainalign.llm.models.sources import Source
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+DTYPES = ("float32", "float16", "bfloat16", "auto")
+UNLIMITED = 10**9  # tokens; a tokenizer without a limit says 10^30
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A network with its head, in evaluation mode, without gradients; its tokenizer; and what tells it from others.
+
+    Attributes
+    ----------
+    name : str
+        As asked for: the catalog's name, the hub id, or the name of the folder or file; of an untrained twin with
+        ``-untrained-SEED`` behind it.
+    config : PreTrainedConfig
+        Settings of the network.
+    tokenizer : PreTrainedTokenizerFast
+        Fast, so that it knows which characters a token stands for.
+    identity : dict
+        Plain JSON, for keys of results: all that tells weights, tokenizer and precision from any other's.
+    read : function
+        Gives the network; it reads the weights when it is first called, as what is in the store needs none.
+    """
+
+    name: str
+    config: "PreTrainedConfig" = field(repr=False)
+    tokenizer: "PreTrainedTokenizerFast" = field(repr=False)
+    identity: dict
+    read: "Callable[[], PreTrainedModel]" = field(repr=False)
+
+    @property
+    def network(self) -> "PreTrainedModel":
+        """A causal model or an encoder-decoder, whose weights are read now if they have not been yet.
+
+        Raises
+        ------
+        ValueError
+            Weights are damaged or missing or left over, or do not fit those of their base; or a file was exchanged
+            after the model was identified by it.
+        """
+        return self.read()
+
+    @cached_property
+    def blank(self) -> "PreTrainedModel":
+        """The network before any weights are read: shapes, on torch's meta device."""
+        return networks.blank(self.config)
+
+    @property
+    def encoder_decoder(self) -> bool:
+        """Whether it has an encoder beside its decoder."""
+        return bool(self.config.is_encoder_decoder)
+
+    @property
+    def n_positions(self) -> int | None:
+        """Most tokens that it reads at once; None where nothing sets a limit."""
+        limit = self.tokenizer.model_max_length
+        return networks.positions(self.config) or (int(limit) if 0 < limit < UNLIMITED else None)
+
+    @property
+    def n_layers(self) -> int:
+        """Blocks; those of encoder and decoder together."""
+        return sum(map(len, networks.blocks(self.blank).values()))
+
+    @property
+    def width(self) -> int:
+        """Features of a hidden state."""
+        return self.config.get_text_config().hidden_size
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers in its weights, with those that are shared counted once."""
+        return sum(weights.numel() for weights in self.blank.parameters())
+
+    @property
+    def n_vocabulary(self) -> int:
+        """Tokens that it predicts among: a few more than its tokenizer has, where the embedding is padded."""
+        return self.config.get_text_config().vocab_size
+
+    @property
+    def device(self) -> "torch.device":
+        """Where its first weights are."""
+        return self.network.device
+
+
+def load(
+    name_or_path: str | Path,
+    *,
+    revision: str | None = None,
+    dtype: str = "float32",
+    device: str | None = None,
+    untrained: int | None = None,
+    base: str | Path | None = None,
+    new_rows: str = "zero",
+) -> LanguageModel:
+    """Load a language model and its tokenizer, from here where the files are here, else from the hub.
+
+    Its weights are read at the first forward pass; until then, the configuration tells all that there is to know.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        The first that fits: a checkpoint of the catalog, ``stories260k``, a llama2.c export (``.bin``), a folder in
+        Hugging Face's layout, a hub id.
+    revision : str, optional
+        Branch, tag or commit of a model on the hub.
+    dtype : str
+        ``float32``, ``float16``, ``bfloat16``, or ``auto``: as its publisher stored it.
+    device : str, optional
+        A torch device, or ``auto`` to spread it over all GPUs with accelerate; by default the GPU if there is one.
+    untrained : int, optional
+        Seed of fresh weights instead of the trained ones, which need not be there. They are drawn in float32 on the
+        CPU, as the architecture's own code draws them, so that they are the same on every device.
+    base : str or Path, optional
+        The loaded weights are differences, to be added to this model. The catalog knows it for its own checkpoints.
+    new_rows : str
+        What counts as the base's embeddings of tokens that only the difference has: ``zero``, as for FastChat's and
+        StableVicuna's, or their ``mean``, as for Alpaca's. The catalog knows it too.
+
+    Returns
+    -------
+    LanguageModel
+
+    Raises
+    ------
+    LookupError, FileNotFoundError, PermissionError, ConnectionError
+        As in `sources.find`.
+    ValueError
+        An argument, the architecture or the tokenizer is of no use here. What is wrong with weights is said when they
+        are read (`LanguageModel.network`).
+    ImportError
+        The device is ``auto`` and accelerate is not installed.
+    """
+    _check_options(dtype, untrained, base, new_rows)
+    place = _device(device)
+    if untrained is None and base is None:
+        base, new_rows = _published_base(name_or_path, new_rows)
+    source = sources.find(name_or_path, revision, weights=untrained is None)
+    base_source = sources.find(base) if untrained is None and base is not None else None
+    name, identity = source.name, source.identity
+    with networks.quiet():
+        tokenizer = tokenizer_of(source.folder)
+        config, *_ = [_config_of(part.folder) for part in (source, base_source) if part]
+        if untrained is not None:
+            name, identity = f"{name}-untrained-{untrained}", identity | {"untrained": untrained} | networks.versions()
+            stored = str(config.dtype or "float32").removeprefix("torch.")
+            precision = stored if dtype == "auto" else dtype
+            make = partial(_fresh, config, untrained, precision)
+        else:
+            precision = networks.precision(source.folder, config) if dtype == "auto" else dtype
+            make = partial(_stored, source, base_source, dtype, new_rows)
+    identity |= {"base": base_source.identity, "new_rows": new_rows} if base_source else {}
+    identity |= {"dtype": precision}
+
+    @cache  # once, also where the model is given another name
+    def read() -> "PreTrainedModel":
+        with networks.quiet():
+            return make(place).eval().requires_grad_(False)
+
+    return LanguageModel(name, config, tokenizer, identity, read)
+
+
+def _config_of(folder: Path) -> "PreTrainedConfig":
+    """Settings of a network that predicts words; raises as `load`."""
+    config = networks.config_of(folder)
+    networks.architecture(config)
+    return config
+
+
+def _fresh(config: "PreTrainedConfig", seed: int, dtype: str, device: str) -> "PreTrainedModel":
+    return networks.placed(networks.fresh(config, seed), dtype, device)
+
+
+def _stored(source: Source, base_source: Source | None, dtype: str, new_rows: str, device: str) -> "PreTrainedModel":
+    """Network with the weights of a model, added to those of its base if they are differences."""
+    if base_source is None:
+        network = networks.trained(source.folder, dtype, device)
+    else:
+        network = networks.summed(source, base_source, dtype, new_rows)
+        network = networks.placed(network, network.dtype, device)
+    for part in filter(None, (source, base_source)):
+        part.require_same()  # after they were read: files may be exchanged meanwhile
+    return network
+
+
+def _check_options(dtype: str, untrained: int | None, base: str | Path | None, new_rows: str) -> None:
+    if dtype not in DTYPES:
+        raise ValueError(messages.unknown("dtype", dtype, DTYPES))
+    if new_rows not in networks.NEW_ROWS:
+        raise ValueError(messages.unknown("kind of new rows", new_rows, networks.NEW_ROWS))
+    if base is not None and _published_base(base, new_rows)[0]:
+        raise ValueError(
+            f"{base} is itself published as a difference. Save the sum first, and give its folder as base."
+        )
+    if untrained is None:
+        return
+    if isinstance(untrained, bool) or not isinstance(untrained, int) or not 0 <= untrained < 2**63:
+        raise ValueError(f"untrained is {untrained!r}, expected the seed of the weights. Give an integer from 0 on.")
+    if base is not None:
+        raise ValueError("an untrained model is no difference to a base. Leave out `base`, or `untrained`.")
+
+
+def _device(device: str | None) -> str:
+    import torch
+
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        if importlib.util.find_spec("accelerate") is None:
+            raise ImportError(
+                "device 'auto' takes accelerate, which is not installed. Install it: pip install accelerate"
+            )
+        return device
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device {device!r} is not here: {str(error).splitlines()[0]}. Give 'cpu', one of the "
+            f"{torch.cuda.device_count()} GPUs ('cuda:0', ...), 'auto', or nothing."
+        ) from None
+    return device
+
+
+def _published_base(name: str | Path, new_rows: str) -> tuple[str | None, str]:
+    """Base of a checkpoint that the catalog knows to be published as a difference, and how to extend it."""
+    checkpoints = catalog.checkpoints()
+    if not isinstance(name, str) or name not in checkpoints.index or pd.isna(checkpoints.delta_of[name]):
+        return None, new_rows
+    return checkpoints.delta_of[name], checkpoints.delta_rows[name]
+
+
+def tokenizer_of(folder: Path) -> "PreTrainedTokenizerFast":
+    """Tokenizer of a folder in Hugging Face's layout.
+
+    Raises
+    ------
+    ValueError
+        It has none, or none that is fast.
+    """
+    from transformers import AutoTokenizer
+
+    remedy = (
+        "A fast one knows which characters a token stands for. Where the slow one loads, convert it: save the "
+        "folder's tokenizer with transformers and sentencepiece installed, which writes tokenizer.json."
+    )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # of any kind, from tokenizers' own to ImportError
+        raise ValueError(f"{folder} has no tokenizer that can be loaded as a fast one: {error}. {remedy}") from error
+    if not tokenizer.is_fast:
+        raise ValueError(f"{folder} has a slow tokenizer, {type(tokenizer).__name__}. {remedy}")
+    return tokenizer

@@ -1,0 +1,339 @@
+"""Networks of language models: with the weights of a folder, with fresh ones, or the sum of a base and a difference."""
+
+import logging
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brainalign.llm.models.sources import Source
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+NEW_ROWS = ("zero", "mean")
+# Masks and tables that older checkpoints hold beside their weights; networks compute them.
+BUFFERS = re.compile(
+    r"attn\.(attention\.)?(masked_)?bias$|attention\.(masked_)?bias$|rotary_emb\.inv_freq$|position_ids$"
+)
+
+
+def config_of(folder: Path) -> "PreTrainedConfig":
+    """Settings of a network.
+
+    Raises
+    ------
+    ValueError
+        It is not known to transformers, or names a file of its own for its weights.
+    """
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(
+            f"{folder / 'config.json'} describes no model that transformers {versions()['transformers']} knows "
+            f"without running the model's own code, which is never done: {error}. Use a model that it knows."
+        ) from error
+    if getattr(config, "transformers_weights", None):
+        raise ValueError(
+            f"{folder / 'config.json'} names a file of its own for its weights ({config.transformers_weights}), which "
+            "can be a pickle. Save them as model.safetensors, and delete that entry."
+        )
+    return config
+
+
+def configured(settings: Mapping) -> "PreTrainedConfig":
+    """Settings of a network, from the entries of a ``config.json``.
+
+    Raises
+    ------
+    ValueError
+        transformers has no class for them, or refuses them.
+    """
+    from transformers import CONFIG_MAPPING
+
+    kind = settings.get("model_type")
+    if kind not in CONFIG_MAPPING:
+        raise ValueError(
+            f"transformers {versions()['transformers']} has no class for models of type {kind!r}, and a model's own "
+            "code is never run."
+        )
+    try:
+        return CONFIG_MAPPING[kind].from_dict(dict(settings))
+    except Exception as error:  # of any kind: each class checks in its own way
+        raise ValueError(f"transformers refuses these settings of a {kind}: {error}") from error
+
+
+def positions(config: "PreTrainedConfig") -> int | None:
+    """Most tokens that a network reads at once; None where its settings set no limit."""
+    config = config.get_text_config()
+    limits = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions"))
+    return next((int(limit) for limit in limits if limit), None)
+
+
+def fresh(config: "PreTrainedConfig", seed: int) -> "PreTrainedModel":
+    """Network of random weights, drawn on the CPU as the architecture's code draws them.
+
+    The caller's random numbers go on as if nothing had been drawn.
+
+    Parameters
+    ----------
+    config : PreTrainedConfig
+        Of a causal model or an encoder-decoder.
+    seed : int
+        Of the weights.
+
+    Returns
+    -------
+    PreTrainedModel
+        In float32.
+
+    Raises
+    ------
+    ValueError
+        It is neither a causal model nor an encoder-decoder.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+        return _built(config, dtype=torch.float32)
+
+
+def blank(config: "PreTrainedConfig") -> "PreTrainedModel":
+    """Network whose weights have shapes and no values yet; raises as `fresh`."""
+    import torch
+
+    with torch.device("meta"):
+        return _built(config)
+
+
+def _built(config: "PreTrainedConfig", **options) -> "PreTrainedModel":
+    """Network of a class of transformers.
+
+    The head of a T5 v1.1 (one that does not scale its outputs) is its own, as in every published one: transformers 5
+    builds it tied to the embedding.
+    """
+    import torch
+
+    network = architecture(config).from_config(config, **options)
+    if getattr(config, "scale_decoder_outputs", None) is False:
+        head = torch.empty_like(network.lm_head.weight).normal_(std=config.initializer_factor)
+        network.lm_head.weight = torch.nn.Parameter(head)
+        network.all_tied_weights_keys.pop("lm_head.weight", None)
+    return network
+
+
+def stacks(network: "PreTrainedModel") -> "dict[str, PreTrainedModel]":
+    """A network's ``encoder.`` and ``decoder.``, or under an empty name that of one that only decodes.
+
+    Of a network that sees too, what reads text.
+    """
+    if network.config.is_encoder_decoder:
+        return {"encoder.": network.get_encoder(), "decoder.": network.get_decoder()}
+    return {"": network.get_decoder()}
+
+
+def blocks(network: "PreTrainedModel") -> "dict[str, torch.nn.ModuleList]":
+    """Blocks of each of the `stacks`: the outermost list of modules in it."""
+    from torch.nn import ModuleList
+
+    return {
+        name: next(module for module in stack.modules() if isinstance(module, ModuleList))
+        for name, stack in stacks(network).items()
+    }
+
+
+def precision(folder: Path, config: "PreTrainedConfig") -> str:
+    """Precision in which the weights of a folder are stored: as its config says, or its first weights are.
+
+    Raises
+    ------
+    ValueError
+        The weights are damaged.
+    """
+    from safetensors import SafetensorError
+    from transformers.modeling_utils import get_state_dict_dtype, load_state_dict
+
+    stored = config.dtype
+    if stored is None:
+        first = min(folder.glob("model*.safetensors"))
+        try:
+            stored = get_state_dict_dtype(load_state_dict(first, map_location="meta"))  # its header alone
+        except SafetensorError as error:
+            raise _damaged(folder, error) from error
+    return str(stored).removeprefix("torch.")
+
+
+def trained(folder: Path, dtype: str, device: str) -> "PreTrainedModel":
+    """Network with the weights of a folder, all of them and no others.
+
+    Parameters
+    ----------
+    folder : Path
+        In Hugging Face's layout, with safetensors.
+    dtype : str
+        Its precision, or ``auto``: as it was stored.
+    device : str
+        A torch device, or ``auto`` for several.
+
+    Raises
+    ------
+    ValueError
+        Weights are damaged, missing or left over; or as in `config_of` and `fresh`.
+    """
+    from safetensors import SafetensorError
+
+    config = config_of(folder)
+    options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": True}
+    options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}  # they are reported, and an error below
+    try:
+        network, report = architecture(config).from_pretrained(
+            folder, config=config, dtype=dtype, **options, **_map(device)
+        )
+    except (SafetensorError, RuntimeError) as error:
+        raise _damaged(folder, error) from error
+    leftover = {name for name in report["unexpected_keys"] if not BUFFERS.search(name)}
+    if report["mismatched_keys"]:
+        name, stored, expected = min(report["mismatched_keys"])
+        raise ValueError(
+            f"{folder}: {name} has shape {tuple(stored)}, and by its config.json {tuple(expected)}. Save the model "
+            "there with its own config.json."
+        )
+    if report["missing_keys"]:
+        raise ValueError(
+            f"{folder} lacks weights that its config.json asks for: {_abridged(report['missing_keys'])}. They would be "
+            "random. Save the whole model there, with its head and its own config.json."
+        )
+    if leftover:
+        raise ValueError(
+            f"{folder} has weights that its config.json does not ask for: {_abridged(leftover)}. They would be left "
+            "out. Save the model there with its own config.json."
+        )
+    return network if device == "auto" else network.to(device)
+
+
+def summed(source: Source, base_source: Source, dtype: str, new_rows: str) -> "PreTrainedModel":
+    """Network whose weights are those of a base plus published differences, added in float32 on the CPU.
+
+    Parameters
+    ----------
+    source, base_source : Source
+        The differences, and the base.
+    dtype : str
+        Precision of the sums, or ``auto``: that of the differences.
+    new_rows : str
+        What counts as the base's embeddings of tokens that only the differences have: ``zero``, as in FastChat's and
+        StableVicuna's ``apply_delta.py``, or the ``mean`` of the others, as in Alpaca's ``weight_diff.py``.
+
+    Raises
+    ------
+    ValueError
+        Names or shapes of their weights do not fit; or as in `trained`.
+    """
+    import torch
+
+    network, base = trained(source.folder, "auto", "cpu"), trained(base_source.folder, "auto", "cpu")
+    # parameters() lists tied weights once: they must not be added twice.
+    differences, originals = dict(network.named_parameters()), dict(base.named_parameters())
+    unshared = differences.keys() ^ originals.keys()
+    if unshared:
+        raise ValueError(
+            f"{source.name} is no difference to {base_source.name}: one of them lacks weights of the other: "
+            f"{_abridged(unshared)}. Give its own base."
+        )
+    embeddings = {id(part.weight) for part in (network.get_input_embeddings(), network.get_output_embeddings())}
+    for name, difference in differences.items():
+        original = originals[name].data.float()
+        if id(difference) in embeddings and original.shape[1:] == difference.shape[1:]:
+            original = _extended(original, len(difference), new_rows)
+        if original.shape != difference.shape:
+            raise ValueError(
+                f"{source.name} is no difference to {base_source.name}: {name} has shape {tuple(difference.shape)} in "
+                f"one and {tuple(original.shape)} in the other. Give its own base."
+            )
+        precision = difference.dtype if dtype == "auto" else getattr(torch, dtype)
+        difference.data = (original + difference.data.float()).to(precision)
+    return network
+
+
+def placed(network: "PreTrainedModel", dtype: "str | torch.dtype", device: str) -> "PreTrainedModel":
+    """Network in another precision, but for the parts that its architecture keeps in float32, and on its device."""
+    placed = type(network).from_pretrained(
+        None, config=network.config, state_dict=network.state_dict(), dtype=dtype, **_map(device)
+    )
+    return placed if device == "auto" else placed.to(device)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from talking and drawing bars; what is wrong with a model is an error here, not a warning."""
+    from transformers.utils import logging as chatter
+
+    verbosity, bars = chatter.get_verbosity(), chatter.is_progress_bar_enabled()
+    chatter.set_verbosity(logging.CRITICAL)
+    chatter.disable_progress_bar()
+    try:
+        yield
+    finally:
+        chatter.set_verbosity(verbosity)
+        if bars:
+            chatter.enable_progress_bar()
+
+
+def versions() -> dict[str, str]:
+    """Versions that decide, too, which weights a seed gives."""
+    import torch
+    import transformers
+
+    return {"torch": torch.__version__.partition("+")[0], "transformers": transformers.__version__}
+
+
+def architecture(config: "PreTrainedConfig"):
+    """Class that builds networks of this kind with their head.
+
+    Raises
+    ------
+    ValueError
+        It is neither a causal model nor an encoder-decoder.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers.models.auto import modeling_auto
+
+    kind = config.model_type
+    if config.is_encoder_decoder and kind in modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+        return AutoModelForSeq2SeqLM
+    # Models that fill in masks come with a causal head too, which nobody trained.
+    fills_masks = kind in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
+    if not config.is_encoder_decoder and kind in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and not fills_masks:
+        return AutoModelForCausalLM
+    raise ValueError(
+        f"{config.name_or_path or 'the model'} is of type {kind}, which predicts no next words: neither a causal "
+        "language model nor an encoder-decoder of text. Use one of these."
+    )
+
+
+def _damaged(folder: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"the weights in {folder} cannot be loaded: {str(error).strip()}. If they are damaged, download or copy them "
+        "again."
+    )
+
+
+def _abridged(names: Collection[str]) -> str:
+    return f"{len(names)} ({', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''})"
+
+
+def _map(device: str) -> dict:
+    return {"device_map": "auto"} if device == "auto" else {}
+
+
+def _extended(rows: "torch.Tensor", n_rows: int, new_rows: str) -> "torch.Tensor":
+    """Embeddings of a base with those of the tokens that a difference adds."""
+    import torch
+
+    filling = rows.mean(dim=0) if new_rows == "mean" else torch.zeros_like(rows[0])
+    return torch.cat([rows, filling.expand(max(0, n_rows - len(rows)), -1)])

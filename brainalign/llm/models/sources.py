@@ -1,0 +1,277 @@
+"""Where a language model's files are: in the hub's cache or a mirror, on the hub, in a folder, or in an export.
+
+Files are looked for here before the network is asked. With ``BRAINALIGN_MIRROR=DIR`` it is never asked, and
+``DIR/huggingface/hub`` counts as a cache, laid out as the hub's own (``models--ORG--NAME/snapshots/COMMIT``):
+``HF_HOME=DIR/huggingface hf download ORG/NAME`` fills it.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from brainalign import catalog, messages, store
+from brainalign.human import download
+from brainalign.llm.models import llama2c
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+CONFIG = ("config.json", "generation_config.json")
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json")
+SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
+TOKENIZER = (*VOCABULARIES, "merges.txt", *SETTINGS)
+INDEX = "model.safetensors.index.json"
+WEIGHTS = ("model.safetensors", INDEX, "model-*-of-*.safetensors")  # no second copy in another layout or precision
+ALL, FILES = (*CONFIG, *TOKENIZER, *WEIGHTS), "files"  # what identifies a folder of one's own; its key there
+CONVERT = (
+    "Where you trust them, transformers turns them into safetensors: from_pretrained(OLD).save_pretrained(NEW); then "
+    "load NEW. Or see whether the hub has a conversion among the model's pull requests: revision='refs/pr/NUMBER'."
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model's name, the folder of its files in Hugging Face's layout, and what tells them from any others."""
+
+    name: str
+    folder: Path
+    identity: dict
+
+    def require_same(self) -> None:
+        """See that the files of a folder of one's own are those that identify it.
+
+        Raises
+        ------
+        ValueError
+            One has been exchanged since.
+        """
+        if FILES in self.identity and self.identity[FILES] != _content(self.folder, ALL):
+            raise ValueError(
+                f"{self.folder}: a file has been exchanged since the model was identified by it, so that its results "
+                "would count as those of another. Load the model again."
+            )
+
+
+def find(name: str | Path, revision: str | None = None, weights: bool = True) -> Source:
+    """Folder of a model, fetched first where it is not here.
+
+    Parameters
+    ----------
+    name : str or Path
+        A checkpoint of the catalog or a data set of weights there, a folder in Hugging Face's layout, a llama2.c
+        export (``.bin``), or a hub id; the first that fits.
+    revision : str, optional
+        Branch, tag or commit of a model on the hub; by default its ``main``.
+    weights : bool
+        Without them, config and tokenizer are enough, and only they are identified.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    LookupError
+        No such model; the message suggests near names.
+    FileNotFoundError
+        A file, or something in the folder, or the model on the hub, is not there.
+    PermissionError
+        The hub wants its license accepted.
+    ConnectionError
+        It is not here, and the hub cannot be reached.
+    ValueError
+        A revision of something that is not on the hub, an adapter, or as in `llama2c.convert`.
+    """
+    repository = repository_of(name)
+    if repository:
+        folder = _from_hub(repository, revision or "main", weights)
+        name, identity = str(name), {"hub": repository, "commit": folder.name}
+    elif revision is not None:
+        raise ValueError(f"{name} is not on the hub, so it has no revision {revision!r}. Leave the revision out.")
+    else:
+        name, folder, identity = _from_disk(name)
+    missing = lacks(folder, weights)
+    if missing:
+        raise FileNotFoundError(f"{folder} {missing}")
+    if (folder / "adapter_config.json").exists():
+        raise ValueError(
+            f"{folder} holds an adapter, which would be left out. Merge it into its model (peft: merge_and_unload), "
+            "and load the folder to which that is saved."
+        )
+    if not weights:
+        identity = {"config": _content(folder, CONFIG[:1]), "tokenizer": _content(folder, TOKENIZER)}
+    elif not identity:
+        identity = {FILES: _content(folder, ALL)}
+    return Source(name, folder, identity)
+
+
+def is_local(name: str | Path, revision: str | None = None, weights: bool = True) -> bool:
+    """Whether `find` needs no network for a model."""
+    if repository := repository_of(name):
+        return any(folder and not lacks(folder, weights) for _, folder in _cached(repository, revision or "main"))
+    if isinstance(name, str) and (data := _exports().get(name.lower())):
+        return all(download.find(file) for file in data.files.values())
+    return Path(name).expanduser().exists()
+
+
+def settings_of(name: str, revision: str | None = None) -> dict | None:
+    """Settings of a model's network: the catalog's, or those of its ``config.json`` if that is here."""
+    table, architectures = catalog.checkpoints(), catalog.architectures()
+    if name in table.index:
+        return architectures[table.config[name]]
+    if name.lower() in architectures:
+        return architectures[name.lower()]
+    if not is_local(name, revision, weights=False):
+        return None
+    folder = find(name, revision, weights=False).folder
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+def lacks(folder: Path, weights: bool = True) -> str | None:
+    """What a folder lacks to be a model, and what to do about it, as the rest of a sentence; None if nothing."""
+    names = {path.name for path in folder.iterdir()}
+    if "config.json" not in names:
+        return "has no config.json: it is no model in Hugging Face's layout. Save one there with save_pretrained."
+    if not names.intersection(VOCABULARIES):
+        return f"has no tokenizer ({', '.join(VOCABULARIES)}). Save it there: tokenizer.save_pretrained(folder)."
+    if not weights or "model.safetensors" in names:
+        return None
+    if INDEX in names:
+        shards = set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values())
+        absent = sorted(shards - names)
+        return f"lacks {', '.join(absent)}, named in {INDEX}. Copy or download the rest." if absent else None
+    pickles = sorted(name for name in names if name.endswith((".bin", ".pt", ".pth", ".ckpt")))
+    problem = f"has its weights only as {', '.join(pickles)}: pickles, which run code, are never loaded. " + CONVERT
+    return problem if pickles else "has no weights: no model.safetensors, and no index of parts. Save them there."
+
+
+def _exports() -> dict[str, catalog.Dataset]:
+    return {name: data for name, data in catalog.datasets().items() if data.kind == "weights"}
+
+
+def repository_of(name: str | Path) -> str | None:
+    """Hub id of a checkpoint's name, or of itself; None for what is on disk."""
+    if not isinstance(name, str):
+        return None
+    checkpoints = catalog.checkpoints()
+    if name in checkpoints.index:
+        return checkpoints.huggingface[name]
+    return name if HUB_ID.fullmatch(name) and not Path(name).exists() and not name.endswith(".bin") else None
+
+
+def _from_disk(name: str | Path) -> tuple[str, Path, dict]:
+    exports, path = _exports(), Path(name).expanduser()
+    if isinstance(name, str) and name.lower() in exports:
+        files = download.fetch_all(exports[name.lower()]).values()
+        folder, identity = llama2c.converted(next(file for file in files if not file.name.startswith("tok")))
+        return name, folder, {"llama2.c": identity}
+    if path.suffix == ".bin":
+        folder, identity = llama2c.converted(path)
+        return path.stem, folder, {"llama2.c": identity}
+    if path.is_dir() and str(name):
+        return path.resolve().name, path, {}
+    if isinstance(name, Path) or "/" in name or os.sep in name or name.startswith((".", "~")):
+        raise FileNotFoundError(
+            f"there is no folder {path}, and it is no hub id. Give a folder in Hugging Face's layout, a llama2.c "
+            "export (.bin), or ORG/NAME."
+        )
+    raise LookupError(
+        messages.unknown("language model", name, [*catalog.checkpoints().index, *exports])
+        + " A model on the hub is ORG/NAME; a folder, a path."
+    )
+
+
+def _content(folder: Path, patterns: tuple[str, ...]) -> str:
+    """Hash of the files' names and contents."""
+    files = sorted(path for path in folder.iterdir() if any(fnmatch(path.name, pattern) for pattern in patterns))
+    return store.digest({path.name: store.checksum(path) for path in files})
+
+
+def _from_hub(repository: str, revision: str, weights: bool) -> Path:
+    """Snapshot of a model that lacks nothing: from the mirror, from the cache, else from the network."""
+    cached, partial = _cached(repository, revision), ""
+    for _, folder in cached:
+        missing = lacks(folder, weights) if folder else None
+        if folder and not missing:
+            return folder
+        partial += f" {folder} {missing}" if folder else ""
+    caches = [cache for cache, _ in cached]
+    if mirror := os.environ.get("BRAINALIGN_MIRROR"):
+        raise FileNotFoundError(
+            f"{repository} (revision {revision}) is not in {' or '.join(map(str, caches))}.{partial} Download it there "
+            f"where there is a network: HF_HOME={Path(mirror) / 'huggingface'} hf download {repository}; or unset "
+            "BRAINALIGN_MIRROR to download it here."
+        )
+    return _download(repository, revision, weights, f"It is not in {caches[-1]} either.{partial}")
+
+
+def _cached(repository: str, revision: str) -> list[tuple[Path, Path | None]]:
+    """Caches, that of the mirror first, and where each has a model, whole or not."""
+    from huggingface_hub import constants
+
+    mirror = os.environ.get("BRAINALIGN_MIRROR")
+    caches = [*([Path(mirror) / "huggingface" / "hub"] if mirror else []), Path(constants.HF_HUB_CACHE)]
+    return [(cache, _snapshot(cache, repository, revision)) for cache in caches]
+
+
+def _snapshot(cache: Path, repository: str, revision: str) -> Path | None:
+    """Where a cache has a model, whole or not."""
+    model_folder = cache / f"models--{repository.replace('/', '--')}"
+    reference = model_folder / "refs" / revision
+    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
+    folder = model_folder / "snapshots" / commit
+    return folder if folder.is_dir() else None
+
+
+def _download(repository: str, revision: str, weights: bool, other_places: str) -> Path:
+    from huggingface_hub import HfApi, errors, snapshot_download
+
+    patterns = [*CONFIG, *TOKENIZER, *(WEIGHTS if weights else ())]
+    login = "accept its terms on its page, then log in: hf auth login, or set HF_TOKEN to a token of yours"
+    try:
+        siblings = HfApi().model_info(repository, revision=revision, timeout=10).siblings or []
+        names = [file.rfilename for file in siblings]
+        pickles = [name for name in names if name.startswith("pytorch_model")]
+        if weights and pickles and not any(fnmatch(name, pattern) for name in names for pattern in WEIGHTS):
+            raise FileNotFoundError(
+                f"{repository} (revision {revision}) has its weights on the hub only as {', '.join(pickles)}: pickles, "
+                f"which run code, are never loaded. {CONVERT}"
+            )
+        with _bars():
+            return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+    except errors.GatedRepoError as error:
+        raise PermissionError(f"{repository} is gated: {login}.") from error
+    except errors.RepositoryNotFoundError as error:
+        raise FileNotFoundError(
+            f"the hub has no model {repository}, or shows it to some people only. Correct the id; if it is one of "
+            f"those, {login}."
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise FileNotFoundError(
+            f"{repository} has no revision {revision!r} on the hub. Give a branch, a tag or a commit of it."
+        ) from error
+    except (errors.HTTPError, ConnectionError, errors.LocalEntryNotFoundError) as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise ConnectionError(
+            f"could not get {repository} (revision {revision}) from the hub: {reason}. {other_places} Try again "
+            "with a network, or set BRAINALIGN_MIRROR to a folder with it in huggingface/hub, laid out as a hub cache."
+        ) from error
+
+
+@contextmanager
+def _bars() -> Iterator[None]:
+    """Progress bars of downloads on a terminal only."""
+    from huggingface_hub import utils
+
+    unwanted = not sys.stderr.isatty() and not utils.are_progress_bars_disabled()
+    if unwanted:
+        utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if unwanted:
+            utils.enable_progress_bars()

@@ -1,0 +1,243 @@
+"""What every layer of a model makes of the parts of a text, in one pass over each passage.
+
+    activations(load("gpt2-small"), recording.passages)      # layer x part x feature
+
+Layer k is the output of block k before any final norm, layer 0 what enters the first block. transformers' own
+``hidden_states`` have the norm applied to the last, so states are taken by hooks, and of each only the rows of parts
+are kept. The head is never computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from brainalign import messages, store
+from brainalign.human.recording import Passage
+from brainalign.llm.models import networks
+from brainalign.llm.reading import windows as reading
+from brainalign.llm.reading.batches import Batch, batched, identity, inputs, read_all, record
+from brainalign.llm.reading.tokens import coordinates, place_of, special_tokens
+from brainalign.llm.reading.windows import Window
+
+if TYPE_CHECKING:
+    import torch
+
+    from brainalign.llm.models.load import LanguageModel
+
+REVISION = 1  # of what is computed here and in `windows`; a new one leaves cached activations behind
+POOLING = ("last", "mean")
+
+
+def activations(
+    model: LanguageModel,
+    passages: Sequence[Passage],
+    *,
+    context: int | None = None,
+    pooling: str = "last",
+    layers: Sequence[str] | None = None,
+    long: str = "strided",
+    text: str = "text",
+    progress: bool | None = None,
+) -> xr.DataArray:
+    """States of every layer at every part, computed once and kept in the store (protocols, section 2).
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Of `load`.
+    passages : sequence of Passage
+        What to read; nothing passes from one to the next.
+    context : int, optional
+        How many parts are read up to and including each; all of its passage if left out.
+    pooling : str
+        ``last``: the state of a part's last token; ``mean``: the mean over its tokens. An empty part has the state
+        of what was read before it.
+    layers : sequence of str, optional
+        Some of `layer_names`; all if left out.
+    long : str
+        How to read what is longer than the model's positions, ``strided`` or ``exact`` (see `windows`).
+    text : str
+        What the text is called on the progress bar.
+    progress : bool, optional
+        Whether to draw that; by default on a terminal.
+
+    Returns
+    -------
+    DataArray
+        Dims ``layer, part, feature``, in the model's precision (bfloat16 as float32). Coordinates ``layer``, and on
+        ``part`` ``passage`` and ``text``. ``attrs``: the record of how it was computed.
+
+    Raises
+    ------
+    LookupError
+        No such layer, pooling, or way to read what is long.
+    ValueError
+        There is nothing to read, a part does not fit into the model's positions, a part without tokens opens a text,
+        or a state is not finite.
+    MemoryError
+        Not even one window fits into memory.
+    OSError
+        The store cannot be written to.
+    """
+    names = layer_names(model)
+    for kind, requested, choices in (("pooling", [pooling], POOLING), ("layer", layers or (), names)):
+        for name in requested:
+            if name not in choices:
+                raise LookupError(messages.unknown(kind, name, choices))
+    reading.check(passages, long, context)
+    chosen_layers = [name for name in names if layers is None or name in layers]
+    options = {"context": context, "pooling": pooling, "layers": chosen_layers, "long": long}
+    key = identity(model, passages, **options, revision=REVISION)
+
+    def compute() -> tuple[dict[str, np.ndarray], dict]:
+        return _compute(model, passages, key, f"{model.name}, {text}", progress)
+
+    entry = store.get("activations", key, compute)
+    return xr.DataArray(
+        entry.arrays["states"],
+        dims=("layer", "part", "feature"),
+        coords={"layer": chosen_layers} | coordinates(passages),
+        attrs=entry.record,
+    )
+
+
+def layer_names(model: LanguageModel) -> list[str]:
+    """Layers in order: ``0`` (embeddings), ``1``, ..., or ``encoder.0``, ..., ``decoder.0``, ..."""
+    stacks = networks.blocks(model.blank)
+    return [f"{stack}{k}" for stack, blocks in stacks.items() for k in range(len(blocks) + 1)]
+
+
+def _compute(
+    model: LanguageModel, passages: Sequence[Passage], key: dict, title: str, progress: bool | None
+) -> tuple[dict[str, np.ndarray], dict]:
+    """States, layer x part x feature, and notes on how they were computed."""
+    prefix, suffix = special_tokens(model.tokenizer)
+    room = len(prefix) + len(suffix) + model.encoder_decoder
+    windows, n_anew = reading.beginning_windows(
+        model.tokenizer,
+        passages,
+        model.n_positions and model.n_positions - room,
+        key["long"],
+        key["context"],
+        shared=not model.encoder_decoder,
+    )
+    if not prefix:
+        _require_tokens(passages, windows)
+    batches = batched(model, windows)
+
+    def work(batch: Batch) -> dict[str, np.ndarray]:
+        states = _states(model, batch, key["layers"], key["pooling"], prefix, suffix)
+        _require_finite(states, batch, passages, key["layers"], model)
+        return {"states": states}
+
+    results = read_all("activations", key, batches, work, title, progress)
+    order = np.concatenate([batch.parts for batch in batches])
+    states = np.empty((len(key["layers"]), len(order), model.width), results[0]["states"].dtype)
+    for batch, arrays in zip(batches, results, strict=True):
+        states[:, batch.parts] = arrays["states"].swapaxes(0, 1)
+    notes = record(model, windows, n_anew, [*prefix, *suffix]) | {
+        "read_as": (
+            "encoder: each part's beginning by itself; decoder: the same text, shifted right"
+            if model.encoder_decoder
+            else "one pass over each passage"
+            if key["context"] is None
+            else "each part by itself, with its context"
+        ),
+        "layer": "output of the block before any final norm; 0: what enters the first block",
+    }
+    return {"states": states}, notes
+
+
+def _states(
+    model: LanguageModel, batch: Batch, layers: list[str], pooling: str, prefix: list[int], suffix: list[int]
+) -> np.ndarray:
+    """States of a batch's parts: part x layer x feature."""
+    import torch
+
+    part, window, token = (torch.from_numpy(rows) for rows in batch.rows(pooling))
+    counts = torch.bincount(part)[:, None]
+
+    def pool(stack: str, states: torch.Tensor) -> torch.Tensor:
+        # A decoder's text comes after the token that starts decoding.
+        place = token + len(prefix) + (stack == "decoder.")
+        rows = states[window.to(states.device), place.to(states.device)].cpu()
+        if pooling == "last":
+            return rows
+        # In float32 whatever the model's precision: a mean of many halves loses digits.
+        total = torch.zeros(len(counts), rows.shape[1]).index_add_(0, part, rows.float())
+        return (total / counts).to(rows.dtype)
+
+    arguments = inputs(model, batch, prefix, suffix)
+    with torch.inference_mode(), _layer_states(model, layers, pool) as by_layer:
+        if model.encoder_decoder:
+            ids, mask = arguments["input_ids"], arguments["attention_mask"]
+            encoded = model.network.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+            model.network.get_decoder()(
+                input_ids=arguments["decoder_input_ids"],
+                encoder_hidden_states=encoded,
+                encoder_attention_mask=mask,
+                use_cache=False,
+            )
+        else:
+            model.network.base_model(**arguments, use_cache=False)
+        states = torch.stack([by_layer[layer] for layer in layers], dim=1)
+        return (states.float() if states.dtype is torch.bfloat16 else states).numpy()
+
+
+@contextmanager
+def _layer_states(
+    model: LanguageModel, layers: list[str], pool: Callable[[str, torch.Tensor], torch.Tensor]
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Collect, as the network runs, what `pool` makes of each layer's states, window x token x feature."""
+    by_layer, handles = {}, []
+
+    def entering(stack: str):
+        def hook(block, arguments: tuple, keywords: dict) -> None:
+            by_layer[f"{stack}0"] = pool(stack, arguments[0] if arguments else keywords["hidden_states"])
+
+        return hook
+
+    def leaving(stack: str, layer: str):
+        def hook(block, arguments: tuple, output) -> None:
+            by_layer[layer] = pool(stack, output[0] if isinstance(output, tuple) else output)
+
+        return hook
+
+    try:
+        for stack, blocks in networks.blocks(model.network).items():
+            if f"{stack}0" in layers:
+                handles.append(blocks[0].register_forward_pre_hook(entering(stack), with_kwargs=True))
+            for k, block in enumerate(blocks, start=1):
+                if (layer := f"{stack}{k}") in layers:
+                    handles.append(block.register_forward_hook(leaving(stack, layer)))
+        yield by_layer
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _require_tokens(passages: Sequence[Passage], windows: Sequence[Window]) -> None:
+    """See that no part is read off before the first token."""
+    for window in windows:
+        for part, (_, stop) in zip(window.parts, window.spans, strict=True):
+            if stop == 0:
+                raise ValueError(
+                    f"{place_of(passages, part)} has no tokens, nor does anything before it. Leave it out of the text."
+                )
+
+
+def _require_finite(
+    states: np.ndarray, batch: Batch, passages: Sequence[Passage], layers: list[str], model: LanguageModel
+) -> None:
+    finite = np.isfinite(states).all(axis=2)
+    if not finite.all():
+        layer, part = np.argwhere(~finite.T)[0]  # of all the first layer: those above it only pass it on
+        raise ValueError(
+            f"{model.name}: layer {layers[layer]} is not finite at {place_of(passages, batch.parts[part])}. In "
+            f"{model.network.dtype} large states overflow: load the model with dtype='bfloat16' or 'float32'."
+        )

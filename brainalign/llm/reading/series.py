@@ -1,0 +1,241 @@
+"""Surprisal that somebody else computed: a published collection, or a file of one's own.
+
+A series has one value for every word of some text, in bits. Whatever the source, its words must be the words
+that people read, each with a value: a series that is one word short would be compared one word off from there
+on, and would still correlate.
+
+    words = natural_stories.load().table()
+    load_one("kuribayashi2024", "gpt2", words)
+    load_one("mine.csv", "mine", words, unit="nats")
+
+A file is CSV with the columns ``story``, ``position``, ``surprisal`` and, if you like, ``word`` (rows in any
+order), or without ``story`` and ``position`` (one row a word, in order); or JSON: a list of numbers, or an
+object with, for each story, a list of numbers or a list of sentences that are lists of numbers.
+"""
+
+import json
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from brainalign import catalog, messages
+from brainalign.human.download import fetch
+
+GPT3 = "probs/all_stories_gpt3.csv"  # in the repository of Natural Stories
+UNITS = {"bits": 1.0, "nats": 1 / np.log(2)}  # times this is bits
+
+
+@dataclass(frozen=True)
+class Collection:
+    """How a published collection is laid out, and what is known of how it was made."""
+
+    words: str  # file with the words, by story and sentence
+    series: str  # file with a model's surprisal, in the same shape
+    unit: str
+    context: str  # what a model had read before a word
+
+
+COLLECTIONS = {
+    "kuribayashi2024": Collection(
+        words="data/NS/tokens.json",
+        series="results/NS/{}/surprisal.json",
+        unit="nats",
+        # Not documented, but it shows: to a model, every "The" that opens a sentence is equally surprising.
+        context="the sentence so far, nothing of the sentences before it",
+    )
+}
+
+
+def models(source: str | Path) -> list[str]:
+    """List the series of a collection in the catalog's order, or name the one of a file by the file's name.
+
+    Raises
+    ------
+    LookupError
+        The source is neither a collection nor a CSV or JSON file.
+    """
+    if str(source) in COLLECTIONS:
+        return list(catalog.surprisal_series(str(source)).index)
+    return [_file(source).stem]
+
+
+def about(source: str | Path) -> dict[str, str]:
+    """For the record: ``source``, ``context``, ``citation`` and ``licence``; raises as `models` does."""
+    if str(source) not in COLLECTIONS:
+        return {"source": _file(source).name, "context": "not recorded", "citation": "", "licence": ""}
+    data, context = catalog.dataset(str(source)), COLLECTIONS[str(source)].context
+    return {"source": data.title, "context": context, "citation": data.citation, "licence": data.licence}
+
+
+def load(source: str | Path, words: pd.DataFrame, unit: str = "bits") -> dict[str, np.ndarray]:
+    """Every series of a source, by name; parameters and errors as in `load_one`."""
+    return {model: load_one(source, model, words, unit) for model in models(source)}
+
+
+def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "bits") -> np.ndarray:
+    """Surprisal of each word, from one series.
+
+    Parameters
+    ----------
+    source, model : str or Path, str
+        A collection in the catalog, or a CSV or JSON file; and one of its `models`.
+    words : DataFrame
+        The words that people read, in order: ``story``, ``position``, ``text`` (`ReadingTimes.table`).
+    unit : str
+        Unit of a file's values, ``bits`` or ``nats``; a collection's is known.
+
+    Returns
+    -------
+    ndarray
+        (n_words,) bits.
+
+    Raises
+    ------
+    LookupError
+        No such source, model or unit, or a column is missing.
+    ValueError
+        Its words are not these words, or a value is not a surprisal; the message says where.
+    OSError
+        A file could not be fetched or read.
+    """
+    if model not in models(source):
+        raise LookupError(messages.unknown(f"series in {source}", model, models(source)))
+    if unit not in UNITS:
+        raise LookupError(messages.unknown("unit of surprisal", unit, UNITS))
+    if str(source) in COLLECTIONS:
+        data, collection = catalog.dataset(str(source)), COLLECTIONS[str(source)]
+        text = fetch(data.file(collection.words))
+        _in_order(_read(text, "word"), "word", words, text)
+        path, unit = fetch(data.file(collection.series.format(model))), collection.unit
+    else:
+        path = _file(source)
+    entries = _in_order(_read(path, "surprisal"), "surprisal", words, path)
+    values = np.array([_number(value) for value in entries])
+    wrong = ~(np.isfinite(values) & (values >= 0))
+    if wrong.any():
+        first = int(wrong.argmax())
+        story, position, word = words[["story", "position", "text"]].iloc[first]
+        raise ValueError(
+            f"{path}: the surprisal of story {story}, position {position} ({word!r}) is {entries[first]!r}. "
+            f"Of {len(values)} values, {wrong.sum()} are not finite numbers from 0 up. Surprisal is minus "
+            "the logarithm of a probability: compute these again, or change the sign of log-probabilities."
+        )
+    return values * UNITS[unit]
+
+
+def gpt3(words: pd.DataFrame) -> np.ndarray:
+    """Surprisal that GPT-3 (davinci) gave to the words of Natural Stories, as the corpus was released with it.
+
+    Parameters
+    ----------
+    words : DataFrame
+        The words of all ten stories, in order: ``story`` (from 1), ``text``.
+
+    Returns
+    -------
+    ndarray
+        (n_words,) bits, summed over a word's tokens; NaN for the first of a story, which nothing comes before.
+
+    Raises
+    ------
+    ValueError
+        The tokens of a story are not its words.
+    OSError
+        The file could not be fetched.
+    """
+    path = fetch(catalog.dataset("natural_stories").file(GPT3))
+    tokens = pd.read_csv(path, keep_default_na=False)
+    bits = []
+    for story, texts in words.groupby("story", sort=False).text:
+        story_tokens = tokens[tokens.story == story - 1]
+        # It read "peeked" where people read "peaked", and is else the same.
+        spelled = "".join(story_tokens.token).split(" ")
+        if len(spelled) != len(texts) or sum(a != b for a, b in zip(spelled, texts, strict=True)) > 1:
+            raise ValueError(f"{path}: the tokens of story {story} are not its words. Fetch the corpus again.")
+        # A token belongs to the word in which it ends, the space before a word to that word.
+        ends = np.cumsum([len(word) + 1 for word in spelled])
+        word = np.searchsorted(ends, story_tokens.offset + story_tokens.token.str.len(), side="right")
+        nats = -pd.to_numeric(story_tokens.logprob).groupby(word).agg(lambda token_nats: token_nats.sum(skipna=False))
+        bits.append(nats.to_numpy() * UNITS["nats"])
+    return np.concatenate(bits)
+
+
+def _file(source: str | Path) -> Path:
+    path = Path(source)
+    if not path.is_file() or path.suffix not in (".csv", ".json"):
+        problem = messages.unknown("collection of surprisal series", str(source), COLLECTIONS)
+        raise LookupError(f"{problem} Or give the path of a .csv or .json file.")
+    return path
+
+
+def _read(path: Path, value: str) -> pd.DataFrame:
+    """Read a row per value: the column ``value``, with ``story`` and ``position`` if the file has them."""
+    try:
+        if path.suffix == ".csv":
+            # As text: a word may read "NA", and a value that is no number gets a message of our own.
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        else:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            by_story = isinstance(content, dict)
+            stories = content.items() if by_story else [("", content)]
+            # A story's values may come in sentences.
+            flat = {s: chain.from_iterable(x if isinstance(x, list) else [x] for x in xs) for s, xs in stories}
+            rows = [(story, n, x) for story, values in flat.items() for n, x in enumerate(values, start=1)]
+            table = pd.DataFrame(rows, columns=["story", "position", value], dtype=object)
+            table = table if by_story else table[[value]]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not laid out as brainalign.llm.reading.series says: {error}") from error
+    key_columns = {"story", "position"} & set(table)
+    for name in (value, "story", "position") if key_columns else (value,):
+        if name not in table:
+            raise LookupError(f"{path}: {messages.unknown('column', name, table.columns)}")
+    return table
+
+
+def _number(value) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return np.nan
+
+
+def _in_order(table: pd.DataFrame, value: str, words: pd.DataFrame, path: Path) -> list:
+    """Value of each word: by story and position where the table has them, else in its own order."""
+    stories, positions = words.story.astype(str).tolist(), words.position.tolist()
+    keys = list(zip(stories, positions, strict=True))
+    values, texts = table[value].tolist(), table["word"].tolist() if "word" in table else None
+    file_stories = [None] * len(table)
+    if "story" in table:
+        file_stories = table.story.astype(str).tolist()
+        file_keys = list(zip(file_stories, map(_number, table.position), strict=True))
+    else:
+        file_keys = [*keys, *((None, row) for row in range(len(table)))][: len(table)]
+
+    def refuse(problem: str, story: str | None) -> ValueError:
+        counts = f"expected {len(words)} values, got {len(table)}"
+        if "story" in table:
+            counts += f"; in story {story} expected {stories.count(story)}, got {file_stories.count(story)}"
+        hint = "" if texts else " A column 'word' would show where the two texts part."
+        return ValueError(f"{path} {problem}: {counts}. Compute it on the very words that people read.{hint}")
+
+    rows = {}
+    for row, key in enumerate(file_keys):
+        if rows.setdefault(key, row) != row:
+            raise refuse(f"has two values for story {key[0]}, position {key[1]:g}", key[0])
+    ordered_values = []
+    for key, text in zip(keys, words.text, strict=True):
+        row, word_place = rows.pop(key, None), f"story {key[0]}, position {key[1]} ({text!r})"
+        if row is None:
+            raise refuse(f"has no value for {word_place}", key[0])
+        if texts and texts[row] != text:
+            raise refuse(f"has the word {texts[row]!r} at {word_place}", key[0])
+        ordered_values.append(values[row])
+    if rows:
+        (story, position), row = next(iter(rows.items()))
+        extra = f" ({texts[row]!r})" if texts else ""
+        place = f"story {story}, position {position:g}" if story else "the end of the text"
+        raise refuse(f"has more values than words, the first at {place}{extra}", story)
+    return ordered_values

@@ -1,0 +1,176 @@
+"""Surprisal of words: how unlikely a model finds each of them, given what comes before it in its text.
+
+    surprisal(load("gpt2-small"), times.passages)      # bits, a value a word
+
+A word's surprisal is the sum over its tokens, whatever the tokenizer does with the space before it. A story is read
+in one pass, not in a pass a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from brainalign import messages, store
+from brainalign.human.recording import Passage
+from brainalign.llm.reading import windows as reading
+from brainalign.llm.reading.batches import Batch, batched, identity, inputs, read_all, record
+from brainalign.llm.reading.tokens import coordinates, place_of, special_tokens
+from brainalign.llm.reading.windows import Window
+
+if TYPE_CHECKING:
+    from brainalign.llm.models.load import LanguageModel
+
+REVISION = 1  # of what is computed here and in `windows`; a new one leaves cached surprisal behind
+MODES = ("copy", "continuation")
+ROWS = 512  # tokens whose probabilities over the vocabulary are taken at once
+
+
+def surprisal(
+    model: LanguageModel,
+    passages: Sequence[Passage],
+    *,
+    mode: str | None = None,
+    long: str = "strided",
+    text: str = "text",
+    progress: bool | None = None,
+) -> xr.DataArray:
+    """-log2 p(word | what comes before it in its passage), computed once and kept in the store (protocols, section 8).
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Of `load`.
+    passages : sequence of Passage
+        Their parts are words; nothing passes from one to the next.
+    mode : str, optional
+        For encoder-decoder models. ``copy``: the encoder reads the same text as the decoder, what follows included
+        (what the paper's losses suggest); it is what such a model has if left out. ``continuation``: the encoder
+        reads what comes before a word, and the decoder is scored on that word.
+    long, text, progress
+        As in `activations`.
+
+    Returns
+    -------
+    DataArray
+        (part,) bits, float64. 0 for an empty word; NaN for the first word of a passage where the tokenizer has no
+        token for the beginning of a text. Coordinates and ``attrs`` as those of `activations`.
+
+    Raises
+    ------
+    LookupError
+        No such mode, or way to read what is long.
+    ValueError
+        There is nothing to read, the tokenizer cannot tell a word from its neighbor, a word has more tokens than the
+        model's positions, a probability is not a number, or a causal model is given a mode.
+    MemoryError, OSError
+        As in `activations`.
+    """
+    mode = mode_of(model, mode)
+    reading.check(passages, long)
+    key = identity(model, passages, mode=mode, long=long, revision=REVISION)
+
+    def compute() -> tuple[dict[str, np.ndarray], dict]:
+        return _compute(model, passages, key, f"{model.name}, {text}", progress)
+
+    entry = store.get("surprisal", key, compute)
+    return xr.DataArray(
+        entry.arrays["bits"], dims="part", coords=coordinates(passages), attrs=entry.record | {"units": "bits"}
+    )
+
+
+def mode_of(model: LanguageModel, mode: str | None) -> str:
+    """How a model reads: the mode asked for of an encoder-decoder, or its first; ``causal`` of any other model.
+
+    Raises
+    ------
+    LookupError
+        No such mode.
+    ValueError
+        A causal model is given one.
+    """
+    if mode is not None and not model.encoder_decoder:
+        raise ValueError(f"{model.name} is a causal model and reads in one way, not by mode {mode!r}. Leave it out.")
+    if mode is not None and mode not in MODES:
+        raise LookupError(messages.unknown("mode of surprisal", mode, MODES))
+    return (mode or MODES[0]) if model.encoder_decoder else "causal"
+
+
+def _compute(
+    model: LanguageModel, passages: Sequence[Passage], key: dict, title: str, progress: bool | None
+) -> tuple[dict[str, np.ndarray], dict]:
+    """Bits of every word, and notes on how they were computed."""
+    prefix, suffix = surrounding_tokens(model)
+    windows, n_anew = _windows(model, passages, key, len(prefix) + len(suffix) + model.encoder_decoder)
+    batches = batched(model, windows, values_per_token=2 * model.n_vocabulary)
+
+    def work(batch: Batch) -> dict[str, np.ndarray]:
+        return {"bits": bits_of(model, batch, prefix, suffix)}
+
+    results = read_all("surprisal", key, batches, work, title, progress)
+    bits = np.empty(sum(len(passage.parts) for passage in passages))
+    for batch, arrays in zip(batches, results, strict=True):
+        bits[batch.parts] = arrays["bits"]
+    _require_numbers(bits, passages, model, scored=bool(prefix) or model.encoder_decoder)
+    notes = record(model, windows, n_anew, [*prefix, *suffix]) | {
+        "first_word": f"after {model.tokenizer.convert_ids_to_tokens(prefix)[-1]}" if prefix
+        else "after the token that starts decoding" if model.encoder_decoder
+        else "missing: the tokenizer has no token for the beginning of a text",
+    }  # fmt: skip
+    return {"bits": bits}, notes
+
+
+def surrounding_tokens(model: LanguageModel) -> tuple[list[int], list[int]]:
+    """Special tokens before and after what is scored: a causal text has one before it, if the tokenizer has any."""
+    prefix, suffix = special_tokens(model.tokenizer)
+    beginning = model.tokenizer.bos_token_id
+    return (prefix if prefix or model.encoder_decoder or beginning is None else [beginning]), suffix
+
+
+def _windows(model: LanguageModel, passages: Sequence[Passage], key: dict, room: int) -> tuple[list[Window], int]:
+    """What is read in which order, and how many words are read anew."""
+    limit = model.n_positions and model.n_positions - room
+    if key["mode"] == "continuation":
+        return reading.continuation_windows(model.tokenizer, passages, limit), 0
+    if key["mode"] == "copy":
+        return reading.whole_text_windows(model.tokenizer, passages, limit, key["long"]), 0
+    return reading.beginning_windows(model.tokenizer, passages, limit, key["long"], words=True)
+
+
+def bits_of(model: LanguageModel, batch: Batch, prefix: list[int], suffix: list[int]) -> np.ndarray:
+    """Surprisal of a batch's parts, the sum over the tokens of each: (n_parts,) bits."""
+    import torch
+
+    part, window, token = batch.rows("all")
+    arguments = inputs(model, batch, prefix, suffix)
+    ids = arguments["decoder_input_ids" if model.encoder_decoder else "input_ids"]
+    # The place of a token among the ids; its probability is in the output one place before.
+    place = token + len(prefix) + model.encoder_decoder
+    with torch.inference_mode():
+        logits = model.network(**arguments, use_cache=False).logits
+        nats = np.full(len(place), np.nan)
+        rows = np.flatnonzero(place > 0)
+        for subset in np.array_split(rows, max(1, len(rows) // ROWS)):
+            window_rows, positions = (torch.from_numpy(index[subset]).to(logits.device) for index in (window, place))
+            target = ids[window_rows.to(ids.device), positions.to(ids.device)].to(logits.device)
+            losses = torch.nn.functional.cross_entropy(
+                logits[window_rows, positions - 1].float(), target, reduction="none"
+            )
+            nats[subset] = losses.cpu().numpy()
+    return np.bincount(part, nats, minlength=len(batch.parts)) / np.log(2)
+
+
+def _require_numbers(bits: np.ndarray, passages: Sequence[Passage], model: LanguageModel, scored: bool) -> None:
+    """See that every word has a surprisal, but the first of a passage where nothing is before it."""
+    first = np.cumsum([0, *(len(passage.parts) for passage in passages)])[:-1]
+    wrong = ~np.isfinite(bits)
+    if not scored:
+        wrong[first] = False
+    if wrong.any():
+        raise ValueError(
+            f"{model.name}: the surprisal of {place_of(passages, int(wrong.argmax()))} is {bits[wrong.argmax()]}. In "
+            f"{model.network.dtype} large states overflow: load the model with dtype='bfloat16' or 'float32'."
+        )

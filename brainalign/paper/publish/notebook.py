@@ -1,0 +1,219 @@
+"""What every notebook of the book begins with: checked parameters, its study, and its way into the book.
+
+A notebook that is run by hand says which parameters are not the default ones, and beside each number what the book has
+where that differs.
+"""
+
+import ast
+import json
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+
+from brainalign import messages, store
+from brainalign import study as studies
+from brainalign.paper.publish import assets
+from brainalign.paper.publish.numbers import Live, Numbers, live_of, records
+
+BUILD = store.PROJECT / "build"
+NOTEBOOKS = store.PROJECT / "notebooks"
+PLACES = {"study", "output"}  # parameters that say where, and not how
+
+
+@dataclass(frozen=True)
+class About:
+    """What a notebook says of itself: its metadata, under ``brainalign``.
+
+    Attributes
+    ----------
+    needs : str, optional
+        The part of a study (`Study.parts`) without which it has nothing to show.
+    measured : bool
+        Whether it shows what a study measured, and has to wait for that.
+    evidence : str, optional
+        On what its numbers rest by default, if not on what the study's do.
+    """
+
+    needs: str | None = None
+    measured: bool = True
+    evidence: str | None = None
+
+
+def about(name: str) -> About:
+    """What the notebook of a name says of itself."""
+    path = NOTEBOOKS / f"{name}.ipynb"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return About(**content.get("metadata", {}).get("brainalign", {}))
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One run of a notebook.
+
+    Attributes
+    ----------
+    name : str
+        The notebook's name, without its ending.
+    study : Study
+        The study it runs on.
+    folder : Path
+        Where its figures and tables go.
+    numbers : Numbers
+        The numbers it hands to the book.
+    """
+
+    name: str
+    study: studies.Study
+    folder: Path
+    numbers: Numbers
+
+    def show(self, *numbers: Live) -> None:
+        """Hand numbers to the book, and show them."""
+        for live in numbers:
+            self.numbers.show(live)
+
+    def figure(self, name: str, figure, data: pd.DataFrame, title: str, **options) -> None:
+        """Save a figure for the book (see `assets.save_figure`) and show it."""
+        from IPython.display import SVG, display
+
+        options = {"evidence": self.numbers.evidence} | options
+        assets.save_figure(self.folder / name, figure, data, notebook=self.name, title=title, **options)
+        display(SVG(filename=self.folder / f"{name}.svg"))
+
+    def table(self, name: str, data: pd.DataFrame, title: str, **options) -> None:
+        """Save a table for the book; see `assets.save_table`."""
+        options = {"evidence": self.numbers.evidence} | options
+        assets.save_table(self.folder / name, data, notebook=self.name, title=title, **options)
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """Results of the study, as `study.results` reads them."""
+        return studies.results(self.study)
+
+
+def begin(name: str, study: str, output: str, page: str | None = None) -> Notebook:
+    """Begin a notebook: refuse parameters that it does not have, read its study, make its folder.
+
+    Parameters
+    ----------
+    name : str
+        The notebook's name, without its ending.
+    study : str
+        Name or path of the study.
+    output : str
+        Folder that gets the figures and tables, in a folder of the notebook's name.
+    page : str, optional
+        What this run is about, such as one of a study's models, where each has a page of its own.
+
+    Raises
+    ------
+    TypeError
+        papermill was given a parameter that the notebook does not have; the message lists those it has.
+    LookupError, ValueError
+        As `study.load`, and when the study lacks what the notebook needs.
+    """
+    from brainalign.paper import figures  # matplotlib takes long to load, and building a book needs none
+
+    refuse_unknown_parameters(_history())
+    _tell_parameters(changed_parameters(_history()))
+    loaded, notebook = studies.load(study), about(name)
+    if notebook.needs and notebook.needs not in loaded.parts:
+        able = " or ".join(name for name in studies.names() if notebook.needs in studies.load(name).parts)
+        raise ValueError(f"study {loaded.name!r} has no {notebook.needs}, which {name}.ipynb shows; try {able}")
+    if page is not None:
+        name = page_name(name, page)
+    figures.use_style()
+    warnings.filterwarnings("ignore", message="IProgress not found")  # no page shows a progress bar
+    pd.set_option("display.float_format", "{:.3g}".format, "display.max_rows", 100, "display.width", 120)
+    before = _in_the_book(name, loaded.name, Path(output))
+    numbers = Numbers(name, loaded.name, notebook.evidence or loaded.evidence, before)
+    return Notebook(name=name, study=loaded, folder=Path(output) / name, numbers=numbers)
+
+
+def source(study: str) -> Path:
+    """Folder that holds the sources of one study's book."""
+    return BUILD / study / "source"
+
+
+def page_name(notebook: str, page: str) -> str:
+    """Name of what a notebook is executed into when it is about one of many, such as a model's name, id or path."""
+    return f"{notebook}-{Path(page).name}"
+
+
+def refuse_unknown_parameters(history: list[str]) -> None:
+    """Raise on a parameter that papermill injected and the notebook does not declare.
+
+    papermill puts what it was given into a cell that starts with ``# Parameters``, right after the notebook's own
+    cell of parameters, and only warns about names that it does not find there.
+
+    Parameters
+    ----------
+    history : list of str
+        Source of the cells that were run, in order.
+
+    Raises
+    ------
+    TypeError
+        Injected names are unknown; the message names each.
+    """
+    for declared, injected in pairwise(history):
+        if injected.lstrip().startswith("# Parameters"):
+            known = _assigned(declared)
+            if wrong := sorted(set(_assigned(injected)) - set(known)):
+                suggestions = " ".join(messages.unknown("parameter", name, known) for name in wrong)
+                raise TypeError(f"{suggestions} This notebook's parameters: {', '.join(sorted(known))}.")
+
+
+def changed_parameters(history: list[str]) -> dict[str, tuple[str, str]]:
+    """Parameters that papermill has set to another value: the declared one and that, as they are written.
+
+    Parameters
+    ----------
+    history : list of str
+        As in `refuse_unknown_parameters`.
+    """
+    for declared, injected in pairwise(history):
+        if injected.lstrip().startswith("# Parameters"):
+            before, now = _assigned(declared), _assigned(injected)
+            both = {name: (before[name], now[name]) for name in now if name in before and name not in PLACES}
+            return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
+    return {}
+
+
+def _tell_parameters(changed: dict[str, tuple[str, str]]) -> None:
+    from IPython.display import Markdown, display
+
+    if changed:
+        words = ", ".join(f"`{name}` is {now} instead of {before}" for name, (before, now) in changed.items())
+        display(Markdown(f"Run with other parameters than the book's: {words}."))
+
+
+def _in_the_book(name: str, study: str, output: Path) -> dict[str, str]:
+    """Numbers of this notebook as the built book of the study has them; none while that is what is being built."""
+    executed = source(study) / "executed"
+    path = executed / f"{name}.ipynb"
+    if output.resolve() == executed.resolve() or not path.exists():
+        return {}
+    return {key: text for record in records(path) for key, text in live_of(record).texts().items()}
+
+
+def _assigned(source: str) -> dict[str, str]:
+    """Names that are given values, and the values as they are written."""
+    found = {}
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            value = ast.unparse(statement.value) if statement.value else ""
+            found |= {target.id: value for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def _history() -> list[str]:
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return list(shell.user_ns["In"]) if shell else []

@@ -1,0 +1,149 @@
+"""Where one model of a study stands: among the printed ones, beside its counterparts, above its controls or not."""
+
+import numpy as np
+import pandas as pd
+
+from brainalign.paper import brain_tables
+from brainalign.paper.claims.printed import BRAIN_DATASETS
+from brainalign.paper.figures import NAMES, PRINTED_AXES
+from brainalign.study.description.members import CONTROL, SELF, TWIN
+
+PAPER = "aw2024"  # the protocol that the printed scores come from
+CAPABILITY = {"mmlu": "MMLU", "bbh": "BBH", "wikitext2_nwp_loss": "WikiText-2 loss"}
+SCORED_BY = ("instruct-eval", "standard")  # the paper's first
+BEHAVIOR = "futrell2018"
+ABOVE, ABOVE_ZERO = "above", "above zero"
+NONE = "no protocol"
+
+
+def on_axes(results: pd.DataFrame) -> pd.DataFrame:
+    """Values of models on the axes of the interactive scatter, as far as a study has them.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Rows of `study.results` of some models and all analyses; a column ``analysis`` tells these apart.
+
+    Returns
+    -------
+    DataFrame
+        ``model``, ``axis`` (of `figures.PRINTED_AXES`), ``value``, ``of`` (what it was measured on), ``same``: whether
+        that is what the paper measured it on.
+    """
+    rows = []
+    for model, own in results.groupby("model", sort=False):
+        for axis, (value, of, same) in _values(own).items():
+            rows.append({"model": model, "axis": axis, "value": value, "of": of, "same": same})
+    return pd.DataFrame(rows, columns=["model", "axis", "value", "of", "same"])
+
+
+def _values(own: pd.DataFrame) -> dict[str, tuple[float, str, bool]]:
+    """By axis: the value of one model, on what it was measured, and whether the paper did so."""
+    # A study that measures one thing has no columns of another.
+    own = own.reindex(columns=list(dict.fromkeys([*own.columns, "protocol", "story", "level", "measure", "value"])))
+    found = {"log_size": (float(np.log10(own.parameters.dropna().iloc[0])), "its weights", True)}
+    brain = own[(own.analysis == "brain") & (own.protocol == PAPER)]
+    if len(brain):
+        scores = brain_tables.scores(brain_tables.over_data_sets(brain)).set_index("dataset").r
+        names = brain_tables.informative(scores.index.drop(brain_tables.AVERAGE, errors="ignore"))
+        found |= {name: (scores[name], name, True) for name in names if name in NAMES}
+        same = set(names) == set(BRAIN_DATASETS)
+        found["average"] = (scores[names].mean(), ", ".join(names), same)
+    read = own[(own.analysis == "behavior") & (own.protocol == PAPER) & (own.story == "all")]
+    if len(read):
+        known = read.dataset.isin([BEHAVIOR])
+        row = (read[known] if known.any() else read).iloc[0]
+        found[BEHAVIOR] = (abs(row.value), row.dataset, bool(known.any()))
+    capability = own[(own.analysis == "capability") & (own.level == "overall")]
+    for axis, measure in CAPABILITY.items():
+        scored = capability[capability.measure == measure].set_index("protocol").value
+        if by := [protocol for protocol in SCORED_BY if protocol in scored.index]:
+            found[axis] = (scored[by[0]], f"{measure}, {by[0]}", by[0] == SCORED_BY[0])
+        elif len(scored):
+            found[axis] = (scored.iloc[0], measure, True)
+    return {axis: found[axis] for axis in PRINTED_AXES if axis in found}
+
+
+def beside_printed(values: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
+    """Where values lie among the printed ones of each axis.
+
+    Parameters
+    ----------
+    values : DataFrame
+        Of `on_axes`.
+    printed : DataFrame
+        The models of the printed tables.
+
+    Returns
+    -------
+    DataFrame
+        The same rows with ``label`` of the axis, ``printed_low``, ``printed_median``, ``printed_high``, and ``above``:
+        "ABOVE of N", the printed models below the value.
+    """
+    rows = []
+    for row in values.itertuples():
+        column = printed[row.axis].dropna()
+        rows.append(
+            {
+                "label": NAMES[row.axis],
+                "printed_low": column.min(),
+                "printed_median": column.median(),
+                "printed_high": column.max(),
+                "above": f"{(column < row.value).sum()} of {len(column)}",
+            }
+        )
+    return pd.concat([values.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
+
+
+def held_against(results: pd.DataFrame, roles: dict[str, str], protocols: list[str]) -> pd.DataFrame:
+    """Brain alignment of a model, and what it is above each that it is held against, inside participants.
+
+    Parameters
+    ----------
+    results : DataFrame
+        As from `brain_tables.over_data_sets`, of all of them.
+    roles : dict
+        Of `study.related`.
+    protocols : list of str
+
+    Returns
+    -------
+    DataFrame
+        ``protocol``, ``against`` (a name; empty for the model's own score), ``role``, ``estimate``, ``low``, ``high``,
+        ``n`` participants, and ``verdict`` (``above``, ``below``, ``not told apart``).
+    """
+    scores, model = brain_tables.people(results), next(iter(roles))
+    rows = []
+    for protocol in protocols:
+        table = scores.xs(protocol, level="protocol")
+        for name, role in roles.items():
+            if name not in table:
+                continue
+            itself = role == SELF
+            found = brain_tables.over_participants(table[model] if itself else table[model] - table[name])
+            zero = (ABOVE_ZERO, "below zero", "not told from zero") if itself else (ABOVE, "below", "not told apart")
+            about = {"protocol": protocol, "against": "" if itself else name, "role": role}
+            rows.append(about | found | {"verdict": brain_tables.verdict(found, *zero)})
+    return pd.DataFrame(rows)
+
+
+def protocols_above(held: pd.DataFrame) -> dict[str, str]:
+    """In words, the protocols under which a model lies above zero, and above all its controls and untrained twins.
+
+    Parameters
+    ----------
+    held : DataFrame
+        Of `held_against`.
+
+    Returns
+    -------
+    dict
+        ``above-zero``, and ``above-controls`` if any of these was run.
+    """
+    controls = held[held.role.isin([CONTROL, TWIN])]
+    zero = held[held.role == SELF].set_index("protocol").verdict == ABOVE_ZERO
+    words = {"above-zero": ", ".join(zero.index[zero]) or NONE}
+    if len(controls):
+        over_controls = (controls.verdict == ABOVE).groupby(controls.protocol, sort=False).all()
+        words["above-controls"] = ", ".join(over_controls.index[over_controls]) or NONE
+    return words

@@ -1,0 +1,1 @@
+"""Intervals, correlations, paired and clustered tests: plain functions of arrays and tables."""

@@ -1,0 +1,1 @@
+"""What a study is: its settings, who is in it, and what those are loaded from."""

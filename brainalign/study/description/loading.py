@@ -1,0 +1,160 @@
+"""Where what a study names comes from: published data, files of one's own, or the microworld."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from brainalign import human, llm, messages
+from brainalign.human import own
+from brainalign.human.reading_times import ReadingTimes
+from brainalign.human.recording import Recording
+from brainalign.llm import tuning as llm_tuning
+from brainalign.llm.exams import benchmarks
+from brainalign.llm.exams.benchmarks import Benchmark
+from brainalign.llm.models.load import LanguageModel
+from brainalign.llm.models.networks import config_of
+from brainalign.llm.models.sources import find, settings_of
+from brainalign.llm.tuning import samples
+from brainalign.microworld import World, exam, make
+from brainalign.microworld import learners as trained_here
+from brainalign.microworld.participants import FROM_TEXT, People, Shares
+from brainalign.microworld.questions import questions
+from brainalign.microworld.readers import reading_times as microworld_times
+from brainalign.study.description.members import members
+from brainalign.study.description.settings import MICROWORLD, READERS, LoadedModel, OwnRecording, Study, Tuning, base_of
+
+WIDTHS = ("hidden_size", "d_model", "n_embd")  # what most networks call it; of others, transformers knows
+NULL = ".null"  # ends the name of a recording in which the text tells nothing: a control, in no average
+ALIGNED_ONE_WAY = (READERS, "natural_stories.maze")
+
+
+@cache
+def world() -> World:
+    """The one small world that studies are about."""
+    return make(seed=0)
+
+
+def load_recordings(study: Study) -> dict[str, Recording]:
+    """Load every recording of a study.
+
+    Returns
+    -------
+    dict
+        By name; that of a file of your own is the file's.
+
+    Raises
+    ------
+    ValueError
+        Two have the same name, or a file is not what it should be.
+    OSError
+        A file could not be fetched.
+    """
+    loaded = {}
+    for source in study.recordings:
+        recording = load_recording(source)
+        if recording.name in loaded:
+            raise ValueError(f"study {study.name}: two recordings are called {recording.name!r}; rename one file")
+        loaded[recording.name] = recording
+    return loaded
+
+
+def load_recording(source: str | OwnRecording) -> Recording:
+    """Load one recording of a study's settings; raises as `load_recordings`."""
+    if source in MICROWORLD:
+        return replace(simulated_people(source).recording(), name=source)
+    if isinstance(source, str):
+        return human.load(source)
+    if source.kind == "table":
+        return own.load_table(source.table, source.participants)
+    if source.kind == "netcdf":
+        return own.load_netcdf(source.netcdf)
+    return human.load("wehbe2014", folder=source.wehbe2014)
+
+
+def informative(recordings: Iterable[str]) -> list[str]:
+    """Recordings that count, by name: all but those in which the text tells nothing, unless there are no others."""
+    names = list(dict.fromkeys(recordings))
+    return [name for name in names if not name.endswith(NULL)] or names
+
+
+def simulated_people(recording: str) -> People:
+    """The people of a recording of the microworld, and so all that is true of them."""
+    return People(world(), shares=Shares() if recording == "microworld" else Shares().without(*FROM_TEXT))
+
+
+def load_model(study: Study, name: str) -> LanguageModel:
+    """Load a language model of a study; one that is tuned here, after the last step of that.
+
+    Raises
+    ------
+    LookupError
+        No such model in the study, or none that can be loaded; else as `llm.load`.
+    """
+    sources_by_name = {
+        member.name: member.source for member in members(study).values() if isinstance(member.source, LoadedModel)
+    }
+    if name not in sources_by_name:
+        raise LookupError(messages.unknown(f"language model of study {study.name}", name, sources_by_name))
+    entry = sources_by_name[name]
+    if entry.tuned is not None:
+        folder = list(checkpoints(study, entry).values())[-1]
+        return replace(llm.load(folder, dtype=entry.dtype, device=entry.device), name=name)
+    return replace(_untuned(entry), name=name)
+
+
+def _untuned(entry: LoadedModel) -> LanguageModel:
+    """Load a model as it is before any tuning here."""
+    options = entry.model_dump(include={"revision", "dtype", "device", "untrained", "base"})
+    microworld_name = entry.microworld_name
+    return llm.load(
+        entry.load if microworld_name is None else trained_here.pretrained(world(), microworld_name), **options
+    )
+
+
+def width_of(entry: LoadedModel) -> int:
+    """Features of a hidden state, from the settings of a network alone; raises as `llm.load`."""
+    if entry.microworld_name is not None:
+        return trained_here.shape_of(entry.microworld_name).width
+    settings = settings_of(entry.load, entry.revision) or {}
+    settings = settings.get("text_config", settings)
+    if widths := [settings[name] for name in WIDTHS if name in settings]:
+        return widths[0]
+    return config_of(find(entry.load, entry.revision, weights=False).folder).get_text_config().hidden_size
+
+
+def checkpoints(study: Study, source: LoadedModel | Tuning) -> dict[int, Path]:
+    """Folders of a model along its tuning, which happens now if it has not yet: by the number of steps made."""
+    base, tune = (source, source.tuned) if isinstance(source, LoadedModel) else (base_of(study, source.model), source)
+    if (microworld_name := base.microworld_name) is not None:
+        return trained_here.tuned(world(), microworld_name, tune.as_tuning(trained_here.TUNING))
+    # In float32 whatever the precision in which it is read: small steps vanish in half of the digits.
+    options = base.model_dump(include={"revision", "base"})
+    return llm_tuning.tuned(base.load, samples.load(tune.samples), tune.as_tuning(llm_tuning.Tuning()), **options)
+
+
+def load_checkpoints(study: Study, tuning: Tuning) -> Iterator[tuple[int, LanguageModel]]:
+    """Load a model along its tuning, as `checkpoints`, one after the other: memory holds few.
+
+    Before the first step it is the base, of which the store may hold all there is to read.
+    """
+    base = base_of(study, tuning.model)
+    for step, folder in checkpoints(study, tuning).items():
+        yield step, llm.load(folder, dtype=base.dtype) if step else _untuned(base)
+
+
+def load_benchmark(name: str) -> Benchmark:
+    """Load a benchmark of questions that a study names."""
+    return exam.benchmark(questions(world())) if name == MICROWORLD[0] else benchmarks.load(name)
+
+
+def load_reading_times(dataset: str, alignment: str = "original") -> ReadingTimes:
+    """Load reading times that a study names."""
+    if dataset == READERS:
+        return microworld_times(world())
+    return human.load(dataset, **({} if dataset in ALIGNED_ONE_WAY else {"alignment": alignment}))
+
+
+def alignments(study: Study, dataset: str) -> list[str]:
+    """How reading times are aligned with words: only those of self-paced reading are in question."""
+    return ["original"] if dataset in ALIGNED_ONE_WAY else study.alignments

@@ -1,0 +1,175 @@
+"""Who is in a study: its people, published series, language models that are run here, and controls."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from brainalign import catalog, messages
+from brainalign.study.description.settings import LoadedModel, SeriesFile, Study, Tuning, base_of
+
+CONTROL, PEOPLE = "control", "people"
+NO_SERIES = (CONTROL, PEOPLE)  # sources that are a word, and no collection of series
+SELF, VANILLA, TUNED, TWIN = "the model", "its vanilla model", "tuned from it", "untrained twin"
+NOTHING = {"family": "other", "kind": "vanilla", "vanilla": None, "parameters": None}  # of models not in the catalog
+COLUMNS = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of what a study measures.
+
+    Attributes
+    ----------
+    name : str
+        What it is called.
+    source : str, SeriesFile, LoadedModel or Tuning
+        Where it comes from: a collection of series, a file of one, a model to load, one to tune, ``control``, or
+        ``people``.
+    about : dict
+        `COLUMNS`, as far as known.
+    """
+
+    name: str
+    source: str | SeriesFile | LoadedModel | Tuning
+    about: dict = field(default_factory=dict)
+
+
+def members(study: Study) -> dict[str, Member]:
+    """Everything that a study has results of, by name, in its order.
+
+    Raises
+    ------
+    ValueError
+        Two have the same name.
+    LookupError
+        The base of a tuned model is not in the study.
+    """
+    by_name: dict[str, Member] = {}
+    for member in [*_people(study), *_series(study), *_models(study), *_tuning(study), *_controls(study)]:
+        if member.name in by_name:
+            raise ValueError(f"study {study.name}: two models are called {member.name!r}; give one another name")
+        by_name[member.name] = member
+    for member in by_name.values():
+        base = member.about.get("vanilla")
+        if base is not None and base not in by_name:
+            raise LookupError(
+                f"study {study.name}: the base of {member.name}: {messages.unknown('model', base, by_name)}"
+            )
+    return by_name
+
+
+def models(study: Study) -> pd.DataFrame:
+    """The `members` of a study as a table, but for its people.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by ``model``: ``family``; ``kind`` (``vanilla``, ``instruction-tuned``, ``untrained``, ``tuning`` or
+        ``control``); ``vanilla``, the base of a tuned model; ``twin_of``, the trained model of an untrained twin;
+        ``parameters``, where known before the model is loaded; ``origin`` (``series``, ``model``, ``tuning`` or
+        ``control``).
+    """
+    rows = [{"model": member.name, **member.about} for member in members(study).values() if member.name != PEOPLE]
+    return pd.DataFrame(rows, columns=["model", *COLUMNS]).astype({"parameters": float}).set_index("model")
+
+
+def bases(study: Study) -> dict[str, str]:
+    """Model that another is tuned from, or an untrained twin of, where the study runs both: it is run first."""
+    candidates, base_names = (
+        {name: member for name, member in members(study).items() if member.about["origin"] not in ("series", PEOPLE)},
+        {},
+    )
+    for name, member in candidates.items():
+        source = member.source
+        tuned = base_of(study, source.model).member_name if isinstance(source, Tuning) else member.about.get("vanilla")
+        base = tuned or member.about.get("twin_of")
+        if base in candidates:
+            base_names[name] = base
+    return base_names
+
+
+def with_model(study: Study, model: str) -> tuple[Study, str]:
+    """The study with a language model among its own, and its name there: it has it, or `llm.load` knows it."""
+    if model in members(study):
+        return study, model
+    added = LoadedModel(load=model)
+    return study.model_copy(update={"models": [*study.models, added]}), added.member_name
+
+
+def related(study: Study, model: str) -> dict[str, str]:
+    """What a model is held against, by name: its vanilla model, those tuned from it, its untrained twins, controls."""
+    table = models(study)
+    roles = {model: SELF}
+    if pd.notna(base := table.vanilla[model]) and table.origin[base] == "model":
+        roles[base] = VANILLA
+    run_here = table[table.origin == "model"]
+    roles |= dict.fromkeys(run_here.index[run_here.vanilla == model], TUNED)
+    roles |= dict.fromkeys(run_here.index[run_here.twin_of == model], TWIN)
+    return roles | dict.fromkeys(table.index[table.origin == CONTROL], CONTROL)
+
+
+def tuned(study: Study, names: Collection[str] = ()) -> dict[str, LoadedModel | Tuning]:
+    """Members that are tuned on the spot: all, or those that are named.
+
+    Raises
+    ------
+    LookupError
+        The study tunes no such model; the message suggests near names.
+    """
+    sources = {name: member.source for name, member in members(study).items()}
+    tuned_sources = {
+        name: source for name, source in sources.items() if isinstance(source, Tuning) or getattr(source, "tuned", None)
+    }
+    for name in names:
+        if name not in tuned_sources:
+            raise LookupError(messages.unknown(f"model that study {study.name} tunes", name, tuned_sources))
+    return {name: tuned_sources[name] for name in names or tuned_sources}
+
+
+def _people(study: Study) -> list[Member]:
+    return [Member(PEOPLE, PEOPLE, {"origin": PEOPLE})] if study.recordings or study.reading_times else []
+
+
+def _series(study: Study) -> list[Member]:
+    series_members = []
+    for source in study.surprisal:
+        if isinstance(source, str):
+            for name, model in catalog.surprisal_series(source).iterrows():
+                about = model.drop("huggingface").dropna().to_dict()
+                series_members.append(Member(name, source, {**about, "origin": "series"}))
+        else:
+            kind = "instruction-tuned" if source.vanilla else "vanilla"
+            about = {"family": source.family, "kind": kind, "vanilla": source.vanilla, "parameters": source.parameters}
+            series_members.append(Member(source.name, source, {**about, "origin": "series"}))
+    return series_members
+
+
+def _models(study: Study) -> list[Member]:
+    names = {entry.member_name for entry in study.entries}
+    loaded = [entry for entry in reversed(study.entries) if entry.untrained is None and not entry.tune]
+    trained = {entry.load: entry.member_name for entry in loaded}
+    catalog_entries, model_members = catalog.checkpoints()[list(NOTHING)].T.to_dict(), []
+    for entry in study.entries:
+        about = {
+            key: None if pd.isna(value) else value for key, value in catalog_entries.get(entry.load, NOTHING).items()
+        }
+        # The catalog's base counts where the study has it; one that the study names must be there.
+        base = entry.vanilla or (trained.get(entry.load) if entry.tune else None)
+        base = base or (about["vanilla"] if about["vanilla"] in names else None)
+        kind = "instruction-tuned" if base else about["kind"]
+        about |= {"kind": kind, "vanilla": base, "family": entry.family or about["family"], "origin": "model"}
+        if entry.untrained is not None:
+            about |= {"kind": "untrained", "vanilla": None, "twin_of": trained.get(entry.load)}
+        model_members.append(Member(entry.member_name, entry, about))
+    return model_members
+
+
+def _tuning(study: Study) -> list[Member]:
+    about = {"family": "other", "kind": "tuning", "origin": "tuning"}
+    return [Member(entry.member_name, entry, about) for entry in study.tuning]
+
+
+def _controls(study: Study) -> list[Member]:
+    about = {"family": CONTROL, "kind": CONTROL, "origin": CONTROL}
+    return [Member(name, CONTROL, about) for name in study.controls]

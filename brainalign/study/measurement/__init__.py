@@ -1,0 +1,1 @@
+"""What is measured of each member of a study."""

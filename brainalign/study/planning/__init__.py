@@ -1,0 +1,1 @@
+"""What a study takes: memory, downloads, time."""
