@@ -1,7 +1,7 @@
 """What the literature says, as data: checkpoints, data sets, printed tables, claims. No computation."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -50,6 +50,10 @@ class Dataset:
         Published counts, and noise ceilings (Pearson r) by part.
     files : dict of str to DataFile
         By path; empty where the user brings the files.
+    module : str
+        Of `human`, that loads it; empty where it has the name of the data set.
+    loads : dict of str to dict
+        What can be loaded of it, and the options of the module's ``load`` for each.
     """
 
     name: str
@@ -62,6 +66,8 @@ class Dataset:
     counts: dict
     ceilings: dict
     files: dict[str, DataFile]
+    module: str = ""
+    loads: dict[str, dict] = field(default_factory=dict)
 
     def file(self, path: str) -> DataFile:
         """One file by its path.

@@ -17,26 +17,13 @@ if TYPE_CHECKING:
     from brainalign.human.reading_times import ReadingTimes
     from brainalign.human.recording import Recording
 
-# By name: the module that loads it, and with what.
-RECORDINGS = {
-    "pereira2018.243": ("pereira2018", {"experiment": "243"}),
-    "pereira2018.384": ("pereira2018", {"experiment": "384"}),
-    "pereira2018.auditory.243": ("pereira2018", {"experiment": "243", "network": "auditory"}),
-    "pereira2018.auditory.384": ("pereira2018", {"experiment": "384", "network": "auditory"}),
-    "blank2014": ("blank2014", {}),
-    "wehbe2014": ("wehbe2014", {}),
-    "brennan2016": ("brennan2016", {}),
-}
-READING_TIMES = {
-    "natural_stories": ("natural_stories", {}),
-    "natural_stories.maze": ("natural_stories_maze", {}),
-    "futrell2018": ("futrell2018", {}),
-}
+DATASETS = {name: entry for entry in catalog.datasets().values() for name in entry.loads}  # by what is loaded
+RECORDINGS = [name for name, entry in DATASETS.items() if entry.kind != "reading times"]
 
 
 def names() -> list[str]:
     """Everything that `load` knows."""
-    return sorted(RECORDINGS | READING_TIMES)
+    return sorted(DATASETS)
 
 
 def load(name: str, **options) -> Recording | ReadingTimes:
@@ -59,11 +46,10 @@ def load(name: str, **options) -> Recording | ReadingTimes:
     OSError
         A file could not be fetched.
     """
-    loaders = RECORDINGS | READING_TIMES
-    if name not in loaders:
-        raise LookupError(messages.unknown("recording or reading times", name, loaders))
-    module, preset = loaders[name]
-    loader = import_module(f"brainalign.human.{module}").load
+    if name not in DATASETS:
+        raise LookupError(messages.unknown("recording or reading times", name, DATASETS))
+    entry = DATASETS[name]
+    loader, preset = import_module(f"brainalign.human.{entry.module or entry.name}").load, entry.loads[name]
     parameters = set(inspect.signature(loader).parameters) - set(preset)
     for option in options:
         if option not in parameters:
@@ -72,11 +58,11 @@ def load(name: str, **options) -> Recording | ReadingTimes:
 
 
 def dataset(name: str) -> catalog.Dataset:
-    """Give the data set that a recording or reading times belong to.
+    """Give the data set that a recording or reading times belong to, or that has the name itself.
 
     Raises
     ------
     LookupError
         No such data set.
     """
-    return catalog.dataset(name.removesuffix(".243").removesuffix(".384"))
+    return catalog.dataset(DATASETS[name].name if name in DATASETS else name)
