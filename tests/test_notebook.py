@@ -4,6 +4,7 @@ import ast
 import io
 import re
 import tokenize
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -197,6 +198,17 @@ def test_notebook_begins_with_a_title_and_its_own_name(path):
     # Papermill puts its cell right below the parameters, and `begin` checks it before anything is computed.
     assert "parameters" in cells[1].metadata.get("tags", [])
     assert f'begin("{path.stem}", study, output' in cells[2].source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_a_notebook_is_short_enough_to_be_read_aloud(path):
+    cells = nbformat.read(path, 4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    lines = [sum(bool(line.strip()) for line in cell.source.split("\n")) for cell in code]
+    assert sum(lines) <= 120 and max(lines) <= 15
+    # The parameters and the beginning come below the title; a sentence stands before every other cell.
+    for before, cell in pairwise(cells[2:]):
+        assert "code" not in (before.cell_type, cell.cell_type) or before.cell_type != cell.cell_type, cell.source
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)

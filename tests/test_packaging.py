@@ -8,6 +8,7 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import house
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -161,6 +162,10 @@ def test_modules_import_only_from_floors_below():
     result = lint_imports(ROOT)
     assert result.returncode == 0, result.stdout
     assert "0 broken" in result.stdout
+
+
+def test_the_guide_has_the_house_as_it_is():
+    assert house.drawn() == house.diagram(), "draw it anew: python tests/house.py"
 
 
 def test_an_import_from_a_floor_above_is_caught(tmp_path):

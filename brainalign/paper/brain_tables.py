@@ -14,7 +14,7 @@ import scipy  # scipy loads scipy.stats when it is first used; that takes half a
 
 from brainalign import messages
 from brainalign import study as studies
-from brainalign.alignment.protocols import by_strictness
+from brainalign.alignment.protocols import PROTOCOLS, by_strictness
 from brainalign.alignment.summary import ALL, NESTED, POOLED, mean_over_experiments
 from brainalign.paper.publish.numbers import Live
 from brainalign.study import Study
@@ -26,11 +26,13 @@ STATIC = r"(?:encoder\.)?0"  # the layer of static embeddings
 ABOUT = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
 WHO = ["protocol", "dataset", "participant"]
 CHOSEN, BEST = "chosen", "best"
-LABELS = {
-    "aw2024": "aw2024: shuffled, as in the paper",
-    "brainscore-ridge": "brainscore-ridge: stories kept whole",
-    "contiguous": "contiguous: neighbors share a fold",
+SPLITS = {
+    "shuffled": "shuffled, as in the paper",
+    "stories": "stories kept whole",
+    "neighbors": "neighbors share a fold",
+    "runs": "runs kept whole",
 }
+LABELS = {name: f"{name}: {SPLITS[protocol.splits]}" for name, protocol in PROTOCOLS.items()}
 UNTRAINED = "untrained"
 
 
