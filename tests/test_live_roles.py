@@ -1,6 +1,7 @@
 """Pages quote numbers by name: what a role shows, what it refuses, and what a page then depends on."""
 
 import json
+import shutil
 from dataclasses import asdict
 
 import pytest
@@ -8,6 +9,7 @@ from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
+from brainalign import catalog
 from brainalign.paper.publish.numbers import Live
 
 NUMBERS = [
@@ -44,6 +46,7 @@ def page(tmp_path):
             render.depends = {str(path) for path in app.env.dependencies["page"]}
         return BeautifulSoup((out / "page.html").read_text(encoding="utf-8"), "html.parser").select_one("[role=main]")
 
+    render.executed = source / "executed"
     return render
 
 
@@ -101,3 +104,15 @@ def test_a_caption_and_an_alternative_text_quote_numbers(page):
 def test_a_figure_without_words_is_refused(page, text):
     with pytest.raises(Exception, match="scores/figure has no caption, or no :alt:"):
         page(text)
+
+
+@pytest.mark.parametrize(
+    ("place", "label"), [("printed", "Figure 1B. It rises."), ("study", "Figure 1B, on this study. It rises.")]
+)
+def test_a_figure_of_the_paper_has_its_number(page, place, label):
+    asset = catalog.displays().set_index("display").loc["Figure 1B", place]
+    executed = page.executed / asset
+    executed.parent.mkdir(exist_ok=True)
+    for ending in (".json", ".svg", ".csv"):
+        shutil.copy(page.executed / f"scores/figure{ending}", f"{executed}{ending}")
+    assert page(FIGURE.replace("scores/figure", asset)).select_one("figcaption strong").text == label

@@ -32,6 +32,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from brainalign import catalog
 from brainalign.paper.publish.numbers import EVIDENCE, Live, link, live_of
 
 LONG = 30  # characters; a cell with more gets room
@@ -98,6 +99,14 @@ class Asset(SphinxDirective):
         """The name that it was given; else its own, without the notebook's."""
         return self.options.get("name", self.arguments[0].split("/")[-1])
 
+    @property
+    def display(self) -> str:
+        """Which of the paper's displays it is, on the printed scores or on this study, if it is one."""
+        for row in catalog.displays().itertuples():
+            if self.arguments[0] in (row.printed, row.study):
+                return f"{row.display}{'' if self.arguments[0] == row.printed else ', on this study'}. "
+        return ""
+
 
 class ResultFigure(Asset):
     """Place a figure that a notebook saved: the SVG in the page, caption, links."""
@@ -116,7 +125,7 @@ class ResultFigure(Asset):
         svg = re.sub(r'(?<=aria-label=")[^"]*', lambda _: alt, svg, count=1)
         figure += nodes.raw("", f'<div class="drawing">{svg}</div>', format="html")
         caption = nodes.caption()
-        caption += nodes.strong("", words["title"] + ".")
+        caption += nodes.strong("", f"{self.display}{words['title']}.")
         caption += nodes.Text(" ")
         caption.extend(self.inline(self.content))
         figure += caption
