@@ -155,11 +155,11 @@ def status(options: argparse.Namespace) -> None:
     """Print of each model of a study whether its results are up to date, and what has changed where they are not."""
     from brainalign import study as studies
 
-    found = studies.status(studies.load(options.study))
-    width = max(map(len, found.index), default=0)
-    for row in found.itertuples():
+    statuses = studies.status(studies.load(options.study))
+    width = max(map(len, statuses.index), default=0)
+    for row in statuses.itertuples():
         print(f"{row.Index:{width}}  {row.state:10}  {row.why}".rstrip())
-    print(", ".join(f"{n} {state}" for state, n in found.state.value_counts().items()))
+    print(", ".join(f"{n} {state}" for state, n in statuses.state.value_counts().items()))
 
 
 def tune(options: argparse.Namespace) -> None:

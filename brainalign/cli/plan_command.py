@@ -128,14 +128,15 @@ def notes(table: pd.DataFrame, accelerator: str, rate: float | None, memory: flo
     from brainalign.study.description import texts
     from brainalign.study.planning import plan as plans
 
-    known = catalog.accelerators()
+    accelerators = catalog.accelerators()
     if rate is not None:
         speed = f"at {rate:.3g} operations a second, as given"
     elif accelerator == "cpu":
         speed = f"at {plans.CPU_RATE:.3g} operations a second: two cores, as benchmarks/extraction.py measured them"
     else:
-        speed = f"on one {accelerator} at {known['share']:.0%} of its peak ({known['cards'][accelerator]['source']})"
-    size = memory or known["cards"].get(accelerator, {}).get("memory")
+        source = accelerators["cards"][accelerator]["source"]
+        speed = f"on one {accelerator} at {accelerators['share']:.0%} of its peak ({source})"
+    size = memory or accelerators["cards"].get(accelerator, {}).get("memory")
     words = [
         f"Hours of passes: {speed}.",
         "Hours of scores: brain alignment on two cores.",

@@ -50,8 +50,8 @@ def encoding(measured: dict) -> pd.DataFrame:
     """
     rows = [
         {"case": case, "solver": solver, "ours": solver in OURS, **took}
-        for case, found in measured["cases"].items()
-        for solver, took in found["solvers"].items()
+        for case, results in measured["cases"].items()
+        for solver, took in results["solvers"].items()
     ]
     columns = ["case", "solver", "ours", "seconds", "peak_gib", "times_slower", "largest_difference"]
     return pd.DataFrame(rows).reindex(columns=[*columns, "share_of_product_rate"])
@@ -75,16 +75,16 @@ def extraction(measured: dict) -> pd.DataFrame:
     rows = [
         {
             "text": text,
-            "parts": found["parts"],
-            "tokens": found["tokens"],
-            "ours": statistics.median(found["activations_seconds"]),
-            "bare": statistics.median(found["bare_seconds"]),
-            "loop": found["loop_seconds"],
-            "times_faster": found["times_faster_than_loop"],
-            "times_bare": found["times_bare_pass"],
-            "largest_difference": found["largest_difference"],
+            "parts": results["parts"],
+            "tokens": results["tokens"],
+            "ours": statistics.median(results["activations_seconds"]),
+            "bare": statistics.median(results["bare_seconds"]),
+            "loop": results["loop_seconds"],
+            "times_faster": results["times_faster_than_loop"],
+            "times_bare": results["times_bare_pass"],
+            "largest_difference": results["largest_difference"],
         }
-        for text, found in measured["texts"].items()
+        for text, results in measured["texts"].items()
     ]
     return pd.DataFrame(rows)
 

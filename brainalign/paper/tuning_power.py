@@ -96,10 +96,10 @@ def measured_changes(repetitions: int, seed: int = 0, n_pairs: int = 3) -> pd.Da
                 for pair in range(n_pairs)
                 for overlap in (BEFORE, AFTER)
             ]
-            for some, scores in validation.by_participants(features, people, "contiguous"):
+            for subset, scores in validation.by_participants(features, people, "contiguous"):
                 vanilla, tuned = scores.reshape(n_pairs, 2, -1).transpose(1, 0, 2)
                 rows += [
-                    {"n_passages": n, "n_participants": some, "repetition": number, "pair": pair, "change": change}
+                    {"n_passages": n, "n_participants": subset, "repetition": number, "pair": pair, "change": change}
                     for pair, changes in enumerate(100 * (tuned / vanilla - 1))
                     for number, change in enumerate(changes)
                 ]
@@ -145,6 +145,6 @@ def power(noise: float, spread: float, alike: float, n_bases: int, draws: int = 
     frames = []
     for unit, values in units.items():
         test = scipy.stats.ttest_1samp(values, 0, axis=1)
-        found = (test.pvalue <= LEVEL) & (test.statistic > 0)
-        frames.append(pd.DataFrame({"repetition": range(draws), "unit": unit, "found": found}))
+        positive = (test.pvalue <= LEVEL) & (test.statistic > 0)
+        frames.append(pd.DataFrame({"repetition": range(draws), "unit": unit, "found": positive}))
     return pd.concat(frames, ignore_index=True)

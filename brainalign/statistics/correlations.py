@@ -299,11 +299,11 @@ def leave_one_group_out(
     ValueError
         When the table has no such group, or the statistic fails without one; the message names the group.
     """
-    known = _groups(table, group)
-    if unknown := sorted(set(groups or []) - set(known)):
-        raise ValueError(f"no row has {group} {unknown}; there are {known}")
+    names = _groups(table, group)
+    if unknown := sorted(set(groups or []) - set(names)):
+        raise ValueError(f"no row has {group} {unknown}; there are {names}")
     frames = [_as_frame(statistic(table), "none")]
-    for name in known if groups is None else groups:
+    for name in names if groups is None else groups:
         try:
             frames.append(_as_frame(statistic(table[table[group] != name]), name))
         except ValueError as error:

@@ -184,7 +184,7 @@ def paired_tests(
     boot = bootstrap_mean_by_cluster(effects, bases, seed=seed, resamples=resamples, confidence=confidence)
     flips = [np.array([part.sum(), -part.sum()]) for part in by_base]
     labels = [_relabelled_sums(pairs[bases == base], effect) for base in pd.unique(bases)]
-    found = {
+    tests = {
         ("t-test", "pair"): _t_test(effects, confidence),
         ("Wilcoxon signed-rank", "pair"): _wilcoxon(effects),
         ("t-test", "base"): _t_test(np.array([part.mean() for part in by_base]), confidence),
@@ -194,7 +194,7 @@ def paired_tests(
         ("mixed model", "base"): _mixed_model(effects, bases, confidence),
     }
     blank = {"low": np.nan, "high": np.nan, "p": np.nan, "n": len(pairs), "n_bases": len(by_base), "note": ""}
-    rows = [{"test": test, "unit": unit, **blank, **row} for (test, unit), row in found.items()]
+    rows = [{"test": test, "unit": unit, **blank, **row} for (test, unit), row in tests.items()]
     columns = ["test", "unit", "estimate", "low", "high", "p", "n", "n_bases", "note"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -311,10 +311,10 @@ def _variance_ratio(sizes: np.ndarray, means: np.ndarray, within: float) -> floa
     if best == 0:
         return 0.0
     bounds = np.log([grid[max(best - 1, 1)], grid[min(best + 1, len(grid) - 1)]])
-    found = scipy.optimize.minimize_scalar(
+    optimum = scipy.optimize.minimize_scalar(
         lambda log: _profile(np.exp(log), sizes, means, within)[0], bounds=bounds, method="bounded"
     )
-    return float(np.exp(found.x))
+    return float(np.exp(optimum.x))
 
 
 def _profile(ratio: np.ndarray, sizes: np.ndarray, means: np.ndarray, within: float) -> tuple[np.ndarray, ...]:

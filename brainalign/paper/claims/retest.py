@@ -122,10 +122,10 @@ def brain_scores(results: pd.DataFrame, protocol: str = "aw2024") -> pd.DataFram
 def _brain_gain(results: pd.DataFrame) -> Retested:
     scores = brain_scores(results)
     pairs = make_pairs(scores[(scores.kind == "vanilla") | scores.vanilla.isin(scores.model)], "value")
-    found = t_test_over_bases(pairs)
-    verdict = _verdict(found.low, found.high, agrees=lambda change: change > 0)
-    value = _with_interval(found.estimate, found.low, found.high, "+.1f") + " %"
-    return Retested(verdict, value, f"mean change over {found.n} pairs, t over bases; protocol aw2024")
+    comparison = t_test_over_bases(pairs)
+    verdict = _verdict(comparison.low, comparison.high, agrees=lambda change: change > 0)
+    value = _with_interval(comparison.estimate, comparison.low, comparison.high, "+.1f") + " %"
+    return Retested(verdict, value, f"mean change over {comparison.n} pairs, t over bases; protocol aw2024")
 
 
 def _brain_size(results: pd.DataFrame) -> Retested:
@@ -135,25 +135,25 @@ def _brain_size(results: pd.DataFrame) -> Retested:
 def _brain_knowledge(results: pd.DataFrame) -> Retested:
     if "benchmark" not in results:
         raise ValueError("no model was examined")
-    known = results[(results.measure == "world knowledge") & (results.domain == "all")].set_index("model").value
+    knowledge = results[(results.measure == "world knowledge") & (results.domain == "all")].set_index("model").value
     scores = brain_scores(results)
-    return _brain_correlation(scores.assign(knowledge=scores.model.map(known)), "knowledge", "world knowledge")
+    return _brain_correlation(scores.assign(knowledge=scores.model.map(knowledge)), "knowledge", "world knowledge")
 
 
 def _brain_correlation(scores: pd.DataFrame, column: str, name: str) -> Retested:
     """Among tuned models, as in the paper."""
     tuned = complete(scores[scores.kind == "instruction-tuned"], [column, "value"])
-    found = pearson(tuned[column], tuned.value)
-    verdict = _verdict(found.low, found.high, agrees=lambda r: r > 0)
-    why = f"Pearson r with {name} over {found.n} tuned models; protocol aw2024"
-    return Retested(verdict, _with_interval(found.r, found.low, found.high, ".2f"), why)
+    correlation = pearson(tuned[column], tuned.value)
+    verdict = _verdict(correlation.low, correlation.high, agrees=lambda r: r > 0)
+    why = f"Pearson r with {name} over {correlation.n} tuned models; protocol aw2024"
+    return Retested(verdict, _with_interval(correlation.r, correlation.low, correlation.high, ".2f"), why)
 
 
 def _behavior_gain(results: pd.DataFrame) -> Retested:
-    found = t_test_over_bases(reading_time_pairs(results), effect="difference")
-    verdict = _verdict(found.low, found.high, agrees=lambda change: change <= 0)
-    value = _with_interval(found.estimate, found.low, found.high, "+.3f")
-    return Retested(verdict, value, f"mean change of r over {found.n} pairs, t over bases; original alignment")
+    comparison = t_test_over_bases(reading_time_pairs(results), effect="difference")
+    verdict = _verdict(comparison.low, comparison.high, agrees=lambda change: change <= 0)
+    value = _with_interval(comparison.estimate, comparison.low, comparison.high, "+.3f")
+    return Retested(verdict, value, f"mean change of r over {comparison.n} pairs, t over bases; original alignment")
 
 
 def _behavior_share_without_gain(results: pd.DataFrame) -> Retested:
@@ -166,10 +166,10 @@ def _behavior_share_without_gain(results: pd.DataFrame) -> Retested:
 
 def _behavior_size(results: pd.DataFrame) -> Retested:
     scores = complete(reading_time_scores(results), ["log_size"])
-    found = pearson(scores.log_size, scores.value)
-    verdict = _verdict(found.low, found.high, agrees=lambda r: r == 0)
-    value = _with_interval(found.r, found.low, found.high, ".2f")
-    return Retested(verdict, value, f"Pearson r over {found.n} models of known size; original alignment")
+    correlation = pearson(scores.log_size, scores.value)
+    verdict = _verdict(correlation.low, correlation.high, agrees=lambda r: r == 0)
+    value = _with_interval(correlation.r, correlation.low, correlation.high, ".2f")
+    return Retested(verdict, value, f"Pearson r over {correlation.n} models of known size; original alignment")
 
 
 TESTS = {

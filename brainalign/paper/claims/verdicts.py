@@ -88,16 +88,16 @@ def check_all(results: pd.DataFrame) -> pd.DataFrame:
     tables = printed.load()
     rows = []
     for claim in catalog.claims():
-        found = check(claim, tables)
+        checked = check(claim, tables)
         tested = retest.run(claim.get("study"), results)
         rows.append(
             {
                 **{key: claim[key] for key in ("id", "section", "source", "claim", "printed")},
-                "value": found.value,
-                "low": found.low,
-                "high": found.high,
-                "verdict": found.verdict,
-                "why": found.why,
+                "value": checked.value,
+                "low": checked.low,
+                "high": checked.high,
+                "verdict": checked.verdict,
+                "why": checked.why,
                 "study_verdict": tested.verdict,
                 "study_value": tested.value,
                 "study_why": tested.why,
@@ -120,8 +120,8 @@ def display(value: float | bool | None, digits: int = 3) -> str:
 def _function(name: str) -> Callable[..., recompute.Finding]:
     function = getattr(recompute, name, None)
     if function is None or name.startswith("_"):
-        known = [key for key, thing in vars(recompute).items() if callable(thing) and not key.startswith("_")]
-        raise LookupError(messages.unknown("function of a claim", name, known))
+        functions = [key for key, thing in vars(recompute).items() if callable(thing) and not key.startswith("_")]
+        raise LookupError(messages.unknown("function of a claim", name, functions))
     return function
 
 

@@ -239,10 +239,10 @@ def strip(panels: pd.DataFrame, xlabel: str, zero: float = 0.0) -> plt.Figure:
         Where no effect is.
     """
     figure, ax = plt.subplots(figsize=(4.2, 0.55 * len(panels) + 0.75))
-    known = panels[panels.estimate.notna()]
+    estimated = panels[panels.estimate.notna()]
     low, high = (
-        min(known[["estimate", "low"]].min().min(), zero),
-        max(known[["estimate", "high"]].max().max(), zero),
+        min(estimated[["estimate", "low"]].min().min(), zero),
+        max(estimated[["estimate", "high"]].max().max(), zero),
     )
     for y, row in enumerate(panels.itertuples()):
         if pd.notna(row.estimate):

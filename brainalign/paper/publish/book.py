@@ -58,10 +58,10 @@ def template(notebook: str, study: studies.Study) -> tuple[Path, dict]:
         No such notebook; the message suggests near names.
     """
     pages = {page_name(MODEL, name): {"model": name} for name in _models_with_pages(study)}
-    known = {name: {} for name in _names()} | pages
-    if notebook not in known:
-        raise LookupError(messages.unknown("notebook", notebook, known))
-    return NOTEBOOKS / f"{MODEL if notebook in pages else notebook}.ipynb", known[notebook]
+    parameters = {name: {} for name in _names()} | pages
+    if notebook not in parameters:
+        raise LookupError(messages.unknown("notebook", notebook, parameters))
+    return NOTEBOOKS / f"{MODEL if notebook in pages else notebook}.ipynb", parameters[notebook]
 
 
 def shown(notebook: str, study: studies.Study) -> list[str]:
@@ -231,7 +231,7 @@ def _comparisons(study: studies.Study) -> list[str]:
     trained = run_here[run_here.kind.isin(factors.TRAINED)]
     trained = trained.assign(base=trained.vanilla.fillna(trained.model))
     tuned = trained[trained.kind == "instruction-tuned"]
-    found = {
+    comparisons = {
         "pairs": len(tuned) > 0,
         # What only this protocol can tell: the layer is chosen inside the training folds.
         "contiguous": "brain" in study.parts and CONTIGUOUS.name in study.protocols,
@@ -240,7 +240,7 @@ def _comparisons(study: studies.Study) -> list[str]:
         "tuned-correlations": {"capability", "brain"} <= set(study.parts) and factors.enough(tuned),
         "behavior-correlations": {"capability", "behavior"} <= set(study.parts) and factors.enough(trained),
     }
-    return [name for name, there in found.items() if there]
+    return [name for name, present in comparisons.items() if present]
 
 
 def _contents(study: studies.Study) -> dict:

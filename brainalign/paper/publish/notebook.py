@@ -162,10 +162,10 @@ def refuse_unknown_parameters(history: list[str]) -> None:
     """
     for declared, injected in pairwise(history):
         if injected.lstrip().startswith("# Parameters"):
-            known = _assigned(declared)
-            if wrong := sorted(set(_assigned(injected)) - set(known)):
-                suggestions = " ".join(messages.unknown("parameter", name, known) for name in wrong)
-                raise TypeError(f"{suggestions} This notebook's parameters: {', '.join(sorted(known))}.")
+            parameters = _assigned(declared)
+            if wrong := sorted(set(_assigned(injected)) - set(parameters)):
+                suggestions = " ".join(messages.unknown("parameter", name, parameters) for name in wrong)
+                raise TypeError(f"{suggestions} This notebook's parameters: {', '.join(sorted(parameters))}.")
 
 
 def changed_parameters(history: list[str]) -> dict[str, tuple[str, str]]:
@@ -203,13 +203,13 @@ def _in_the_book(name: str, study: str, output: Path) -> dict[str, str]:
 
 def _assigned(source: str) -> dict[str, str]:
     """Names that are given values, and the values as they are written."""
-    found = {}
+    assigned = {}
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.Assign | ast.AnnAssign):
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
             value = ast.unparse(statement.value) if statement.value else ""
-            found |= {target.id: value for target in targets if isinstance(target, ast.Name)}
-    return found
+            assigned |= {target.id: value for target in targets if isinstance(target, ast.Name)}
+    return assigned
 
 
 def _history() -> list[str]:

@@ -128,8 +128,8 @@ class Numbers:
         self.shown |= texts
         record = asdict(live) | {"evidence": live.evidence or self.evidence, "study": self.study}
         record["cell"] = f"{self.notebook}#{anchor(live.key)}"
-        there = self.book.get(live.key, texts[live.key])
-        other = "" if there == texts[live.key] else f" <em>The book has {html.escape(there)}.</em>"
+        in_book = self.book.get(live.key, texts[live.key])
+        other = "" if in_book == texts[live.key] else f" <em>The book has {html.escape(in_book)}.</em>"
         cell = (
             f'<div class="shown {record["evidence"]}" id="{anchor(live.key)}"><code>{html.escape(live.key)}</code> '
             f"<b>{html.escape(texts[live.key])}</b> <small>{html.escape(title_of(record))}</small>{other}</div>"
@@ -193,8 +193,8 @@ def number(value: float, form: str) -> str:
 
 def correlation(r: float, low: float | None = None, high: float | None = None) -> str:
     """A correlation, with its interval if it has one: ``r = 0.38 [−0.12, 0.73]``."""
-    found = f"r = {number(r, '.2f')}"
-    return found if low is None else f"{found} [{number(low, '.2f')}, {number(high, '.2f')}]"
+    text = f"r = {number(r, '.2f')}"
+    return text if low is None else f"{text} [{number(low, '.2f')}, {number(high, '.2f')}]"
 
 
 def p_value(p: float) -> str:

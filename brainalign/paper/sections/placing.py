@@ -32,8 +32,8 @@ def on_axes(results: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for model, own in results.groupby("model", sort=False):
-        for axis, (value, of, same) in _values(own).items():
-            rows.append({"model": model, "axis": axis, "value": value, "of": of, "same": same})
+        for axis, (value, text, same) in _values(own).items():
+            rows.append({"model": model, "axis": axis, "value": value, "of": text, "same": same})
     return pd.DataFrame(rows, columns=["model", "axis", "value", "of", "same"])
 
 
@@ -41,27 +41,27 @@ def _values(own: pd.DataFrame) -> dict[str, tuple[float, str, bool]]:
     """By axis: the value of one model, on what it was measured, and whether the paper did so."""
     # A study that measures one thing has no columns of another.
     own = own.reindex(columns=list(dict.fromkeys([*own.columns, "protocol", "story", "level", "measure", "value"])))
-    found = {"log_size": (float(np.log10(own.parameters.dropna().iloc[0])), "its weights", True)}
+    values = {"log_size": (float(np.log10(own.parameters.dropna().iloc[0])), "its weights", True)}
     brain = own[(own.analysis == "brain") & (own.protocol == PAPER)]
     if len(brain):
         scores = brain_tables.scores(brain_tables.over_data_sets(brain)).set_index("dataset").r
         names = brain_tables.informative(scores.index.drop(brain_tables.AVERAGE, errors="ignore"))
-        found |= {name: (scores[name], name, True) for name in names if name in NAMES}
+        values |= {name: (scores[name], name, True) for name in names if name in NAMES}
         same = set(names) == set(BRAIN_DATASETS)
-        found["average"] = (scores[names].mean(), ", ".join(names), same)
+        values["average"] = (scores[names].mean(), ", ".join(names), same)
     read = own[(own.analysis == "behavior") & (own.protocol == PAPER) & (own.story == "all")]
     if len(read):
-        known = read.dataset.isin([BEHAVIOR])
-        row = (read[known] if known.any() else read).iloc[0]
-        found[BEHAVIOR] = (abs(row.value), row.dataset, bool(known.any()))
+        published = read.dataset.isin([BEHAVIOR])
+        row = (read[published] if published.any() else read).iloc[0]
+        values[BEHAVIOR] = (abs(row.value), row.dataset, bool(published.any()))
     capability = own[(own.analysis == "capability") & (own.level == "overall")]
     for axis, measure in CAPABILITY.items():
         scored = capability[capability.measure == measure].set_index("protocol").value
         if by := [protocol for protocol in SCORED_BY if protocol in scored.index]:
-            found[axis] = (scored[by[0]], f"{measure}, {by[0]}", by[0] == SCORED_BY[0])
+            values[axis] = (scored[by[0]], f"{measure}, {by[0]}", by[0] == SCORED_BY[0])
         elif len(scored):
-            found[axis] = (scored.iloc[0], measure, True)
-    return {axis: found[axis] for axis in PRINTED_AXES if axis in found}
+            values[axis] = (scored.iloc[0], measure, True)
+    return {axis: values[axis] for axis in PRINTED_AXES if axis in values}
 
 
 def beside_printed(values: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
@@ -120,10 +120,10 @@ def held_against(results: pd.DataFrame, roles: dict[str, str], protocols: list[s
             if name not in table:
                 continue
             itself = role == SELF
-            found = brain_tables.over_participants(table[model] if itself else table[model] - table[name])
+            estimate = brain_tables.over_participants(table[model] if itself else table[model] - table[name])
             zero = (ABOVE_ZERO, "below zero", "not told from zero") if itself else (ABOVE, "below", "not told apart")
             about = {"protocol": protocol, "against": "" if itself else name, "role": role}
-            rows.append(about | found | {"verdict": brain_tables.verdict(found, *zero)})
+            rows.append(about | estimate | {"verdict": brain_tables.verdict(estimate, *zero)})
     return pd.DataFrame(rows)
 
 
