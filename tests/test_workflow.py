@@ -1,6 +1,7 @@
 """The workflow is told what there is to do, and says how far it is: with a Snakemake that only prints."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -148,3 +149,24 @@ def test_results_are_reached_by_a_plain_name(snakemake, tmp_path):
         assert (link / "done").exists() and link.resolve() == folder
         # Of two folders that are moved together, one goes on leading to the other.
         assert link.readlink().is_absolute() != folder.is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stale", "due"),
+    [({"base", "tuned"}, [("base",), ("tuned",)]), ({"base"}, [("base",)]), ({"tuned"}, [("tuned",)]), (set(), [])],
+)
+def test_what_is_made_from_another_model_is_due_if_it_is_stale_itself(tmp_path, monkeypatch, stale, due):
+    """The real Snakemake and Snakefile: it overlooks what is stale below an ancient input that is made anew."""
+    monkeypatch.setattr(store, "PROJECT", tmp_path)
+    (tmp_path / "workflow").symlink_to(engine.PLUGINS.parent)
+    (tmp_path / "library.json").write_text("{}")
+    for model in ("base", "tuned"):
+        folder = tmp_path / "results" / model
+        folder.mkdir(parents=True)
+        for name, time in (("done.json", 1000), ("wanted.json", 2000 if model in stale else 1)):
+            (folder / name).write_text(f"{model} {time}")
+            os.utime(folder / name, (time, time))
+    config = {"study": "mine", "name": "mine", "library": "library.json", "batches": [["base"], ["tuned"]]}
+    config |= {"needs": [], "notebook": None, "bases": {"tuned": "base"}, "due": sorted(stale), "shown": {}}
+    targets = [f"build/mine/results/{model}/done.json" for model in ("base", "tuned")]
+    assert sorted(engine.due(config, 2, results=tmp_path / "results", targets=targets)) == due

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,7 +109,7 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
             profiles.check(resources)
         if not plan_command.require(study, due, gpu=not profile.remote):
             return 1
-    config = _config(options.study, study, asked)
+    config = _config(options.study, study, asked, due)
     results = store.from_project(engine.results_of(study.name))
     where = {
         "results": studies.result_path(study, "any").parent,
@@ -131,8 +131,8 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
     return status
 
 
-def _config(name: str, study: Study, asked: Mapping[str, Resources]) -> dict[str, object]:
-    """What the Snakefile is told of a study, and what its jobs ask for, if anybody counts."""
+def _config(name: str, study: Study, asked: Mapping[str, Resources], due: Sequence[str]) -> dict[str, object]:
+    """What the Snakefile is told of a study, what its jobs ask for, if anybody counts, and which models are due."""
     from brainalign import study as studies
     from brainalign.paper.publish import book as books
     from brainalign.study.planning import plan
@@ -147,6 +147,7 @@ def _config(name: str, study: Study, asked: Mapping[str, Resources]) -> dict[str
         "needs": [plan_command.together([asked[model] for model in batch]) for batch in batches if asked],
         "notebook": plan_command.together([plan.NOTEBOOK]) if asked else None,
         "bases": studies.bases(study),
+        "due": due,
         "shown": {notebook: books.shown(notebook, study) for notebook in books.notebooks(study)},
     }
 
