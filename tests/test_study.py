@@ -375,6 +375,19 @@ def test_a_change_of_what_matters_computes_again(tiny, monkeypatch, change, comp
     assert len(tiny.calls) == computed
 
 
+def test_what_was_measured_by_code_that_was_put_back_since_is_due(tiny, monkeypatch):
+    study, folder = tiny.load(), studies.result_path(tiny.load(), "base")
+    assert studies.want(study, "base")
+    with monkeypatch.context() as edited:  # while it is measured
+        other_code(tiny, edited)
+        studies.run(study, "base")
+    assert studies.want(study, "base")
+    assert (folder / "wanted.json").stat().st_mtime_ns > (folder / studies.DONE).stat().st_mtime_ns
+    studies.run(study, "base")
+    assert not studies.want(study, "base")
+    assert (folder / "wanted.json").stat().st_mtime_ns < (folder / studies.DONE).stat().st_mtime_ns
+
+
 def test_results_depend_on_every_module_that_measuring_can_reach_and_on_no_page():
     code = set(keys.code(keys.MEASURING))
     loaders = {f"brainalign.human.{path.stem}" for path in (keys.ROOT / "human").glob("[!_]*.py")}

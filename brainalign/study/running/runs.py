@@ -112,8 +112,9 @@ def want(study: Study, model: str) -> bool:
     folder, depends = result_path(study, model), _depends(study, _member(study, model))
     store.update(folder / WANTED, _text(depends))
     due = bool(_reasons(folder, depends))
-    if not due:  # older than any result, also those of other models that one process has run
-        os.utime(folder / WANTED, (1, 1))
+    # Newer than results that are due, also those of code that was edited while they were measured, and then put back;
+    # else older than any result, also those of other models that one process has run.
+    os.utime(folder / WANTED, None if due else (1, 1))
     return due
 
 
