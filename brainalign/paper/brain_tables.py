@@ -34,6 +34,7 @@ SPLITS = {
 }
 LABELS = {name: f"{name}: {SPLITS[protocol.splits]}" for name, protocol in PROTOCOLS.items()}
 UNTRAINED = "untrained"
+CHANGES = ("raises", "lowers", "does not reliably change")  # words of `verdict` for what tuning or training does
 
 
 def over_data_sets(results: pd.DataFrame) -> pd.DataFrame:

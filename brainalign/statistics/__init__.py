@@ -1,1 +1,3 @@
 """Intervals, correlations, paired and clustered tests: plain functions of arrays and tables."""
+
+ALPHA = 0.05  # level of significance

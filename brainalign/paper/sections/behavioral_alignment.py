@@ -13,7 +13,7 @@ import pandas as pd
 
 from brainalign.alignment.behavior import pair_difference
 from brainalign.paper import figures
-from brainalign.paper.brain_tables import verdict
+from brainalign.paper.brain_tables import CHANGES, verdict
 from brainalign.paper.claims.printed import Printed
 from brainalign.paper.claims.retest import reading_time_pairs, reading_time_scores
 from brainalign.paper.publish.numbers import Live, p_value
@@ -22,7 +22,6 @@ from brainalign.statistics.correlations import Correlation, complete, pearson
 from brainalign.statistics.pairs import make_pairs, t_test_over_bases
 
 SIZE = ("rises with model size", "falls with model size", "does not reliably change with model size")
-TUNING = ("raises", "lowers", "does not reliably change")
 COLUMNS_OF_CEILINGS = {
     "dataset": "Data set",
     "alignment": "Alignment",
@@ -200,7 +199,7 @@ def numbers_of_changes(changes: pd.DataFrame, differences: pd.DataFrame) -> list
             Live(key, row["estimate"], "+" + MEASURES[row["measure"]].form, **ends, n=n, method=mean),
             Live(f"{key}.lower", lower, "d", n=n, method=f"{interval} below zero"),
             Live(f"{key}.higher", higher, "d", n=n, method=f"{interval} above zero"),
-            Live(f"{key}.verdict", verdict(row, *TUNING)),
+            Live(f"{key}.verdict", verdict(row, *CHANGES)),
         ]
     return numbers
 
@@ -236,7 +235,7 @@ def strip(changes: pd.DataFrame, tables: Printed, **bootstrap) -> pd.DataFrame:
 
 def title_of_strip(strip: pd.DataFrame) -> str:
     """What tuning does in the printed scores, and on these readers under the first alignment."""
-    printed, own, *_ = [verdict(row, *TUNING) for row in strip[strip.low.notna()].to_dict("records")]
+    printed, own, *_ = [verdict(row, *CHANGES) for row in strip[strip.low.notna()].to_dict("records")]
     return f"Tuning {printed} behavioral alignment in the printed scores and {own} it on these readers"
 
 

@@ -15,11 +15,10 @@ from brainalign import study as studies
 from brainalign.alignment.protocols import AW2024, CONTIGUOUS
 from brainalign.alignment.summary import ALL, NESTED, POOLED
 from brainalign.paper import brain_tables
-from brainalign.paper.brain_tables import LABELS, UNTRAINED, BrainScores
+from brainalign.paper.brain_tables import CHANGES, LABELS, UNTRAINED, BrainScores
 from brainalign.paper.publish.numbers import Live, number
 
 DISCUSSED = (AW2024.name, CONTIGUOUS.name)  # the protocols that pages quote come first
-VERDICTS = ("raises", "lowers", "does not reliably change")
 # Two protocols side by side: a figure's name, what it shows of a score, and the label of its axis.
 COMPARISONS = {
     "protocols": ("r", "Brain alignment (Pearson r)"),
@@ -174,7 +173,7 @@ def effect_of_training(brain: BrainScores) -> dict[str, dict]:
 
 def verdicts(effect: Mapping[str, dict]) -> dict[str, str]:
     """What training or tuning does to the score under each protocol, by the interval over participants."""
-    return {protocol: brain_tables.verdict(row, *VERDICTS) for protocol, row in effect.items()}
+    return {protocol: brain_tables.verdict(row, *CHANGES) for protocol, row in effect.items()}
 
 
 def numbers_of_effect(key: str, effect: Mapping[str, dict], what: str, scope: str = "") -> list[Live]:

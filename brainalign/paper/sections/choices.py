@@ -6,12 +6,10 @@ from brainalign import study as studies
 from brainalign.alignment.protocols import CONTIGUOUS
 from brainalign.alignment.summary import ALL, POOLED
 from brainalign.paper import brain_tables
-from brainalign.paper.brain_tables import over_participants, verdict
+from brainalign.paper.brain_tables import CHANGES, over_participants, verdict
 from brainalign.paper.publish.numbers import Live, number
 from brainalign.paper.sections.controls import BY_INTERVAL
 from brainalign.paper.sections.scores import Scores
-
-CHANGES = ("raises", "lowers", "does not reliably change")
 
 
 def narrow(scores: Scores) -> pd.DataFrame:

@@ -15,10 +15,10 @@ from brainalign.paper import brain_tables, factors
 from brainalign.paper.factors import BY_BASE, GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE, Property
 from brainalign.paper.publish.numbers import Live, correlation, p_value
 from brainalign.paper.sections.capability import SLUGS
+from brainalign.statistics import ALPHA
 from brainalign.study.description.loading import informative
 
 METHODS = {PLAIN: "", GIVEN_SIZE: ".given-size", BY_BASE: ".by-base"}  # in keys
-ALPHA = 0.05
 BEHAVIOR = "behavioral alignment"
 BRAIN_AXIS, BEHAVIOR_AXIS = "Brain alignment (Pearson r)", "Behavioral alignment (Pearson r)"
 COLUMNS_OF_CORRELATIONS = {

@@ -10,9 +10,9 @@ import pandas as pd
 
 from brainalign.paper.claims.printed import Printed
 from brainalign.paper.publish.numbers import Live, correlation, p_value
-from brainalign.paper.sections.published_brain import ALPHA
 from brainalign.paper.sections.published_factors import PROPERTIES, as_columns
 from brainalign.paper.sections.published_models import IDENTITY
+from brainalign.statistics import ALPHA
 from brainalign.statistics.correlations import pearson
 from brainalign.statistics.pairs import make_pairs, paired_tests
 

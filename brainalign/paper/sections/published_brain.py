@@ -10,12 +10,12 @@ import pandas as pd
 from brainalign.paper.claims.printed import BRAIN_DATASETS, Printed
 from brainalign.paper.publish.numbers import Live, p_value
 from brainalign.paper.sections.published_models import IDENTITY
+from brainalign.statistics import ALPHA
 from brainalign.statistics.clusters import Estimate
 from brainalign.statistics.correlations import leave_one_group_out
 from brainalign.statistics.pairs import change_of_mean, make_pairs, mean_of_changes, paired_tests, percent_changes
 
 DATASETS = ["average", *BRAIN_DATASETS]
-ALPHA = 0.05
 NOT_RUN = "not run: needs recordings and models"
 # Columns of the tables, and the form of their numbers.
 COLUMNS_OF_TESTS = {

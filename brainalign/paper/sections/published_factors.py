@@ -11,8 +11,8 @@ import pandas as pd
 from brainalign.paper.claims.printed import Printed
 from brainalign.paper.figures import GRAY, color
 from brainalign.paper.publish.numbers import Live, correlation, p_value
-from brainalign.paper.sections.published_brain import ALPHA
 from brainalign.paper.sections.published_models import IDENTITY
+from brainalign.statistics import ALPHA
 from brainalign.statistics.clusters import Estimate, correlation_by_cluster
 from brainalign.statistics.correlations import (
     Correlation,
