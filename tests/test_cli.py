@@ -179,7 +179,7 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     assert given["cores"] == 3
     assert given["study"] == "sample"
     assert given["library"] == "build/library.json"
-    assert given["batches"] == studies.batches(study)
+    assert sorted(given["batches"]) == sorted(studies.batches(study))
     shown = given["shown"]
     assert [*shown] == book.notebooks(study)
     assert shown["claims"] == studies.measured(study) and shown["catalog"] == []
@@ -194,13 +194,19 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     assert str(book.html("sample") / "index.html") in capsys.readouterr().out
 
 
+def test_what_takes_longest_with_what_waits_for_it_is_started_first():
+    batches, bases = [["short"], ["base", "twin"], ["tuned"], ["long"]], {"twin": "base", "tuned": "base"}
+    weights = {"short": 1, "base": 3, "twin": 1, "tuned": 5, "long": 8}
+    ordered = [["base", "twin"], ["long"], ["tuned"], ["short"]]
+    assert commands._longest_first(batches, bases, weights) == ordered
+
+
 def test_a_cluster_is_told_what_each_process_takes_and_what_to_make(snakemake, monkeypatch):
     given, _ = snakemake
     monkeypatch.setattr(profiles, "check", lambda resources: given.update(checked=resources))
     assert cli.main(["run", "sample", "stories260K", "--profile", "slurm", "--partition", "gpu"]) == 0
-    study = studies.load("sample")
-    asked, processes = plan.resources(study), studies.batches(study)
-    for (gpus, memory, minutes), batch in zip(given["needs"], processes, strict=True):
+    asked = plan.resources(studies.load("sample"))
+    for (gpus, memory, minutes), batch in zip(given["needs"], given["batches"], strict=True):
         assert (gpus, memory) == (max(asked[m].gpus for m in batch), max(asked[m].memory_mb for m in batch))
         assert minutes == sum(asked[m].minutes for m in batch)
     assert given["notebook"] == (0, 4096, 60)
@@ -216,7 +222,8 @@ def test_what_a_cluster_is_asked_for_is_for_the_card_that_is_named(snakemake, mo
     monkeypatch.setattr(studies, "load", lambda _: study)
     for options, gpus in (([], 1), (["--accelerator", "V100"], 3), (["--memory", "16"], 5)):
         assert cli.main(["run", "sample", "llama-33b", "--profile", "slurm", *options]) == 0
-        assert [needs[0] for needs in given["needs"]] == [0, gpus]  # of the people, and of the model
+        assert given["batches"] == [["llama-33b"], ["people"]]
+        assert [needs[0] for needs in given["needs"]] == [gpus, 0]
 
 
 def test_a_dry_run_lists_jobs_where_there_is_no_cluster(monkeypatch, capsys, tmp_path):

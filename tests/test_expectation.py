@@ -5,7 +5,7 @@ import heapq
 import pytest
 
 from brainalign import study as studies
-from brainalign.cli import engine
+from brainalign.cli import commands, engine
 from brainalign.cli.expectation import Expectation
 from brainalign.paper.publish import book
 from brainalign.study.planning import plan
@@ -145,7 +145,8 @@ class Course:
         self.waits = engine._waits({"bases": studies.bases(study), "shown": shown})
         self.kinds = {**(table.origin + ", " + table.kind), **kinds}
         self.weights = plan.weights(study) | book.weights(kinds)
-        self.jobs = [*map(tuple, studies.batches(study)), *((name,) for name in kinds)]
+        batches = commands._longest_first(studies.batches(study), studies.bases(study), self.weights)
+        self.jobs = [*map(tuple, batches), *((name,) for name in kinds)]
         rank = {"unmeasured": 0, "notebook": 2, "page": 3}
         self.jobs.sort(key=lambda job: rank.get(kinds.get(job[0]), 1))
         self.took = {step: TOOK[name][step] for job in self.jobs for step in job}
@@ -188,7 +189,7 @@ def shown(seconds):
     return max(seconds, 60)
 
 
-@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("cores", [1, 2, 4])
 @pytest.mark.parametrize("name", TOOK)
 def test_a_first_build_is_expected_within_a_factor_of_one_and_a_half(name, cores):
     wrong = [

@@ -170,3 +170,27 @@ def test_what_is_made_from_another_model_is_due_if_it_is_stale_itself(tmp_path, 
     config |= {"needs": [], "notebook": None, "bases": {"tuned": "base"}, "due": sorted(stale), "shown": {}}
     targets = [f"build/mine/results/{model}/done.json" for model in ("base", "tuned")]
     assert sorted(engine.due(config, 2, results=tmp_path / "results", targets=targets)) == due
+
+
+def test_batches_are_started_in_their_order(tmp_path, monkeypatch):
+    """The real Snakemake and Snakefile, with a command that only says which models it was given."""
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    (binaries / "snakemake").symlink_to(engine.BINARIES / "snakemake")
+    (binaries / "brainalign").write_text(
+        '#!/bin/sh\nshift 2\necho "$1" >> started\ntouch "build/mine/results/$1/done.json"\n'
+    )
+    (binaries / "brainalign").chmod(0o755)
+    monkeypatch.setattr(engine, "BINARIES", binaries)
+    monkeypatch.setattr(store, "PROJECT", tmp_path)
+    (tmp_path / "workflow").symlink_to(engine.PLUGINS.parent)
+    (tmp_path / "library.json").write_text("{}")
+    models = ["long", "middle", "short", "tuned", "last"]
+    for model in models:
+        (tmp_path / "results" / model).mkdir(parents=True)
+        (tmp_path / "results" / model / "wanted.json").touch()
+    config = {"study": "mine", "name": "mine", "library": "library.json", "batches": [[model] for model in models]}
+    config |= {"needs": [], "notebook": None, "bases": {}, "due": models, "shown": {}}
+    targets = [f"build/mine/results/{model}/done.json" for model in sorted(models)]
+    assert engine.run(config, 1, {}, results=tmp_path / "results", targets=targets) == 0
+    assert (tmp_path / "started").read_text().split() == models

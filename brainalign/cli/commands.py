@@ -109,7 +109,8 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
             profiles.check(resources)
         if not plan_command.require(study, due, gpu=not profile.remote):
             return 1
-    config = _config(options.study, study, asked, due)
+    weights = plan.weights(study)
+    config = _config(options.study, study, asked, due, weights)
     results = store.from_project(engine.results_of(study.name))
     where = {
         "results": studies.result_path(study, "any").parent,
@@ -123,21 +124,24 @@ def _engine(options: argparse.Namespace, study: Study, models: Collection[str] |
         plan_command.require(study, due, gpu=not profile.remote)
         return 0
     pages = {f"{name}.ipynb": books.kind(name) for name in config["shown"]} | {engine.BOOK: "book"}
-    table, weights = studies.models(study), plan.weights(study) | books.weights(pages)
+    table = studies.models(study)
     kinds = {**(table.origin + ", " + table.kind), **pages}
-    status = engine.run(config, options.cores, kinds, weights=weights, **where)
+    status = engine.run(config, options.cores, kinds, weights=weights | books.weights(pages), **where)
     if status:
         print("brainalign: the build stopped", file=sys.stderr)
     return status
 
 
-def _config(name: str, study: Study, asked: Mapping[str, Resources], due: Sequence[str]) -> dict[str, object]:
+def _config(
+    name: str, study: Study, asked: Mapping[str, Resources], due: Sequence[str], weights: Mapping[str, float]
+) -> dict[str, object]:
     """What the Snakefile is told of a study, what its jobs ask for, if anybody counts, and which models are due."""
     from brainalign import study as studies
     from brainalign.paper.publish import book as books
     from brainalign.study.planning import plan
 
-    batches, path = studies.batches(study), studies.path_of(name)
+    path, bases = studies.path_of(name), studies.bases(study)
+    batches = _longest_first(studies.batches(study), bases, weights)
     return {
         # Snakemake runs in the project's folder, from which a path need not lead there.
         "study": name if name in studies.names() else str(path.resolve()),
@@ -146,10 +150,25 @@ def _config(name: str, study: Study, asked: Mapping[str, Resources], due: Sequen
         "library": str(store.from_project(books.write_code())),
         "needs": [plan_command.together([asked[model] for model in batch]) for batch in batches if asked],
         "notebook": plan_command.together([plan.NOTEBOOK]) if asked else None,
-        "bases": studies.bases(study),
+        "bases": bases,
         "due": due,
         "shown": {notebook: books.shown(notebook, study) for notebook in books.notebooks(study)},
     }
+
+
+def _longest_first(
+    batches: Sequence[list[str]], bases: Mapping[str, str], weights: Mapping[str, float]
+) -> list[list[str]]:
+    """Batches in the order in which to start them: what is longest, or has the longest waiting for it, goes first."""
+
+    def weight(batch: Sequence[str]) -> float:
+        return sum(weights[model] for model in batch)
+
+    def chain(batch: Sequence[str]) -> float:
+        later = [other for other in batches if other is not batch and {bases.get(model) for model in other} & {*batch}]
+        return weight(batch) + max(map(weight, later), default=0.0)
+
+    return sorted(batches, key=chain, reverse=True)
 
 
 def status(options: argparse.Namespace) -> None:
