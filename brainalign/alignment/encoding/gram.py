@@ -101,7 +101,7 @@ def least_squares(layer: Gram, train: np.ndarray, test: np.ndarray) -> Array:
         rows = layer.inverse[held_out]
         weights = namespace(rows).linalg.inv(rows[:, held_out])[: len(test)] @ rows[:, like(train, rows)]
         return -weights - 1 / len(train)
-    small, cross, offset = _fold(layer, train, test)
+    small, cross, offset = fold(layer, train, test)
     if not layer.dual:
         covariance = small.T @ small
         inverse = inverse_definite(covariance, 1000 * CUT_OFF * max(float(covariance.trace()), offset))
@@ -126,10 +126,10 @@ def ridge(spectrum: Spectrum, alpha: float) -> Array:
 
 def spectrum(layer: Gram, train: np.ndarray, test: np.ndarray) -> Spectrum:
     """The eigendecomposition of a fold, (n_train,) and (n_test,) stimuli, which serves every penalty."""
-    return _spectrum(layer.dual, *_fold(layer, train, test))
+    return _spectrum(layer.dual, *fold(layer, train, test))
 
 
-def _fold(layer: Gram, train: np.ndarray, test: np.ndarray) -> tuple[Array, Array, float]:
+def fold(layer: Gram, train: np.ndarray, test: np.ndarray) -> tuple[Array, Array, float]:
     """K_tr and K_te, or X_tr and X_te, centred by the training set; and how much variance that took away."""
     matrix = layer.matrix
     train, test = like(train, matrix), like(test, matrix)
@@ -196,7 +196,8 @@ def left_out_forms(spectrum: Spectrum, alphas: Sequence[float], parts: list[np.n
     unseen = 0 if _full(spectrum) else like(np.eye(n) - 1 / n, q) - q @ q.T
     forms = []
     for alpha, part_divisors in zip(alphas, _divisors(spectrum, alphas, parts), strict=True):
-        removed = (q * (alpha / (w + alpha))) @ q.T + unseen
+        half = q * (alpha / (w + alpha)) ** 0.5  # a matrix times its own transpose takes half the operations
+        removed = half @ half.T + unseen
         errors = _divide(removed, part_divisors, parts)
         forms.append(errors.T @ errors)
     return xp.stack(forms)
