@@ -18,12 +18,7 @@ BLOCK = 1 << 18  # values read at a time, at least a column of the file's chunks
 
 @contextmanager
 def opened(path: Path | str, dims: tuple[str, str] = ("presentation", "neuroid")) -> Iterator[xr.DataArray]:
-    """Open a file; its data are read when they are asked for.
-
-    Yields
-    ------
-    DataArray
-        The variable ``data``, with its coordinates; its ``attrs["path"]`` is the path, for messages.
+    """Open a file's ``data``, which are read when they are asked for; ``attrs["path"]`` is the path, for messages.
 
     Raises
     ------
@@ -35,7 +30,7 @@ def opened(path: Path | str, dims: tuple[str, str] = ("presentation", "neuroid")
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist. Correct the path, or leave it out to fetch the file.")
     try:
-        file = _open(path)
+        file = xr.open_dataset(path, engine="h5netcdf", cache=False, mask_and_scale=False)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not a netCDF-4 file: {error}. Fetch it again.") from error
     with file:
@@ -44,37 +39,16 @@ def opened(path: Path | str, dims: tuple[str, str] = ("presentation", "neuroid")
             raise ValueError(
                 f"{path}: data: expected the dims {dims}, found {file_dims}. Write the file as Brain-Score does."
             )
-        data = file["data"]
+        attributes = file["data"].attrs
+        # Masking copies what it reads. The fill value is NaN nearly always, so that there is nothing to mask.
+        plain = np.isnan(attributes.get("_FillValue", np.nan)) and not {"scale_factor", "add_offset"} & set(attributes)
+        data = file["data"] if plain else xr.decode_cf(file)["data"]
         data.attrs["path"] = str(path)
         yield data
 
 
-def _open(path: Path | str) -> xr.Dataset:
-    # Masking copies what it reads. The fill value is NaN nearly always, so that there is nothing to mask.
-    file = xr.open_dataset(path, engine="h5netcdf", cache=False, mask_and_scale=False)
-    attributes = file["data"].attrs if "data" in file else {}
-    if np.isnan(attributes.get("_FillValue", np.nan)) and not {"scale_factor", "add_offset"} & set(attributes):
-        return file
-    file.close()
-    return xr.open_dataset(path, engine="h5netcdf", cache=False)
-
-
 def coordinates(data: xr.DataArray, dim: str, names: Mapping[str, str]) -> pd.DataFrame:
-    """Coordinates of one dimension under our names.
-
-    Parameters
-    ----------
-    data : DataArray
-        Of `opened`.
-    dim : str
-        Such as ``presentation``.
-    names : mapping
-        The file's name of each.
-
-    Returns
-    -------
-    DataFrame
-        (n, len(names)).
+    """Coordinates of one dimension under our names, each with the file's name: (n, len(names)).
 
     Raises
     ------

@@ -28,7 +28,7 @@ READER = {"reader": "subject_id"}
 
 
 def load(alignment: str = "original", path: Path | str | None = None) -> ReadingTimes:
-    """Reading time of each word by each reader.
+    """Reading time of each word by each reader: 10,256 words x 180 readers.
 
     Parameters
     ----------
@@ -36,11 +36,6 @@ def load(alignment: str = "original", path: Path | str | None = None) -> Reading
         ``original``, the times as published, or ``corrected``, each moved to the next word of its story.
     path : path, optional
         A file in the same layout, instead of the published one.
-
-    Returns
-    -------
-    ReadingTimes
-        10,256 words x 180 readers, in milliseconds, with the coordinate ``reader``.
 
     Raises
     ------
@@ -51,8 +46,7 @@ def load(alignment: str = "original", path: Path | str | None = None) -> Reading
     OSError
         A file could not be fetched.
     """
-    if alignment not in natural_stories.ALIGNMENTS:
-        raise LookupError(messages.unknown("alignment of Natural Stories", alignment, natural_stories.ALIGNMENTS))
+    messages.require("alignment of Natural Stories", alignment, natural_stories.ALIGNMENTS)
     data = catalog.dataset("futrell2018")
     place = Path(path or fetch(data.file("assy_Futrell2018.nc")))
     with brainscore.opened(place, ("presentation", "subject")) as file:

@@ -5,7 +5,7 @@ own, which is one part of one passage. In the second, a time series, a stimulus 
 each with its onset, and a volume's text is the words that begin in it.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +29,7 @@ class Passage:
         For each part, the `stimulus_id` that it belongs to; empty where the passage belongs to no recording. In
         a time series many words belong to one volume, and ``""`` marks a word outside the recorded ones.
     onsets : tuple of float
-        For each part, the second at which it begins, on the clock of the recording's ``time``; empty but for time
-        series.
+        For each part, the second at which it begins, on the clock of the recording's ``time``; for time series only.
 
     Raises
     ------
@@ -123,12 +122,7 @@ class Recording:
 
     @property
     def part_rows(self) -> np.ndarray:
-        """Where the text of each stimulus is, when the parts of all passages stand one below the other.
-
-        Returns
-        -------
-        ndarray
-            (n_stimuli,) int: ``features[part_rows]`` has a row per stimulus if `features` has one per part.
+        """Row of each stimulus in a table with a row a part, the passages one below the other: (n_stimuli,) int.
 
         Raises
         ------
@@ -159,15 +153,7 @@ class Recording:
 
 
 def responses(values: np.ndarray, stimuli: pd.DataFrame, units: pd.DataFrame) -> xr.DataArray:
-    """Label the responses of a recording.
-
-    Parameters
-    ----------
-    values : ndarray
-        (n_stimuli, n_units), any unit; not copied if float32.
-    stimuli, units : DataFrame
-        (n_stimuli, ...) and (n_units, ...): each column becomes a coordinate.
-    """
+    """Label (n_stimuli, n_units) responses with the columns of a table of each; not copied if float32."""
     coordinates = {
         name: (dim, np.array(table[name].tolist()))
         for dim, table in (("stimulus", stimuli), ("unit", units))
@@ -176,15 +162,36 @@ def responses(values: np.ndarray, stimuli: pd.DataFrame, units: pd.DataFrame) ->
     return xr.DataArray(np.asarray(values, np.float32), dims=("stimulus", "unit"), coords=coordinates)
 
 
-def passages(stimuli: pd.DataFrame, group: Iterable[Hashable]) -> tuple[Passage, ...]:
-    """Passages of stimuli that have a text each.
+def in_order(stimuli: pd.DataFrame, passage: pd.Series) -> pd.DataFrame:
+    """Stimuli in reading order with the passage of each, and its position in it, from 1."""
+    return stimuli.assign(passage=passage, position=passage.groupby(passage).cumcount() + 1)
 
-    Parameters
-    ----------
-    stimuli : DataFrame
-        (n_stimuli, ...) with `stimulus_id` and `text`, in reading order.
-    group : iterable
-        (n_stimuli,) the passage of each; passages come in the order in which they begin.
-    """
+
+def passages(stimuli: pd.DataFrame, group: Iterable[Hashable]) -> tuple[Passage, ...]:
+    """Passages of stimuli in reading order that have a text each, by the group of each: (n_stimuli,)."""
     groups = stimuli.groupby(np.asarray(group), sort=False)
     return tuple(Passage(str(name), tuple(part.text), tuple(part.stimulus_id)) for name, part in groups)
+
+
+def chapter(
+    name: str, words: Sequence[str], onsets: np.ndarray, time: np.ndarray, tr: float
+) -> tuple[pd.DataFrame, Passage]:
+    """A text that was read or heard in one go, while volumes were recorded at some times (s).
+
+    Returns
+    -------
+    stimuli : DataFrame
+        (n_volumes, ...): the volumes with the words that begin in them; without ``experiment`` and ``run``.
+    passage : Passage
+        Its parts are the words.
+    """
+    # The last volume that begins before the word does, whatever rounding; a word between runs belongs to none.
+    volume = np.searchsorted(time, onsets + 1e-9, side="right") - 1
+    recorded = (volume >= 0) & (onsets < time[volume] + tr - 1e-9)
+    position = np.arange(1, len(time) + 1)
+    ids = np.array([f"{name}.{number}" for number in position])
+    text = pd.Series(words)[recorded].groupby(volume[recorded]).agg(" ".join)
+    stimuli = pd.DataFrame({"stimulus_id": ids, "text": text.reindex(range(len(time)), fill_value="")})
+    stimulus_of_word = np.where(recorded, ids[volume], "").tolist()
+    passage = Passage(name, tuple(words), tuple(stimulus_of_word), tuple(onsets.tolist()))
+    return stimuli.assign(position=position, time=time, passage=name, story=name), passage
