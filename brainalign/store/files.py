@@ -20,13 +20,7 @@ SETTLED = 2  # seconds, the coarsest clock of a file system: what is as young ma
 
 
 def root() -> Path:
-    """Folder of the store: `BRAINALIGN_STORE`, or `.store` in the project.
-
-    Returns
-    -------
-    Path
-        The folder, which need not exist yet.
-    """
+    """Folder of the store, which need not exist yet: `BRAINALIGN_STORE`, or `.store` in the project."""
     return Path(os.environ.get("BRAINALIGN_STORE") or PROJECT / ".store").resolve()
 
 
@@ -36,18 +30,7 @@ def from_project(path: Path) -> Path:
 
 
 def digest(*parts) -> str:
-    """Key of a result: SHA-256 of the JSON of all that could change it.
-
-    Parameters
-    ----------
-    *parts
-        JSON-serializable values; dictionaries count as equal in any order of their keys.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
+    """Key of a result: SHA-256 (64 hexadecimal digits) of the JSON of all that could change it, in any order of keys."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
@@ -96,19 +79,9 @@ def _read(path: Path) -> str:
 
 @contextmanager
 def writing(path: Path | str, n_bytes: int | None = None) -> Iterator[Path]:
-    """Write a file whole or not at all: a temporary name beside it, renamed when the block ends well.
+    """Write a file whole or not at all: to the temporary file beside it that this yields, renamed when all is well.
 
-    Parameters
-    ----------
-    path
-        The file to make; its folder is created.
-    n_bytes
-        How large it will be, if that is known: for the message of a full disk.
-
-    Yields
-    ------
-    Path
-        The temporary file to write to.
+    Its folder is created. How large it will be is for the message of a full disk.
 
     Raises
     ------
