@@ -30,7 +30,7 @@ def from_project(path: Path) -> Path:
 
 
 def digest(*parts) -> str:
-    """Key of a result: SHA-256 (64 hexadecimal digits) of the JSON of all that could change it, in any order of keys."""
+    """Key of a result: SHA-256 (64 hexadecimal digits) of all that could change it, as JSON with its keys in order."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
