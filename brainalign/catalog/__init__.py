@@ -23,10 +23,10 @@ PAPER = "Aw et al. 2024, arXiv 2312.00575 v2"
 class DataFile:
     """One file of a data set."""
 
-    path: str  # below the data set's address
+    path: str  #: below the data set's address
     url: str
-    hash: str  # sha256:... or sha1:..., as its publisher gives it
-    bytes: int | None  # None where it is not known
+    hash: str  #: sha256:... or sha1:..., as its publisher gives it
+    bytes: int | None  #: None where it is not known
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Dataset:
     licence: str
     citation: str
     note: str = ""
-    counts: dict = field(default_factory=dict)  # published ones
-    ceilings: dict = field(default_factory=dict)  # noise ceilings (Pearson r) by part
-    files: dict[str, DataFile] = field(default_factory=dict)  # by path; empty where the user brings the files
-    module: str = ""  # of `human`, that loads it, if it has another name than the data set
-    loads: dict[str, dict] = field(default_factory=dict)  # by what can be loaded, the options of the module's ``load``
+    counts: dict = field(default_factory=dict)  #: published ones
+    ceilings: dict = field(default_factory=dict)  #: noise ceilings (Pearson r) by part
+    files: dict[str, DataFile] = field(default_factory=dict)  #: by path; empty where the user brings the files
+    module: str = ""  #: of `human`, that loads it, if it has another name than the data set
+    loads: dict[str, dict] = field(default_factory=dict)  #: by what can be loaded, the options of the module's ``load``
 
     def file(self, path: str) -> DataFile:
         """One file by its path."""
@@ -59,19 +59,15 @@ class Dataset:
 
 
 def checkpoints() -> pd.DataFrame:
-    """Every checkpoint of the paper, the true parents of Flan-T5, small newer ones, and how they descend.
+    """Every checkpoint of the paper, the true parents of Flan-T5, small newer ones, and how they descend, by ``name``.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by ``name``. ``vanilla`` is what the paper's names imply that it is compared with, ``parent`` what
-        it was trained from; ``parameters`` counts the architecture's (a checkpoint that adds tokens to the
-        vocabulary has a few thousand more); ``layers`` counts encoder and decoder blocks; ``config`` names its
-        `architecture`; ``stored`` is the precision of the published weights, where it is known; ``gated``, whether
-        one has to accept terms to get them; ``group`` is ``main`` (the paper's 25), ``gpt2``, ``table8``,
-        ``extension`` (the true parents) or ``laptop`` (small newer ones). ``delta_of`` is the checkpoint to which the
-        published weights are a difference, ``delta_rows`` (``zero`` or ``mean``) what its publisher's script takes
-        that checkpoint's embeddings of new tokens to be.
+    ``vanilla`` is what the paper's names imply that it is compared with, ``parent`` what it was trained from;
+    ``parameters`` counts the architecture's (a checkpoint that adds tokens to the vocabulary has a few thousand more);
+    ``layers`` counts encoder and decoder blocks; ``config`` names its `architecture`; ``stored`` is the precision of
+    the published weights, where it is known; ``gated``, whether one has to accept terms to get them; ``group`` is
+    ``main`` (the paper's 25), ``gpt2``, ``table8``, ``extension`` (the true parents) or ``laptop`` (small newer ones).
+    ``delta_of`` is the checkpoint to which the published weights are a difference, ``delta_rows`` (``zero`` or
+    ``mean``) what its publisher's script takes that checkpoint's embeddings of new tokens to be.
     """
     table = _read("checkpoints.csv").set_index("name")
     return table.assign(gated=table.gated == "yes")
@@ -86,11 +82,8 @@ def architectures() -> dict[str, dict]:
 def texts() -> pd.DataFrame:
     """How long the texts of recordings and reading times are, for plans that are made before the texts are here.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by ``name``, that of a recording or of reading times: ``passages``, ``parts`` and ``words``;
-        ``estimated``, which of them are (sentences of Pereira2018 have about twelve words), missing if none is.
+    By ``name``: ``passages``, ``parts`` and ``words``; ``estimated``, which of them are (sentences of Pereira2018 have
+    about twelve words), missing if none is.
     """
     return _read("texts.csv").set_index("name")
 
@@ -104,23 +97,17 @@ def accelerators() -> dict:
 def displays() -> pd.DataFrame:
     """Figures and tables of the paper that show results, and what shows the same here.
 
-    Returns
-    -------
-    DataFrame
-        ``display``; ``section`` of the paper; ``printed`` and ``study``: NOTEBOOK/NAME of what is drawn from its
-        printed tables (missing where it prints no values) and from a study's own results.
+    ``display``; ``section`` of the paper; ``printed`` and ``study``: NOTEBOOK/NAME of what is drawn from its printed
+    tables (missing where it prints no values) and from a study's own results.
     """
     return _read("displays.csv")
 
 
 def surprisal_series(collection: str) -> pd.DataFrame:
-    """Models of a published collection of surprisal series, which has the name of its data set.
+    """Models of a published collection of surprisal series, which has the name of its data set, by ``name``.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by ``name``: ``family``, ``kind``, ``vanilla`` (base of a tuned model, where the collection has
-        it), ``parameters`` (nominal; missing where unpublished), ``huggingface``.
+    ``family``, ``kind``, ``vanilla`` (base of a tuned model, where the collection has it), ``parameters`` (nominal;
+    missing where unpublished), ``huggingface``.
     """
     return _rows("surprisal_series.csv", "collection", collection, "collection of surprisal series")
 
@@ -132,13 +119,7 @@ def printed(table: str) -> pd.DataFrame:
 
 
 def benchmark_tasks(benchmark: str) -> pd.DataFrame:
-    """Tasks of a benchmark, and the groups that the paper puts them in.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by ``name``, one row a file of questions: ``task`` (the sizes of one are one) and ``category``.
-    """
+    """Tasks of a benchmark by ``name``, one a file of questions: ``task`` (the sizes of one are one), ``category``."""
     return _rows(BENCHMARK_TASKS.name, "benchmark", benchmark, "benchmark")
 
 

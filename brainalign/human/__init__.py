@@ -53,9 +53,6 @@ def load(name: str, **options) -> Recording | ReadingTimes:
 def dataset(name: str) -> catalog.Dataset:
     """Give the data set that a recording or reading times belong to, or that has the name itself.
 
-    Raises
-    ------
-    LookupError
-        No such data set.
+    Raises LookupError if there is none.
     """
     return catalog.dataset(DATASETS[name].name if name in DATASETS else name)

@@ -33,12 +33,7 @@ def load(path: Path | str | None = None) -> Recording:
     path : path, optional
         A file in the same layout, instead of the published one.
 
-    Raises
-    ------
-    ValueError
-        The file is not in the layout, or not what the catalog says of it.
-    OSError
-        The file could not be fetched.
+    Raises as `brainalign.human.load`.
     """
     data = catalog.dataset("blank2014")
     place = Path(path or fetch(data.file("assy_Blank2014_fROI.nc")))

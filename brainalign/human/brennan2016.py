@@ -53,14 +53,7 @@ def load(radius: int = 6) -> Recording:
     radius : int
         Of the spheres that are the regions: 6 or 10 mm.
 
-    Raises
-    ------
-    LookupError
-        No such radius.
-    ValueError
-        A file is not what it should be: the message names it.
-    OSError
-        A file could not be fetched.
+    Raises as `brainalign.human.load`.
     """
     messages.require("radius (mm)", str(radius), ("6", "10"))
     data = catalog.dataset("brennan2016")

@@ -19,13 +19,7 @@ UNIT = ("participant", "region", "unit_id")
 
 
 def check(recording: Recording) -> None:
-    """See that the parts of a recording fit each other.
-
-    Raises
-    ------
-    ValueError
-        They do not.
-    """
+    """Raise ValueError if the parts of a recording do not fit each other."""
     for problems in (_coordinates, _stimuli, _units, _passages, _nuisance):
         for problem in problems(recording):  # the first: later ones may follow from it
             raise ValueError(f"{recording.source or recording.name}: {problem}")

@@ -7,7 +7,6 @@ name as ``NAME.part`` and survives a killed process: the next call asks for the 
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,12 +45,7 @@ def fetch(file: catalog.DataFile) -> Path:
 def fetch_all(dataset: catalog.Dataset | str) -> dict[str, Path]:
     """Fetch every file of a data set, given as such or by name: where each is, by its path in the catalog.
 
-    Raises
-    ------
-    LookupError
-        No such data set.
-    ValueError
-        The data set has no public home; else, and for ``OSError``, as in `fetch`.
+    Raises as `fetch`; LookupError if there is no such data set, ValueError if it has no public home.
     """
     if isinstance(dataset, str):
         dataset = catalog.dataset(dataset)
@@ -70,12 +64,7 @@ def find(file: catalog.DataFile) -> Path | None:
 def verify(dataset: catalog.Dataset) -> None:
     """See that every file of a data set is here with the right hash; fetches nothing.
 
-    Raises
-    ------
-    FileNotFoundError
-        A file is not here.
-    ValueError
-        Its content is not the one that the catalog names.
+    Raises FileNotFoundError for a file that is not here, ValueError for one that the catalog does not name.
     """
     for file in dataset.files.values():
         path = find(file)
@@ -91,10 +80,7 @@ def verify(dataset: catalog.Dataset) -> None:
 def check_counts(path: Path | str, counts: dict[str, int], data: catalog.Dataset) -> None:
     """Compare what a published file holds with the counts in the catalog; what it does not count is not checked.
 
-    Raises
-    ------
-    ValueError
-        A count differs.
+    Raises ValueError if one differs.
     """
     for quantity, expected in data.counts.items():
         if counts.get(quantity, expected) != expected:
@@ -213,7 +199,7 @@ def _receive(file: catalog.DataFile, part: Path) -> bool:
         start = offset if resumed else 0
         length = answer.headers.get("Content-Length")
         total = start + int(length) if length else file.bytes
-        hidden = (total or 0) <= BAR_FROM or not sys.stderr.isatty()
+        hidden = (total or 0) <= BAR_FROM or None  # None: where there is no terminal
         bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=hidden)
         with bar, part.open("ab" if resumed else "wb") as out:
             for chunk in answer.iter_content(CHUNK):

@@ -37,14 +37,7 @@ def load(alignment: str = "original", path: Path | str | None = None) -> Reading
     path : path, optional
         A file in the same layout, instead of the published one.
 
-    Raises
-    ------
-    LookupError
-        No such alignment.
-    ValueError
-        The file is not in the layout, or not what the catalog says of it.
-    OSError
-        A file could not be fetched.
+    Raises as `brainalign.human.load`.
     """
     messages.require("alignment of Natural Stories", alignment, natural_stories.ALIGNMENTS)
     data = catalog.dataset("futrell2018")

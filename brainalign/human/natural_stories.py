@@ -67,14 +67,7 @@ def load(alignment: str = "original") -> ReadingTimes:
     alignment : str
         ``original``, the means as published, or ``corrected``, each moved to the next word of its story.
 
-    Raises
-    ------
-    LookupError
-        No such alignment.
-    ValueError
-        The files are not what the catalog says: the message names file, story and position.
-    OSError
-        A file could not be fetched.
+    Raises as `brainalign.human.load`.
     """
     messages.require("alignment of Natural Stories", alignment, ALIGNMENTS)
     data = catalog.dataset("natural_stories")

@@ -35,12 +35,7 @@ def load() -> ReadingTimes:
 
     That is so for all readers at the edges of sentences. Sentences and frequencies are those of `natural_stories`.
 
-    Raises
-    ------
-    ValueError
-        The files are not what the catalog says, or do not fit each other: the message names file, story and word.
-    OSError
-        A file could not be fetched.
+    Raises as `brainalign.human.load`.
     """
     data = catalog.dataset("natural_stories.maze")
     path = fetch(data.file(TIMES))

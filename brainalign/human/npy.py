@@ -15,12 +15,8 @@ import numpy as np
 def load(path: Path | str) -> np.ndarray:
     """Read a .npy file; plain arrays are mapped, not read, and a dictionary comes in an array without dimensions.
 
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        It is no .npy file, or its pickle names a class or function other than those of plain arrays.
+    Raises FileNotFoundError, or ValueError if it is no .npy file, or its pickle names a class or function other than
+    those of plain arrays.
     """
     path = Path(path)
     if not path.is_file():

@@ -39,12 +39,7 @@ def load_table(table: Path | str, participants: Path | str | None = None) -> Rec
         CSV with a row per unit: ``unit`` (its column in the table), ``participant``, and if you like ``region``.
         Without it all units are taken to be of one participant.
 
-    Raises
-    ------
-    FileNotFoundError
-        A file does not exist.
-    ValueError
-        A file is not in this layout; the message names file, row and column.
+    Raises FileNotFoundError, or ValueError if a file is not in this layout, which names file, row and column.
     """
     table = Path(table)
     cells = _read(table, ("text", "passage", "position"))
@@ -80,12 +75,7 @@ def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
     experiment : str, optional
         Take the stimuli of one experiment, and leave out the units that are NaN for it.
 
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        The file is not in this layout; the message names file and coordinate.
+    Raises FileNotFoundError, or ValueError if it is not in this layout, which names file and coordinate.
     """
     path = Path(path)
     with brainscore.opened(path) as data:

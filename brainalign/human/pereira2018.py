@@ -47,14 +47,7 @@ def load(
     path : path, optional
         A file in the same layout, instead of the published one.
 
-    Raises
-    ------
-    LookupError
-        No such experiment, network or context.
-    ValueError
-        The file is not in the layout, or not what the catalog says of it.
-    OSError
-        The file could not be fetched.
+    Raises as `brainalign.human.load`.
     """
     messages.require("experiment of Pereira2018", str(experiment), ("243", "384"))
     messages.require("network of Pereira2018", network, ("language", "auditory"))

@@ -15,32 +15,18 @@ COORDINATES = ("story", "position", "sentence", "text", "length", "log_frequency
 class ReadingTimes:
     """Reading times of every word of some stories.
 
-    Attributes
-    ----------
-    name : str
-        The data set, as in the catalog.
-    times : DataArray
-        Milliseconds, NaN where missing. Dims ``word`` (means over readers) or ``word, reader``. Coordinates
-        on ``word``: ``story`` (int or str), ``position`` (from 1 within the story), ``sentence`` (from 1
-        within the story), ``text`` (the word as shown), ``length`` (characters, punctuation at the edges left
-        out), ``log_frequency`` (natural logarithm of a count; which, its loader says), ``n_readers``, ``sd``
-        (milliseconds, over readers).
-    licence, citation : str
-        What may be done with the data, and whom to cite.
-    alignment : str
-        Which word a time was assigned to, where a data set has more than one answer; else ``original``.
-
-    Raises
-    ------
-    ValueError
-        The words are not whole stories in order, or a coordinate is missing or impossible.
+    Raises ValueError if the words are not whole stories in order, or a coordinate is missing or impossible.
     """
 
-    name: str
+    name: str  #: the data set, as in the catalog
+    #: Milliseconds, NaN where missing. Dims ``word`` (means over readers) or ``word, reader``. Coordinates on ``word``:
+    #: ``story`` (int or str), ``position`` and ``sentence`` (from 1 within the story), ``text`` (the word as shown),
+    #: ``length`` (characters, punctuation at the edges left out), ``log_frequency`` (natural logarithm of a count;
+    #: which, its loader says), ``n_readers``, ``sd`` (milliseconds, over readers).
     times: xr.DataArray
-    licence: str
+    licence: str  #: what may be done with the data
     citation: str
-    alignment: str
+    alignment: str  #: which word a time was assigned to, where a data set has more than one answer; else ``original``
 
     def __post_init__(self):
         if self.times.dims not in (("word",), ("word", "reader")):

@@ -22,10 +22,7 @@ def words_to_volumes(onsets: np.ndarray, values: np.ndarray, tr: float, n: int, 
 
     Volume k covers [k * tr, (k + 1) * tr) of the words' onsets, in seconds; words outside all volumes are left out.
 
-    Raises
-    ------
-    ValueError
-        `how` is neither, or there is not one value a word.
+    Raises ValueError if `how` is neither, or there is not one value a word.
     """
     onsets, values = np.asarray(onsets, float), np.asarray(values, float)
     if how not in ("mean", "sum"):
@@ -112,10 +109,7 @@ def regress_out(y: np.ndarray, nuisance: np.ndarray) -> np.ndarray:
 def inner_volumes(runs: np.ndarray, first: int, last: int) -> np.ndarray:
     """Tell the volumes that are left, (n,) bool, when each run loses its `first` ones and its `last` ones.
 
-    Raises
-    ------
-    ValueError
-        A run has no volume left.
+    Raises ValueError if a run has no volume left.
     """
     keep = np.zeros(len(runs), bool)
     for rows in _runs(len(runs), runs):

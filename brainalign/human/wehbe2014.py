@@ -38,12 +38,7 @@ def load(folder: Path | str | None = None, counts: bool = True) -> Recording:
     counts : bool
         Whether to compare with the published counts; False for files of your own in this layout.
 
-    Raises
-    ------
-    ValueError
-        No folder is given, or a file is not what it should be: the message names it.
-    FileNotFoundError
-        A file is missing.
+    Raises as `brainalign.human.load`.
     """
     data = catalog.dataset("wehbe2014")
     if folder is None:

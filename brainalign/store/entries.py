@@ -146,12 +146,8 @@ def lock_of(path: Path) -> Path:
 def locked(path: Path, timeout: float = -1) -> Iterator[None]:
     """Be the only process that works on an entry.
 
-    Raises
-    ------
-    TimeoutError
-        Another one still does, ``timeout`` seconds later; by default there is no limit.
-    OSError
-        The store cannot be written to.
+    Raises TimeoutError if another one still does ``timeout`` seconds later (by default there is no limit), OSError if
+    the store cannot be written to.
     """
     from filelock import FileLock
 
@@ -177,12 +173,7 @@ def record_of(path: Path) -> dict:
 def read(path: Path, key: str) -> Entry:
     """Read an entry and verify it: its checksum, and that the digest of its identity is ``key``.
 
-    Raises
-    ------
-    FileNotFoundError
-        No such file.
-    Damaged
-        It is not as it was written, or of another identity.
+    Raises FileNotFoundError, or Damaged if it is not as it was written, or of another identity.
     """
     arrays, header = _opened(path)
     if header.get("sha256") != _checksum(header["record"], arrays):

@@ -38,11 +38,6 @@ def checksum(path: Path) -> str:
     """SHA-256 of a file's content, 64 hexadecimal digits; of a large file it is taken once, and noted in the store.
 
     What was noted counts as long as size, times and inode of the file are what they were.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
     """
     path = path.resolve()
     state = _state(path)
@@ -83,10 +78,7 @@ def writing(path: Path | str, n_bytes: int | None = None) -> Iterator[Path]:
 
     Its folder is created. How large it will be is for the message of a full disk.
 
-    Raises
-    ------
-    OSError
-        The folder cannot be written to, or the disk is full.
+    Raises OSError, with the remedy, if the folder cannot be written to or the disk is full.
     """
     path = Path(path)
     try:

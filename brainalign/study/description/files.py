@@ -33,13 +33,7 @@ def names() -> list[str]:
 
 
 def path_of(name: str) -> Path:
-    """YAML file of a study: a name from `studies/`, or a path.
-
-    Raises
-    ------
-    LookupError
-        No such study; the message suggests near names.
-    """
+    """YAML file of a study: a name from `studies/`, or a path; else LookupError, which suggests near names."""
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else STUDIES / f"{name}.yaml"
     if not path.is_file():
         message = messages.unknown("study", name, names())

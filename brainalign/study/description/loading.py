@@ -38,12 +38,7 @@ def world() -> World:
 def load_recordings(study: Study) -> dict[str, Recording]:
     """Load every recording of a study, by name; that of a file of your own is the file's.
 
-    Raises
-    ------
-    ValueError
-        Two have the same name, or a file is not what it should be.
-    OSError
-        A file could not be fetched.
+    Raises ValueError if two have the same name; else as `human.load`.
     """
     loaded = {}
     for source in study.recordings:
@@ -81,10 +76,7 @@ def simulated_people(recording: str) -> People:
 def load_model(study: Study, name: str) -> LanguageModel:
     """Load a language model of a study; one that is tuned here, after the last step of that.
 
-    Raises
-    ------
-    LookupError
-        No such model in the study, or none that can be loaded; else as `llm.load`.
+    Raises LookupError if the study has no such model; else as `llm.load`.
     """
     by_name = {member.name: member.source for member in members(study).values()}
     entries = {name: source for name, source in by_name.items() if isinstance(source, LoadedModel)}

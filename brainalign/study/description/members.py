@@ -28,12 +28,7 @@ class Member:
 def members(study: Study) -> dict[str, Member]:
     """Everything that a study has results of, by name, in its order.
 
-    Raises
-    ------
-    ValueError
-        Two have the same name.
-    LookupError
-        The base of a tuned model is not in the study.
+    Raises ValueError if two have the same name, LookupError if the base of a tuned model is not in the study.
     """
     by_name: dict[str, Member] = {}
     for member in [*_people(study), *_series(study), *_models(study), *_tuning(study), *_controls(study)]:
@@ -50,15 +45,11 @@ def members(study: Study) -> dict[str, Member]:
 
 
 def models(study: Study) -> pd.DataFrame:
-    """The `members` of a study as a table, but for its people.
+    """The `members` of a study, but for its people, as a table by ``model``.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by ``model``: ``family``; ``kind`` (``vanilla``, ``instruction-tuned``, ``untrained``, ``tuning`` or
-        ``control``); ``vanilla``, the base of a tuned model; ``twin_of``, the trained model of an untrained twin;
-        ``parameters``, where known before the model is loaded; ``origin`` (``series``, ``model``, ``tuning`` or
-        ``control``).
+    ``family``; ``kind`` (``vanilla``, ``instruction-tuned``, ``untrained``, ``tuning`` or ``control``); ``vanilla``,
+    the base of a tuned model; ``twin_of``, the trained model of an untrained twin; ``parameters``, where known before
+    the model is loaded; ``origin`` (``series``, ``model``, ``tuning`` or ``control``).
     """
     rows = [{"model": member.name, **member.about} for member in members(study).values() if member.name != PEOPLE]
     return pd.DataFrame(rows, columns=["model", *COLUMNS]).astype({"parameters": float}).set_index("model")
@@ -97,13 +88,7 @@ def related(study: Study, model: str) -> dict[str, str]:
 
 
 def tuned(study: Study, names: Collection[str] = ()) -> dict[str, LoadedModel | Tuning]:
-    """Members that are tuned on the spot: all, or those that are named.
-
-    Raises
-    ------
-    LookupError
-        The study tunes no such model; the message suggests near names.
-    """
+    """Members that are tuned on the spot: all, or those that are named (else LookupError, with near names)."""
     tuned_here = {}
     for name, member in members(study).items():
         if isinstance(member.source, Tuning) or getattr(member.source, "tuned", None):
