@@ -25,7 +25,7 @@ class DataFile:
 
     path: str  #: below the data set's address
     url: str
-    hash: str  #: sha256:... or sha1:..., as its publisher gives it
+    hash: str  #: ``sha256:...`` or ``sha1:...``, as its publisher gives it
     bytes: int | None  #: None where it is not known
 
 

@@ -19,8 +19,8 @@ class ReadingTimes:
     """
 
     name: str  #: the data set, as in the catalog
-    #: Milliseconds, NaN where missing. Dims ``word`` (means over readers) or ``word, reader``. Coordinates on ``word``:
-    #: ``story`` (int or str), ``position`` and ``sentence`` (from 1 within the story), ``text`` (the word as shown),
+    #: Milliseconds, NaN where missing. Dims ``word`` (means over readers) or ``word, reader``. Coordinates on ``word``
+    #: are ``story`` (int or str), ``position`` and ``sentence`` (from 1 within the story), ``text`` (the word as shown),
     #: ``length`` (characters, punctuation at the edges left out), ``log_frequency`` (natural logarithm of a count;
     #: which, its loader says), ``n_readers``, ``sd`` (milliseconds, over readers).
     times: xr.DataArray

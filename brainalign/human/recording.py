@@ -49,20 +49,20 @@ class Recording:
     """
 
     name: str  #: the data set, as `brainalign.human.load` knows it
-    #: float32, dims ``stimulus, unit``, NaN where missing. Coordinates on ``stimulus``: ``stimulus_id``, ``text``,
+    #: float32, dims ``stimulus, unit``, NaN where missing. Coordinates on ``stimulus`` are ``stimulus_id``, ``text``,
     #: ``passage`` (what people saw in one piece), ``position`` (from 1 in its passage), ``story`` (or topic),
-    #: ``experiment``; in a time series also ``time`` (s) and ``run``. On ``unit``: ``participant``, ``region``,
-    #: ``unit_id``. More coordinates do no harm.
+    #: ``experiment``; in a time series also ``time`` (s) and ``run``. On ``unit`` they are ``participant``, ``region``
+    #: and ``unit_id``. More do no harm.
     responses: xr.DataArray
-    #: The text as a language model reads it. Its pieces may be others than the ``passage`` of ``responses``: how much
-    #: context a sentence gets is a choice.
+    #: The text as a language model reads it. Its pieces may be others than the ``passage`` of ``responses``, since how
+    #: much context a sentence gets is a choice.
     passages: tuple[Passage, ...]
     licence: str  #: what may be done with the data
     citation: str
     evidence: str = "people"  #: or ``microworld``
     source: str = ""  #: the file or folder that it was read from; errors name it
-    tr: float | None = None  #: seconds between volumes: the responses are a time series
-    #: What may drive a time series beside the text: float32, dims ``participant, stimulus, regressor``, of which the
+    tr: float | None = None  #: seconds between volumes, if the responses are a time series
+    #: What may drive a time series beside the text, float32, dims ``participant, stimulus, regressor``, of which the
     #: first and the last are named.
     nuisance: xr.DataArray | None = None
 
