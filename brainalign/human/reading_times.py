@@ -20,7 +20,7 @@ class ReadingTimes:
 
     name: str  #: the data set, as in the catalog
     #: Milliseconds, NaN where missing. Dims ``word`` (means over readers) or ``word, reader``. Coordinates on ``word``
-    #: are ``story`` (int or str), ``position`` and ``sentence`` (from 1 within the story), ``text`` (the word as shown),
+    #: are ``story`` (int or str), ``position`` and ``sentence`` (from 1 within the story), ``text`` (as shown),
     #: ``length`` (characters, punctuation at the edges left out), ``log_frequency`` (natural logarithm of a count;
     #: which, its loader says), ``n_readers``, ``sd`` (milliseconds, over readers).
     times: xr.DataArray
@@ -74,7 +74,7 @@ class ReadingTimes:
 
     @property
     def first_in_sentence(self) -> np.ndarray:
-        """Whether a word opens its sentence: bool (n_words,)."""
+        """Whether a word opens its sentence, (n_words,) bool."""
         return ~self._words().duplicated(["story", "sentence"]).to_numpy()
 
     def _words(self) -> pd.DataFrame:

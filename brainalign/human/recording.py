@@ -86,12 +86,12 @@ class Recording:
 
     @property
     def onsets(self) -> np.ndarray:
-        """When each part of all passages begins, the passages one after the other: (n_parts,) s."""
+        """When each part of all passages begins, the passages one after the other, (n_parts,) s."""
         return np.concatenate([np.asarray(passage.onsets, float) for passage in self.passages])
 
     @property
     def part_rows(self) -> np.ndarray:
-        """Row of each stimulus in a table with a row a part, the passages one below the other: (n_stimuli,) int.
+        """Row of each stimulus in a table with a row a part, the passages one below the other, (n_stimuli,) int.
 
         Raises ValueError for a time series, whose words have to be brought to volumes.
         """
@@ -102,7 +102,7 @@ class Recording:
 
     @property
     def volumes(self) -> np.ndarray:
-        """Where each stimulus of a time series (else ValueError) is among the volumes since time 0: (n_stimuli,)."""
+        """Where each stimulus of a time series (else ValueError) is among the volumes since time 0, (n_stimuli,)."""
         if self.tr is None:
             raise ValueError(f"{self.name} is no time series; use part_rows.")
         return np.rint(self.responses["time"].to_numpy() / self.tr).astype(int)

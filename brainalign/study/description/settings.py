@@ -168,7 +168,7 @@ class OwnRecording(Settings):
 
     @property
     def kind(self) -> str:
-        """Which one it is: ``table``, ``netcdf`` or ``wehbe2014``."""
+        """Which one it is, ``table``, ``netcdf`` or ``wehbe2014``."""
         return next(kind for kind in ("table", "netcdf", "wehbe2014") if getattr(self, kind))
 
     @property
@@ -224,7 +224,7 @@ class Study(Settings):
 
     @property
     def bases(self) -> set[str]:
-        """Vanilla models of which a tuned one is here, too: as the study says, or the catalog."""
+        """Vanilla models of which a tuned one is here, too, as the study says, or the catalog."""
         vanilla_names, names = catalog.checkpoints().vanilla.dropna(), {entry.member_name for entry in self.entries}
         return {
             entry.vanilla or vanilla_names.get(entry.load) for entry in self.entries if entry.untrained is None
@@ -245,7 +245,7 @@ class Study(Settings):
 
     @property
     def parts(self) -> list[str]:
-        """What of the book this study fills: sections, and data sets by name."""
+        """What of the book this study fills, sections and data sets by name."""
         sections = {
             "reading-times": self.reading_times,
             # Tests over bases, of which there must be two, are half of what it shows.
