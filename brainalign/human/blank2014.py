@@ -28,12 +28,7 @@ UNIT = {"participant": "subject_id", "region": "fROI_area", "unit_id": "neuroid_
 def load(path: Path | str | None = None) -> Recording:
     """Responses to the parts of eight stories, a story a passage: 1,317 parts x 60 regions of five participants.
 
-    Parameters
-    ----------
-    path : path, optional
-        A file in the same layout, instead of the published one.
-
-    Raises as `brainalign.human.load`.
+    A path is of a file in the same layout, instead of the published one. Raises as `brainalign.human.load`.
     """
     data = catalog.dataset("blank2014")
     place = Path(path or fetch(data.file("assy_Blank2014_fROI.nc")))

@@ -46,14 +46,8 @@ SILENCE = ("sp", "")  # what the TextGrid calls a pause
 def load(radius: int = 6) -> Recording:
     """Responses to the chapter, with ``nuisance``: 362 volumes x 162 units (27 participants x 6 regions).
 
-    The participant without any response is left out with a warning.
-
-    Parameters
-    ----------
-    radius : int
-        Of the spheres that are the regions: 6 or 10 mm.
-
-    Raises as `brainalign.human.load`.
+    The regions are spheres with a radius of 6 or 10 mm. The participant without any response is left out with a
+    warning. Raises as `brainalign.human.load`.
     """
     messages.require("radius (mm)", str(radius), ("6", "10"))
     data = catalog.dataset("brennan2016")

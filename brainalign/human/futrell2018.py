@@ -30,14 +30,8 @@ READER = {"reader": "subject_id"}
 def load(alignment: str = "original", path: Path | str | None = None) -> ReadingTimes:
     """Reading time of each word by each reader: 10,256 words x 180 readers.
 
-    Parameters
-    ----------
-    alignment : str
-        ``original``, the times as published, or ``corrected``, each moved to the next word of its story.
-    path : path, optional
-        A file in the same layout, instead of the published one.
-
-    Raises as `brainalign.human.load`.
+    ``original`` are the times as published, ``corrected`` has each moved to the next word of its story. A path is of a
+    file in the same layout, instead of the published one. Raises as `brainalign.human.load`.
     """
     messages.require("alignment of Natural Stories", alignment, natural_stories.ALIGNMENTS)
     data = catalog.dataset("futrell2018")

@@ -62,12 +62,8 @@ UNCOUNTED = 20  # half of Google Books' threshold of 40
 def load(alignment: str = "original") -> ReadingTimes:
     """Mean reading time of each of the 10,256 words of the ten stories.
 
-    Parameters
-    ----------
-    alignment : str
-        ``original``, the means as published, or ``corrected``, each moved to the next word of its story.
-
-    Raises as `brainalign.human.load`.
+    ``original`` are the means as published, ``corrected`` has each moved to the next word of its story. Raises as
+    `brainalign.human.load`.
     """
     messages.require("alignment of Natural Stories", alignment, ALIGNMENTS)
     data = catalog.dataset("natural_stories")

@@ -34,7 +34,6 @@ def load() -> ReadingTimes:
     """Time of each word for each reader: 10,256 words x 63 readers, NaN where there is no time.
 
     That is so for all readers at the edges of sentences. Sentences and frequencies are those of `natural_stories`.
-
     Raises as `brainalign.human.load`.
     """
     data = catalog.dataset("natural_stories.maze")

@@ -30,6 +30,8 @@ NEUROID = {
 def load_table(table: Path | str, participants: Path | str | None = None) -> Recording:
     """Read a recording from CSV, named as the file: a row per stimulus, in reading order; each passage by itself.
 
+    Raises FileNotFoundError, or ValueError if a file is not in this layout, which names file, row and column.
+
     Parameters
     ----------
     table : path
@@ -38,8 +40,6 @@ def load_table(table: Path | str, participants: Path | str | None = None) -> Rec
     participants : path, optional
         CSV with a row per unit: ``unit`` (its column in the table), ``participant``, and if you like ``region``.
         Without it all units are taken to be of one participant.
-
-    Raises FileNotFoundError, or ValueError if a file is not in this layout, which names file, row and column.
     """
     table = Path(table)
     cells = _read(table, ("text", "passage", "position"))
@@ -65,6 +65,8 @@ def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
     Each passage is read by itself: stimuli of one story and ``passage_index`` (else ``passage_label``, else story).
     Without either, each stimulus is a passage.
 
+    Raises FileNotFoundError, or ValueError if it is not in this layout, which names file and coordinate.
+
     Parameters
     ----------
     path : path
@@ -74,8 +76,6 @@ def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
         ``part_number_in_sentence``, ``neuroid_id``, ``roi`` (or ``fROI_area``, ``region``, ``atlas``).
     experiment : str, optional
         Take the stimuli of one experiment, and leave out the units that are NaN for it.
-
-    Raises FileNotFoundError, or ValueError if it is not in this layout, which names file and coordinate.
     """
     path = Path(path)
     with brainscore.opened(path) as data:

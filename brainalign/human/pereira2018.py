@@ -37,17 +37,9 @@ def load(
 ) -> Recording:
     """Responses to the sentences of one experiment; voxels of who missed it are left out.
 
-    384 sentences x 12,155 voxels of nine participants, or 243 x 8,121 of six.
-
-    Parameters
-    ----------
-    experiment, network, context : str
-        ``243`` or ``384``; ``language`` or ``auditory``; what a model reads before a sentence: ``label``, ``passage``
-        or ``sentence`` (nothing).
-    path : path, optional
-        A file in the same layout, instead of the published one.
-
-    Raises as `brainalign.human.load`.
+    384 sentences x 12,155 voxels of nine participants, or 243 x 8,121 of six; of the ``language`` or the ``auditory``
+    network. Context is what a model reads before a sentence: ``label``, ``passage`` or ``sentence`` (nothing). A path
+    is of a file in the same layout, instead of the published one. Raises as `brainalign.human.load`.
     """
     messages.require("experiment of Pereira2018", str(experiment), ("243", "384"))
     messages.require("network of Pereira2018", network, ("language", "auditory"))

@@ -31,14 +31,8 @@ NETWORK = "all"  # the mask of the whole language network
 def load(folder: Path | str | None = None, counts: bool = True) -> Recording:
     """Responses to the chapter, a time series: 1,211 volumes x 38,700 voxels of eight participants.
 
-    Parameters
-    ----------
-    folder : path
-        Where the files are, or their folder ``fMRI`` is.
-    counts : bool
-        Whether to compare with the published counts; False for files of your own in this layout.
-
-    Raises as `brainalign.human.load`.
+    The folder has the files, or their folder ``fMRI``. Without ``counts`` they may be files of your own in this layout,
+    which are not compared with the published counts. Raises as `brainalign.human.load`.
     """
     data = catalog.dataset("wehbe2014")
     if folder is None:
