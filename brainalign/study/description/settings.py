@@ -1,7 +1,6 @@
 """The settings of a study, checked key by key; `files` reads them from a YAML file."""
 
 import re
-from collections.abc import Hashable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -177,7 +176,7 @@ class OwnRecording(Settings):
         return Path(getattr(self, self.kind))
 
 
-def name_or(settings: type[Settings], name: Hashable = str) -> Hashable:
+def name_or(settings: type[Settings], name: object = str) -> object:
     """Type of a name, or of settings that say more: what is given as one is not told why it is not the other."""
     return Annotated[
         Annotated[name, Tag("str")] | Annotated[settings, Tag(settings.__name__)],
