@@ -5,23 +5,14 @@ from collections.abc import Iterable
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
-    """Message for a name that is not known: the near ones, else all of them.
-
-    Parameters
-    ----------
-    kind : str
-        The kind of thing, as in "study".
-    name : str
-        What was asked for.
-    choices : iterable of str
-        What there is.
-
-    Returns
-    -------
-    str
-        One sentence or two, for an exception.
-    """
+    """Message for a name that is not among the choices: the near ones, else all of them, in a sentence or two."""
     choices = sorted(choices)
     near = difflib.get_close_matches(str(name), choices, n=3, cutoff=0.6)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(choices) or 'none'}."
     return f"unknown {kind} {name!r}. {hint}"
+
+
+def require(kind: str, name: str, choices: Iterable[str]) -> None:
+    """Raise LookupError with `unknown` for a name that is not among the choices."""
+    if name not in choices:
+        raise LookupError(unknown(kind, name, choices))

@@ -1,15 +1,15 @@
 """The three files of Brain-Score, made up in their true layout; and what can be wrong with them."""
 
-import hashlib
 import os
 import warnings
 from pathlib import Path
 
+import mirrored
 import numpy as np
 import pytest
 import xarray as xr
 
-from brainalign import catalog, human
+from brainalign import human
 from brainalign.human import blank2014, brainscore, futrell2018, pereira2018
 from brainalign.human.checks import STIMULUS, UNIT
 
@@ -113,16 +113,10 @@ def publish(tmp_path, monkeypatch):
     """Function that puts a file into a mirror, and makes the catalog name it with some counts."""
 
     def put(path, name, **counts):
-        place = tmp_path / "mirror" / "example.org" / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(path.read_bytes())
-        digest = "sha1:" + hashlib.sha1(path.read_bytes()).hexdigest()
-        files = {name: catalog.DataFile(name, f"https://example.org/{name}", digest, None)}
-        data = catalog.Dataset("pereira2018", "", "", "", "none", "Pereira", "", counts, {}, files)
-        monkeypatch.setattr(catalog, "dataset", lambda _: data)
-        monkeypatch.setenv("BRAINALIGN_MIRROR", str(tmp_path / "mirror"))
-        monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "store"))
-        return place
+        mirror = mirrored.publish(
+            tmp_path, monkeypatch, "pereira2018", {name: path.read_bytes()}, licence="none", counts=counts
+        )
+        return mirror / name
 
     return put
 
@@ -225,7 +219,7 @@ def test_wrong_hash(written, publish):
     place = publish(written(pereira()), "assy_Pereira2018_language.nc", **COUNTS)
     place.write_bytes(b"another")
     with pytest.raises(
-        ValueError, match=r"assy_Pereira2018_language.nc in the mirror is not the file .* expected sha1:"
+        ValueError, match=r"assy_Pereira2018_language.nc in the mirror is not the file .* expected sha256:"
     ):
         pereira2018.load("384")
 

@@ -1,12 +1,12 @@
-import hashlib
 import os
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mirrored import publish
 
-from brainalign import catalog, human
+from brainalign import human
 from brainalign.human import brennan2016, timeseries
 
 N = 12  # volumes kept, of 22 recorded
@@ -54,18 +54,9 @@ def release(tmp_path, monkeypatch):
     """Function that puts files into a mirror, and makes the catalog name them."""
 
     def put(contents, **counts):
-        manifest = {}
-        for path, content in contents.items():
-            place = tmp_path / "mirror" / "example.org" / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(content, encoding="utf-8")
-            digest = "sha256:" + hashlib.sha256(content.encode()).hexdigest()
-            manifest[path] = catalog.DataFile(path, f"https://example.org/{path}", digest, None)
         counts = {"participants": 3, "volumes": N, "units": 6} | counts
-        data = catalog.Dataset("brennan2016", "", "", "there", "CC BY 4.0", "Brennan", "", counts, {}, manifest)
-        monkeypatch.setattr(catalog, "dataset", lambda name: data)
-        monkeypatch.setenv("BRAINALIGN_MIRROR", str(tmp_path / "mirror"))
-        monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "store"))
+        about = {"address": "there", "licence": "CC BY 4.0", "citation": "Brennan", "counts": counts}
+        publish(tmp_path, monkeypatch, "brennan2016", contents, **about)
 
     return put
 

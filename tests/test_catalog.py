@@ -282,7 +282,6 @@ def test_claim_that_differs_is_explained(checked):
 @pytest.mark.parametrize(
     ("look_up", "name", "message"),
     [
-        (catalog.checkpoint, "flan-t5-smal", r"unknown checkpoint 'flan-t5-smal'\. Did you mean .*flan-t5-small"),
         (catalog.dataset, "natural_storys", r"unknown data set .*Did you mean natural_stories"),
         (catalog.surprisal_series, "kuribayashi", r"unknown collection .*Did you mean kuribayashi2024\?"),
         (catalog.printed, "model", r"unknown printed table .*Did you mean models\?"),

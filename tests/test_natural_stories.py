@@ -1,9 +1,9 @@
-import hashlib
 import json
 
 import numpy as np
 import pytest
 import xarray as xr
+from mirrored import publish
 
 from brainalign import catalog
 from brainalign.human import natural_stories
@@ -45,18 +45,9 @@ def release(tmp_path, monkeypatch):
     """Function that puts files into a mirror, and makes the catalog name them."""
 
     def put(contents, **counts):
-        manifest = {}
-        for path, content in contents.items():
-            place = tmp_path / "mirror" / "example.org" / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(content, encoding="utf-8")
-            digest = "sha256:" + hashlib.sha256(content.encode()).hexdigest()
-            manifest[path] = catalog.DataFile(path, f"https://example.org/{path}", digest, None)
         counts = {"words": 17, "stories": 2, "sentences": 6} | counts
-        data = catalog.Dataset("natural_stories", "", "", "", "CC BY-NC-SA 4.0", "Futrell", "", counts, {}, manifest)
-        monkeypatch.setattr(catalog, "dataset", lambda name: data)
-        monkeypatch.setenv("BRAINALIGN_MIRROR", str(tmp_path / "mirror"))
-        monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "store"))
+        about = {"licence": "CC BY-NC-SA 4.0", "citation": "Futrell", "counts": counts}
+        publish(tmp_path, monkeypatch, "natural_stories", contents, **about)
 
     return put
 
@@ -219,7 +210,10 @@ def test_the_release(mirror):
     assert sorted(zero.text) == [*names.split(), "tulip-specific"]
     # Every sentence that is kept together is there, word for word.
     known = words.set_index(["story", "position"]).text
-    assert all(known[place] == text for place, text in natural_stories.CONTINUES.items())
+    places = {
+        (story, place): text for story, words in natural_stories.CONTINUES.items() for place, text in words.items()
+    }
+    assert known[list(places)].to_dict() == places
 
 
 def test_sentences_are_those_of_a_published_segmentation(mirror):

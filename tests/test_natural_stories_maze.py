@@ -1,11 +1,10 @@
-import hashlib
-
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from mirrored import publish
 
-from brainalign import catalog, human
+from brainalign import human
 from brainalign.human import natural_stories, natural_stories_maze
 from brainalign.human.reading_times import COORDINATES, ReadingTimes
 
@@ -50,17 +49,8 @@ def release(tmp_path, monkeypatch):
     monkeypatch.setattr(natural_stories, "load", lambda: ReadingTimes("natural_stories", means, "", "", "original"))
 
     def put(content, readers=2):
-        place = tmp_path / "mirror" / "example.org" / "times.tsv"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(content)
-        digest = "sha256:" + hashlib.sha256(content.encode()).hexdigest()
-        file = catalog.DataFile(natural_stories_maze.TIMES, "https://example.org/times.tsv", digest, None)
-        data = catalog.Dataset(
-            "natural_stories.maze", "", "", "", "MIT", "Boyce", "", {"readers": readers}, {}, {file.path: file}
-        )
-        monkeypatch.setattr(catalog, "dataset", lambda name: data)
-        monkeypatch.setenv("BRAINALIGN_MIRROR", str(tmp_path / "mirror"))
-        monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path / "store"))
+        about = {"licence": "MIT", "citation": "Boyce", "counts": {"readers": readers}}
+        publish(tmp_path, monkeypatch, "natural_stories.maze", {natural_stories_maze.TIMES: content}, **about)
 
     return put
 
@@ -102,7 +92,7 @@ def test_rows_in_any_order(release):
 )
 def test_what_does_not_fit_names_the_place(release, content, message):
     release(content)
-    with pytest.raises(ValueError, match=rf"times.tsv: {message}"):
+    with pytest.raises(ValueError, match=rf"boyce_2023.tsv: {message}"):
         natural_stories_maze.load()
 
 

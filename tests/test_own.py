@@ -77,6 +77,7 @@ def test_a_table_saved_by_a_spreadsheet(write):
         ("passage", "paragraph", r"mine.csv: passage: the column is missing; it has text, paragraph"),
         ("v2", "v1", r"mine.csv: v1: the column is there twice"),
         ('"One, two."', "One, two.", r"mine.csv: row 2: 6 cells, the header has 5"),
+        ("p,2,,2", "p,2,2", r"mine.csv: row 3: 4 cells, the header has 5"),
     ],
 )
 def test_what_is_wrong_in_a_table_is_named(write, old, new, message):

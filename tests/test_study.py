@@ -18,7 +18,7 @@ from brainalign import study as studies
 from brainalign.alignment.behavior import behavioral_alignment
 from brainalign.human import natural_stories
 from brainalign.human.reading_times import ReadingTimes
-from brainalign.study.description.settings import WEHBE_FOLDER
+from brainalign.study.description.files import WEHBE_FOLDER
 from brainalign.study.measurement import measures
 from brainalign.study.running import keys
 

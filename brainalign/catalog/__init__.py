@@ -1,6 +1,9 @@
-"""What the literature says, as data: checkpoints, data sets, printed tables, claims. No computation."""
+"""What the literature says, as data: checkpoints, data sets, printed tables, claims. No computation.
 
-import csv
+Tables are a caller's own, and only an empty cell is missing. Who asks for what is not there gets a LookupError that
+suggests near names.
+"""
+
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,43 +21,17 @@ PAPER = "Aw et al. 2024, arXiv 2312.00575 v2"
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file of a data set.
+    """One file of a data set."""
 
-    Attributes
-    ----------
-    path : str
-        Its place below the data set's address.
-    url : str
-        Its whole address.
-    hash : str
-        ``sha256:...`` or ``sha1:...``, as its publisher gives it.
-    bytes : int or None
-        Its size, where it is known.
-    """
-
-    path: str
+    path: str  #: below the data set's address
     url: str
-    hash: str
-    bytes: int | None
+    hash: str  #: ``sha256:...`` or ``sha1:...``, as its publisher gives it
+    bytes: int | None  #: None where it is not known
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One data set: where it is, what may be done with it, whom to cite.
-
-    Attributes
-    ----------
-    name, title, kind, address, licence, citation, note : str
-        As in ``datasets.yaml``.
-    counts, ceilings : dict
-        Published counts, and noise ceilings (Pearson r) by part.
-    files : dict of str to DataFile
-        By path; empty where the user brings the files.
-    module : str
-        Of `human`, that loads it; empty where it has the name of the data set.
-    loads : dict of str to dict
-        What can be loaded of it, and the options of the module's ``load`` for each.
-    """
+    """One data set: where it is, what may be done with it, whom to cite; as in ``datasets.yaml``."""
 
     name: str
     title: str
@@ -62,23 +39,16 @@ class Dataset:
     address: str
     licence: str
     citation: str
-    note: str
-    counts: dict
-    ceilings: dict
-    files: dict[str, DataFile]
-    module: str = ""
-    loads: dict[str, dict] = field(default_factory=dict)
+    note: str = ""
+    counts: dict = field(default_factory=dict)  #: published ones
+    ceilings: dict = field(default_factory=dict)  #: noise ceilings (Pearson r) by part
+    files: dict[str, DataFile] = field(default_factory=dict)  #: by path; empty where the user brings the files
+    module: str = ""  #: of `human`, that loads it, if it has another name than the data set
+    loads: dict[str, dict] = field(default_factory=dict)  #: by what can be loaded, the options of the module's ``load``
 
     def file(self, path: str) -> DataFile:
-        """One file by its path.
-
-        Raises
-        ------
-        LookupError
-            The data set has no such file.
-        """
-        if path not in self.files:
-            raise LookupError(messages.unknown(f"file of {self.name}", path, self.files))
+        """One file by its path."""
+        messages.require(f"file of {self.name}", path, self.files)
         return self.files[path]
 
     @property
@@ -89,52 +59,31 @@ class Dataset:
 
 
 def checkpoints() -> pd.DataFrame:
-    """Every checkpoint of the paper, the true parents of Flan-T5, small newer ones, and how they descend.
+    """Every checkpoint of the paper, the true parents of Flan-T5, small newer ones, and how they descend, by ``name``.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by ``name``. ``vanilla`` is what the paper's names imply that it is compared with, ``parent`` what
-        it was trained from; ``parameters`` counts the architecture's (a checkpoint that adds tokens to the
-        vocabulary has a few thousand more); ``layers`` counts encoder and decoder blocks; ``config`` names its
-        `architecture`; ``stored`` is the precision of the published weights, where it is known; ``gated``, whether
-        one has to accept terms to get them; ``group`` is ``main`` (the paper's 25), ``gpt2``, ``table8``,
-        ``extension`` (the true parents) or ``laptop`` (small newer ones). ``delta_of`` is the checkpoint to which the
-        published weights are a difference, ``delta_rows`` (``zero`` or ``mean``) what its publisher's script takes
-        that checkpoint's embeddings of new tokens to be.
+    ``vanilla`` is what the paper's names imply that it is compared with, ``parent`` what it was trained from;
+    ``parameters`` counts the architecture's (a checkpoint that adds tokens to the vocabulary has a few thousand more);
+    ``layers`` counts encoder and decoder blocks; ``config`` names its `architecture`; ``stored`` is the precision of
+    the published weights, where it is known; ``gated``, whether one has to accept terms to get them; ``group`` is
+    ``main`` (the paper's 25), ``gpt2``, ``table8``, ``extension`` (the true parents) or ``laptop`` (small newer ones).
+    ``delta_of`` is the checkpoint to which the published weights are a difference, ``delta_rows`` (``zero`` or
+    ``mean``) what its publisher's script takes that checkpoint's embeddings of new tokens to be.
     """
     table = _read("checkpoints.csv").set_index("name")
     return table.assign(gated=table.gated == "yes")
 
 
-def checkpoint(name: str) -> pd.Series:
-    """One checkpoint by the paper's name for it.
-
-    Raises
-    ------
-    LookupError
-        No such checkpoint; the message suggests near names.
-    """
-    table = checkpoints()
-    if name not in table.index:
-        raise LookupError(messages.unknown("checkpoint", name, table.index))
-    return table.loc[name]
-
-
 @cache
 def architectures() -> dict[str, dict]:
     """Settings of the checkpoints' networks, in transformers' keys, by the name that ``config`` gives."""
-    return yaml.safe_load((HERE / "architectures.yaml").read_text(encoding="utf-8"))
+    return _yaml("architectures")
 
 
 def texts() -> pd.DataFrame:
     """How long the texts of recordings and reading times are, for plans that are made before the texts are here.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by ``name``, that of a recording or of reading times: ``passages``, ``parts`` and ``words``;
-        ``estimated``, which of them are (sentences of Pereira2018 have about twelve words), missing if none is.
+    By ``name``: ``passages``, ``parts`` and ``words``; ``estimated``, which of them are (sentences of Pereira2018 have
+    about twelve words), missing if none is.
     """
     return _read("texts.csv").set_index("name")
 
@@ -142,133 +91,83 @@ def texts() -> pd.DataFrame:
 @cache
 def accelerators() -> dict:
     """Peak rates and memory of accelerators by name (``cards``), and the ``share`` of a peak that is assumed."""
-    return yaml.safe_load((HERE / "accelerators.yaml").read_text(encoding="utf-8"))
+    return _yaml("accelerators")
 
 
 def displays() -> pd.DataFrame:
     """Figures and tables of the paper that show results, and what shows the same here.
 
-    Returns
-    -------
-    DataFrame
-        ``display``; ``section`` of the paper; ``printed`` and ``study``: NOTEBOOK/NAME of what is drawn from its
-        printed tables (missing where it prints no values) and from a study's own results.
+    ``display``; ``section`` of the paper; ``printed`` and ``study``: NOTEBOOK/NAME of what is drawn from its printed
+    tables (missing where it prints no values) and from a study's own results.
     """
     return _read("displays.csv")
 
 
 def surprisal_series(collection: str) -> pd.DataFrame:
-    """Models of a published collection of surprisal series.
+    """Models of a published collection of surprisal series, which has the name of its data set, by ``name``.
 
-    Parameters
-    ----------
-    collection : str
-        Name of the collection, also that of its data set.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by ``name``: ``family``, ``kind``, ``vanilla`` (base of a tuned model, where the collection has
-        it), ``parameters`` (nominal; missing where unpublished), ``huggingface``.
-
-    Raises
-    ------
-    LookupError
-        No such collection.
+    ``family``, ``kind``, ``vanilla`` (base of a tuned model, where the collection has it), ``parameters`` (nominal;
+    missing where unpublished), ``huggingface``.
     """
-    table = _read("surprisal_series.csv")
-    if collection not in set(table.collection):
-        raise LookupError(messages.unknown("collection of surprisal series", collection, set(table.collection)))
-    return table[table.collection == collection].drop(columns="collection").set_index("name")
+    return _rows("surprisal_series.csv", "collection", collection, "collection of surprisal series")
 
 
 def printed(table: str) -> pd.DataFrame:
-    """One of the paper's printed tables.
-
-    Parameters
-    ----------
-    table : str
-        ``models``, ``correlations``, ``changes``, ``ceilings`` or ``gemma_llama2``.
-
-    Returns
-    -------
-    DataFrame
-        As printed, without computation; an empty cell is missing.
-
-    Raises
-    ------
-    LookupError
-        No such table.
-    """
-    tables = {path.stem for path in (HERE / "printed").glob("*.csv")}
-    if table not in tables:
-        raise LookupError(messages.unknown("printed table", table, tables))
+    """A table of the paper: ``models``, ``correlations``, ``changes``, ``ceilings``, ``gemma_llama2``."""
+    messages.require("printed table", table, {path.stem for path in (HERE / "printed").glob("*.csv")})
     return _read(f"printed/{table}.csv")
 
 
 def benchmark_tasks(benchmark: str) -> pd.DataFrame:
-    """Tasks of a benchmark, and the groups that the paper puts them in.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by ``name``, one row a file of questions: ``task`` (the sizes of one are one) and ``category``.
-
-    Raises
-    ------
-    LookupError
-        No such benchmark.
-    """
-    table = _read(BENCHMARK_TASKS.name)
-    if benchmark not in set(table.benchmark):
-        raise LookupError(messages.unknown("benchmark", benchmark, set(table.benchmark)))
-    return table[table.benchmark == benchmark].drop(columns="benchmark").set_index("name")
+    """Tasks of a benchmark by ``name``, one a file of questions: ``task`` (the sizes of one are one), ``category``."""
+    return _rows(BENCHMARK_TASKS.name, "benchmark", benchmark, "benchmark")
 
 
 @cache
 def datasets() -> dict[str, Dataset]:
     """Every data set by name."""
-    entries = yaml.safe_load((HERE / "datasets.yaml").read_text(encoding="utf-8"))
-    return {name: _dataset(name, entry) for name, entry in entries.items()}
+    return {name: Dataset(name=name, files=_files(name, entry), **entry) for name, entry in _yaml("datasets").items()}
 
 
 def dataset(name: str) -> Dataset:
-    """One data set by name.
-
-    Raises
-    ------
-    LookupError
-        No such data set; the message suggests near names.
-    """
-    if name not in datasets():
-        raise LookupError(messages.unknown("data set", name, datasets()))
+    """One data set by name."""
+    messages.require("data set", name, datasets())
     return datasets()[name]
 
 
 @cache
 def claims() -> list[dict]:
     """Every quantitative claim of the paper, in our words, in the paper's order."""
-    return yaml.safe_load((HERE / "claims.yaml").read_text(encoding="utf-8"))
+    return _yaml("claims")
 
 
-def _dataset(name: str, entry: dict) -> Dataset:
-    optional = {"note": "", "counts": {}, "ceilings": {}}
-    manifest = HERE / "files" / f"{name}.csv"
+def _files(name: str, entry: dict) -> dict[str, DataFile]:
+    """Files of a data set by path."""
+    if not (HERE / "files" / f"{name}.csv").exists():
+        return {}
     files = {}
-    if manifest.exists():
-        with manifest.open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines):
-                size = int(row["bytes"]) if row["bytes"] else None
-                url = entry["address"] + row["path"]
-                files[row["path"]] = DataFile(row["path"], url, row["hash"], size)
-    return Dataset(name=name, files=files, **{**optional, **entry})
+    for row in _table(f"files/{name}.csv").itertuples():
+        n_bytes = None if pd.isna(row.bytes) else int(row.bytes)
+        files[row.path] = DataFile(row.path, entry["address"] + row.path, row.hash, n_bytes)
+    return files
+
+
+def _rows(path: str, column: str, value: str, kind: str) -> pd.DataFrame:
+    """Rows of a table that have a value, without it, by name."""
+    table = _read(path)
+    messages.require(kind, value, set(table[column]))
+    return table[table[column] == value].drop(columns=column).set_index("name")
+
+
+def _yaml(name: str) -> dict | list:
+    return yaml.safe_load((HERE / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def _read(path: str) -> pd.DataFrame:
-    return _table(path).copy()  # a caller's own
+    return _table(path).copy()
 
 
 @cache
 def _table(path: str) -> pd.DataFrame:
-    # "NA" and the like are names here, never missing; only an empty cell is missing.
+    # "NA" and the like are names here, never missing.
     return pd.read_csv(HERE / path, keep_default_na=False, na_values=[""])

@@ -27,15 +27,10 @@ def names() -> list[str]:
 
 
 def load(name: str, **options) -> Recording | ReadingTimes:
-    """Load a recording or reading times by name.
+    """Load a recording or reading times by name, one of `names`.
 
-    Parameters
-    ----------
-    name : str
-        One of `names`.
-    **options
-        What the module's own ``load`` takes: ``context`` and ``path`` for Pereira2018, ``path`` for the other files
-        of Brain-Score, ``radius`` for Brennan2016, ``folder`` for Wehbe2014, ``alignment`` for reading times.
+    Options are what the module's own ``load`` takes: ``context`` and ``path`` for Pereira2018, ``path`` for the other
+    files of Brain-Score, ``radius`` for Brennan2016, ``folder`` for Wehbe2014, ``alignment`` for reading times.
 
     Raises
     ------
@@ -46,23 +41,18 @@ def load(name: str, **options) -> Recording | ReadingTimes:
     OSError
         A file could not be fetched.
     """
-    if name not in DATASETS:
-        raise LookupError(messages.unknown("recording or reading times", name, DATASETS))
+    messages.require("recording or reading times", name, DATASETS)
     entry = DATASETS[name]
     loader, preset = import_module(f"brainalign.human.{entry.module or entry.name}").load, entry.loads[name]
     parameters = set(inspect.signature(loader).parameters) - set(preset)
     for option in options:
-        if option not in parameters:
-            raise LookupError(messages.unknown(f"option of {name}", option, parameters))
+        messages.require(f"option of {name}", option, parameters)
     return loader(**preset, **options)
 
 
 def dataset(name: str) -> catalog.Dataset:
     """Give the data set that a recording or reading times belong to, or that has the name itself.
 
-    Raises
-    ------
-    LookupError
-        No such data set.
+    Raises LookupError if there is none.
     """
     return catalog.dataset(DATASETS[name].name if name in DATASETS else name)

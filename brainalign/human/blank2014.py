@@ -18,37 +18,17 @@ import pandas as pd
 from brainalign import catalog
 from brainalign.human import brainscore
 from brainalign.human.download import check_counts, fetch
-from brainalign.human.recording import Recording, passages, responses
+from brainalign.human.recording import Recording, in_order, passages, responses
 
-STIMULUS = {
-    "stimulus_id": "stimulus_id",
-    "text": "stimulus",
-    "story": "story",
-    "sentence": "sentence_number_in_story",
-    "part": "part_number_in_sentence",
-}
+STIMULUS = {"stimulus_id": "stimulus_id", "text": "stimulus", "story": "story"}
+STIMULUS |= {"sentence": "sentence_number_in_story", "part": "part_number_in_sentence"}
 UNIT = {"participant": "subject_id", "region": "fROI_area", "unit_id": "neuroid_id"}
 
 
 def load(path: Path | str | None = None) -> Recording:
-    """Responses to the parts of eight stories; a story is one passage.
+    """Responses to the parts of eight stories, a story a passage: 1,317 parts x 60 regions of five participants.
 
-    Parameters
-    ----------
-    path : path, optional
-        A file in the same layout, instead of the published one.
-
-    Returns
-    -------
-    Recording
-        1,317 parts x 60 regions of five participants.
-
-    Raises
-    ------
-    ValueError
-        The file is not in the layout, or not what the catalog says of it.
-    OSError
-        The file could not be fetched.
+    A path is of a file in the same layout, instead of the published one. Raises as `brainalign.human.load`.
     """
     data = catalog.dataset("blank2014")
     place = Path(path or fetch(data.file("assy_Blank2014_fROI.nc")))
@@ -60,8 +40,8 @@ def load(path: Path | str | None = None) -> Recording:
         counts = {"stimuli": len(stimuli), "units": len(units), "stories": stimuli.story.nunique()}
         counts |= {f"stimuli_{story}": n for story, n in stimuli.story.value_counts().items()}
         check_counts(place, counts | {"participants": units.participant.nunique()}, data)
-    labeled = responses(values, stimuli, units)
     text = passages(stimuli, stimuli.passage)
+    labeled = responses(values, stimuli, units)
     return Recording(data.name, labeled, text, data.licence, data.citation, source=str(place))
 
 
@@ -74,7 +54,5 @@ def _reading_order(stimuli: pd.DataFrame, place: Path) -> pd.DataFrame:
             f"{place}: part_number_in_sentence: story {duplicate.story!r}, sentence {duplicate.sentence} has part "
             f"{duplicate.part} twice. Number the parts of a sentence."
         )
-    stimuli = stimuli.assign(row=range(len(stimuli)), passage=stimuli.story, experiment="blank2014")
-    stimuli = stimuli.sort_values(keys, ignore_index=True)
-    position = stimuli.groupby("story").cumcount() + 1
-    return stimuli.drop(columns=["sentence", "part"]).assign(position=position)
+    stimuli = stimuli.assign(row=range(len(stimuli)), experiment="blank2014").sort_values(keys, ignore_index=True)
+    return in_order(stimuli, stimuli.story).drop(columns=["sentence", "part"])

@@ -18,24 +18,14 @@ BLOCK = 1 << 18  # values read at a time, at least a column of the file's chunks
 
 @contextmanager
 def opened(path: Path | str, dims: tuple[str, str] = ("presentation", "neuroid")) -> Iterator[xr.DataArray]:
-    """Open a file; its data are read when they are asked for.
+    """Open a file's ``data``, which are read when they are asked for; ``attrs["path"]`` is the path, for messages.
 
-    Yields
-    ------
-    DataArray
-        The variable ``data``, with its coordinates; its ``attrs["path"]`` is the path, for messages.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        It is not netCDF-4, or not in this layout.
+    Raises FileNotFoundError, or ValueError if it is not netCDF-4, or not in this layout.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist. Correct the path, or leave it out to fetch the file.")
     try:
-        file = _open(path)
+        file = xr.open_dataset(path, engine="h5netcdf", cache=False, mask_and_scale=False)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: not a netCDF-4 file: {error}. Fetch it again.") from error
     with file:
@@ -44,42 +34,18 @@ def opened(path: Path | str, dims: tuple[str, str] = ("presentation", "neuroid")
             raise ValueError(
                 f"{path}: data: expected the dims {dims}, found {file_dims}. Write the file as Brain-Score does."
             )
-        data = file["data"]
+        attributes = file["data"].attrs
+        # Masking copies what it reads. The fill value is NaN nearly always, so that there is nothing to mask.
+        plain = np.isnan(attributes.get("_FillValue", np.nan)) and not {"scale_factor", "add_offset"} & set(attributes)
+        data = file["data"] if plain else xr.decode_cf(file)["data"]
         data.attrs["path"] = str(path)
         yield data
 
 
-def _open(path: Path | str) -> xr.Dataset:
-    # Masking copies what it reads. The fill value is NaN nearly always, so that there is nothing to mask.
-    file = xr.open_dataset(path, engine="h5netcdf", cache=False, mask_and_scale=False)
-    attributes = file["data"].attrs if "data" in file else {}
-    if np.isnan(attributes.get("_FillValue", np.nan)) and not {"scale_factor", "add_offset"} & set(attributes):
-        return file
-    file.close()
-    return xr.open_dataset(path, engine="h5netcdf", cache=False)
-
-
 def coordinates(data: xr.DataArray, dim: str, names: Mapping[str, str]) -> pd.DataFrame:
-    """Coordinates of one dimension under our names.
+    """Coordinates of one dimension under our names, each with the file's name: (n, len(names)).
 
-    Parameters
-    ----------
-    data : DataArray
-        Of `opened`.
-    dim : str
-        Such as ``presentation``.
-    names : mapping
-        The file's name of each.
-
-    Returns
-    -------
-    DataFrame
-        (n, len(names)).
-
-    Raises
-    ------
-    ValueError
-        The file lacks one.
+    Raises ValueError if the file lacks one.
     """
     available = [name for name, values in data.coords.items() if values.dims == (dim,)]
     for name in names.values():
@@ -95,29 +61,21 @@ def coordinates(data: xr.DataArray, dim: str, names: Mapping[str, str]) -> pd.Da
 def responses(
     data: xr.DataArray, rows: np.ndarray, participants: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Responses to some stimuli, in blocks, so that little more than the result is ever in memory.
+    """Responses to some stimuli, read in blocks, so that little more than the result is ever in memory.
 
     Parameters
     ----------
-    data : DataArray
-        Of `opened`.
     rows : ndarray
         (n_stimuli,) int: which, in which order.
     participants : ndarray, optional
         (n_units,) whose unit each is. If given, units that are NaN for some of the stimuli are left out, as
-        Brain-Score does: without a word where the participant missed them all, else with a warning.
+        Brain-Score does: without a word where the participant missed them all, else with a warning; ValueError if a
+        unit is NaN in the whole file, though its participant took part.
 
     Returns
     -------
-    values : ndarray
-        (n_stimuli, n_kept) float32.
-    columns : ndarray
-        (n_kept,) int: columns of the file.
-
-    Raises
-    ------
-    ValueError
-        A unit is NaN in the whole file, though its participant took part.
+    values, columns : ndarray
+        (n_stimuli, n_kept) float32, and (n_kept,) int, the file's columns of them.
     """
     first, last = int(rows.min()), int(rows.max()) + 1
     in_order = np.array_equal(rows, np.arange(first, last))

@@ -31,7 +31,7 @@ import xarray as xr
 from brainalign import catalog, messages
 from brainalign.human import timeseries
 from brainalign.human.download import check_counts, fetch
-from brainalign.human.recording import Passage, Recording, responses
+from brainalign.human.recording import Recording, chapter, responses
 
 DATA = "brain-data/syntax-in-rnng/alice_data_shared"
 GRID = "brain-data/syntax-in-rnng/alice_stim_shared/DownTheRabbitHoleFinal_exp120_pad_1.TextGrid"
@@ -44,29 +44,12 @@ SILENCE = ("sp", "")  # what the TextGrid calls a pause
 
 
 def load(radius: int = 6) -> Recording:
-    """Responses to the chapter; the participant without any is left out with a warning.
+    """Responses to the chapter, with ``nuisance``: 362 volumes x 162 units (27 participants x 6 regions).
 
-    Parameters
-    ----------
-    radius : int
-        Of the spheres that are the regions: 6 or 10 mm.
-
-    Returns
-    -------
-    Recording
-        362 volumes x 162 units (27 participants x 6 regions), with ``nuisance``.
-
-    Raises
-    ------
-    LookupError
-        No such radius.
-    ValueError
-        A file is not what it should be: the message names it.
-    OSError
-        A file could not be fetched.
+    The regions are spheres with a radius of 6 or 10 mm. The participant without any response is left out with a
+    warning. Raises as `brainalign.human.load`.
     """
-    if radius not in (6, 10):
-        raise LookupError(messages.unknown("radius (mm)", str(radius), ["6", "10"]))
+    messages.require("radius (mm)", str(radius), ("6", "10"))
     data = catalog.dataset("brennan2016")
     pattern = re.compile(rf"{DATA}/{radius}mm/(\w+)-timecourses\.txt")
     files = {match[1]: path for path in sorted(data.files) if (match := pattern.fullmatch(path))}
@@ -82,20 +65,21 @@ def load(radius: int = 6) -> Recording:
             f"{values.pop(participant).flat[0]:g}, so that nothing can correlate with it.",
             stacklevel=2,
         )
-    stimuli, chapter = _text(data, len(next(iter(values.values()))))
-    units = pd.DataFrame(
-        [(participant, region, f"{participant}.{region}") for participant in values for region in REGIONS]
-    )
-    units.columns = ["participant", "region", "unit_id"]
-    labeled = responses(np.hstack(list(values.values())), stimuli, units)
+    n_volumes = len(next(iter(values.values())))
+    words, onsets = _words(fetch(data.file(GRID)))
+    words = _as_printed(words, fetch(data.file(CHAPTER)).read_text(encoding="utf-8").split())
+    stimuli, text = chapter("alice.1", words, onsets, (DROPPED + np.arange(n_volumes)) * TR, TR)
+    stimuli = stimuli.assign(run=1, experiment="brennan2016")
+    rows = [(participant, region, f"{participant}.{region}") for participant in values for region in REGIONS]
+    units = pd.DataFrame(rows, columns=["participant", "region", "unit_id"])
     nuisance = xr.DataArray(
-        np.array([_nuisance(data, participant, len(stimuli)) for participant in values], np.float32),
+        np.array([_nuisance(data, participant, n_volumes) for participant in values], np.float32),
         dims=("participant", "stimulus", "regressor"),
         coords={"participant": list(values), "regressor": [*MOTION, "sound_power", "word_rate"]},
     )
-    return Recording(
-        data.name, labeled, (chapter,), data.licence, data.citation, source=data.address, tr=TR, nuisance=nuisance
-    )
+    labeled = responses(np.hstack(list(values.values())), stimuli, units)
+    about = {"licence": data.licence, "citation": data.citation, "source": data.address}
+    return Recording(data.name, labeled, (text,), **about, tr=TR, nuisance=nuisance)
 
 
 def word_rate_profile(recording: Recording, lags: Iterable[int] = range(-5, 6)) -> pd.DataFrame:
@@ -105,17 +89,8 @@ def word_rate_profile(recording: Recording, lags: Iterable[int] = range(-5, 6)) 
     and response are on one clock, the correlation is largest at lag 0. Motion and drifts slower than 128 s are
     regressed out of the responses.
 
-    Parameters
-    ----------
-    recording : Recording
-        Of `load`.
-    lags : iterable of int
-        Volumes by which the response is later than predicted (earlier if negative).
-
-    Returns
-    -------
-    DataFrame
-        A row per region, a column per lag: Pearson r, the mean over participants.
+    Returns a row per region and a column per lag, the volumes by which the response is later than predicted: Pearson
+    r, the mean over participants.
     """
     lags, onsets = list(lags), recording.onsets
     n = recording.volumes.max() + 1
@@ -129,27 +104,6 @@ def word_rate_profile(recording: Recording, lags: Iterable[int] = range(-5, 6)) 
         r = timeseries.lagged_correlation(rate, clean, lags)
         tables.append(pd.DataFrame(r.T, index=series.region.to_numpy(), columns=lags))
     return sum(tables) / len(tables)
-
-
-def _text(data: catalog.Dataset, n_volumes: int) -> tuple[pd.DataFrame, Passage]:
-    """Stimuli (volumes with the words that begin in them), and the chapter."""
-    words, onsets = _words(fetch(data.file(GRID)))
-    printed_words = fetch(data.file(CHAPTER)).read_text(encoding="utf-8").split()
-    words = _as_printed(words, printed_words)
-    ids = [f"alice.1.{position}" for position in range(1, n_volumes + 1)]
-    volume = np.floor(onsets / TR).astype(int) - DROPPED
-    recorded = (volume >= 0) & (volume < n_volumes)
-    chapter = Passage(
-        "alice.1",
-        tuple(words),
-        tuple(ids[v] if ok else "" for v, ok in zip(volume, recorded, strict=True)),
-        tuple(onsets.tolist()),
-    )
-    text = pd.Series(words)[recorded].groupby(volume[recorded]).agg(" ".join)
-    stimuli = pd.DataFrame({"stimulus_id": ids, "text": text.reindex(range(n_volumes), fill_value="")})
-    time = (DROPPED + np.arange(n_volumes)) * TR
-    constant = {"passage": "alice.1", "story": "alice.1", "experiment": "brennan2016", "run": 1}
-    return stimuli.assign(position=range(1, n_volumes + 1), time=time, **constant), chapter
 
 
 def _words(path: Path) -> tuple[list[str], np.ndarray]:
@@ -175,20 +129,19 @@ def _as_printed(words: list[str], printed_words: list[str]) -> list[str]:
 
 def _nuisance(data: catalog.Dataset, participant: str, n_volumes: int) -> np.ndarray:
     """Motion, sound power and word rate of a participant: (n_volumes, 8)."""
-    motion = next(
-        (path for path in data.files if path.startswith(f"{DATA}/{participant}-rp_")), f"{DATA}/{participant}-rp_"
-    )
-    columns = [
-        _numbers(data, motion, len(MOTION))[DROPPED:],
-        _numbers(data, f"{DATA}/{participant}-sndpwr.txt", 1),
-        _numbers(data, f"{DATA}/{participant}-rate.txt", 1),
-    ]
-    for path, values in zip((motion, "sndpwr", "rate"), columns, strict=True):
+    start = f"{DATA}/{participant}-rp_"
+    motion = next((path for path in data.files if path.startswith(start)), start)
+    columns = {
+        motion: _numbers(data, motion, len(MOTION))[DROPPED:],
+        "sndpwr": _numbers(data, f"{DATA}/{participant}-sndpwr.txt", 1),
+        "rate": _numbers(data, f"{DATA}/{participant}-rate.txt", 1),
+    }
+    for path, values in columns.items():
         if len(values) != n_volumes:
             raise ValueError(
                 f"{path}: {participant} has {len(values)} volumes, the responses {n_volumes}. Fetch the files again."
             )
-    return np.hstack(columns)
+    return np.hstack(list(columns.values()))
 
 
 def _numbers(data: catalog.Dataset, path: str, n_columns: int) -> np.ndarray:

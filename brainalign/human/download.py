@@ -7,7 +7,6 @@ name as ``NAME.part`` and survives a killed process: the next call asks for the 
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,20 +18,10 @@ CHUNK = 1 << 16  # bytes
 BAR_FROM = 10_000_000  # bytes; smaller files are here before a bar is read
 
 
-def fetch(file: catalog.DataFile, progress: bool | None = None) -> Path:
-    """Path of a file whose hash is right, fetched first where the store does not have it.
+def fetch(file: catalog.DataFile) -> Path:
+    """Path of a file whose hash is right, ``STORE/downloads/HOST/PATH``, fetched first where the store lacks it.
 
-    Parameters
-    ----------
-    file : catalog.DataFile
-        Its address, and its hash as ``sha256:...`` or ``sha1:...``.
-    progress : bool, optional
-        Whether to draw a progress bar on a download; by default for files over 10 MB, on a terminal.
-
-    Returns
-    -------
-    Path
-        ``STORE/downloads/HOST/PATH``. The hash is checked at every call: a damaged file is fetched again.
+    The hash is checked at every call: a damaged file is fetched again.
 
     Raises
     ------
@@ -46,47 +35,36 @@ def fetch(file: catalog.DataFile, progress: bool | None = None) -> Path:
     target = store.root() / "downloads" / _place(file)
     if target.is_file() and _matches(target, file):
         return target
-    mirror = os.environ.get("BRAINALIGN_MIRROR")
-    if mirror:
+    if mirror := os.environ.get("BRAINALIGN_MIRROR"):
         _copy(file, Path(mirror), target)
     else:
-        _download(file, target, progress)
+        _download(file, target)
     return target
 
 
-def fetch_all(dataset: catalog.Dataset | str, progress: bool | None = None) -> dict[str, Path]:
+def fetch_all(dataset: catalog.Dataset | str) -> dict[str, Path]:
     """Fetch every file of a data set, given as such or by name: where each is, by its path in the catalog.
 
-    Raises
-    ------
-    LookupError
-        No such data set.
-    ValueError
-        The data set has no public home; else, and for ``OSError``, as in `fetch`.
+    Raises as `fetch`; LookupError if there is no such data set, ValueError if it has no public home.
     """
     if isinstance(dataset, str):
         dataset = catalog.dataset(dataset)
     if not dataset.files:
         raise ValueError(f"{dataset.name} has no files to download. {dataset.note}".strip())
-    return {path: fetch(file, progress) for path, file in dataset.files.items()}
+    return {path: fetch(file) for path, file in dataset.files.items()}
 
 
 def find(file: catalog.DataFile) -> Path | None:
     """Where a file is, in the store or else in the mirror, whatever is in it; None if it is in neither."""
-    mirror = os.environ.get("BRAINALIGN_MIRROR")
-    places = [store.root() / "downloads", *([Path(mirror)] if mirror else [])]
-    return next((place / _place(file) for place in places if (place / _place(file)).is_file()), None)
+    folders = [str(store.root() / "downloads"), os.environ.get("BRAINALIGN_MIRROR")]
+    places = [Path(folder, _place(file)) for folder in folders if folder]
+    return next(filter(Path.is_file, places), None)
 
 
 def verify(dataset: catalog.Dataset) -> None:
     """See that every file of a data set is here with the right hash; fetches nothing.
 
-    Raises
-    ------
-    FileNotFoundError
-        A file is not here.
-    ValueError
-        Its content is not the one that the catalog names.
+    Raises FileNotFoundError for a file that is not here, ValueError for one that the catalog does not name.
     """
     for file in dataset.files.values():
         path = find(file)
@@ -102,10 +80,7 @@ def verify(dataset: catalog.Dataset) -> None:
 def check_counts(path: Path | str, counts: dict[str, int], data: catalog.Dataset) -> None:
     """Compare what a published file holds with the counts in the catalog; what it does not count is not checked.
 
-    Raises
-    ------
-    ValueError
-        A count differs.
+    Raises ValueError if one differs.
     """
     for quantity, expected in data.counts.items():
         if counts.get(quantity, expected) != expected:
@@ -154,32 +129,26 @@ class _WrongContent(Exception):
     """The server's whole answer is another file. Not a ValueError: pooch would try that again."""
 
 
-def _download(file: catalog.DataFile, target: Path, progress: bool | None) -> None:
+def _download(file: catalog.DataFile, target: Path) -> None:
     import pooch
     import requests
     from filelock import FileLock
 
-    part = target.with_name(f"{target.name}.part")
-    folder = target.parent
+    part, folder = target.with_name(f"{target.name}.part"), target.parent
 
     def downloader(_url: str, output: str, _pooch: pooch.Pooch) -> None:
-        if _receive(file, part, progress) and not _matches(part, file):
+        if _receive(file, part) and not _matches(part, file):
             # It was appended to what lay there, which may be damaged: once more, from zero.
             part.unlink()
-            _receive(file, part, progress)
+            _receive(file, part)
         if not _matches(part, file):
             content = f"{_hash(part, file)} ({part.stat().st_size} bytes)"
             part.unlink()
             raise _WrongContent(content)
         part.replace(output)
 
-    downloads = pooch.create(
-        path=folder,
-        base_url="",
-        registry={target.name: file.hash.lower()},
-        urls={target.name: file.url},
-        retry_if_failed=RETRIES,
-    )
+    hashes, addresses = {target.name: file.hash.lower()}, {target.name: file.url}
+    downloads = pooch.create(folder, base_url="", registry=hashes, urls=addresses, retry_if_failed=RETRIES)
     alternative = f"or set BRAINALIGN_MIRROR to a folder that has it as {_place(file)}."
     size = f"{file.bytes} bytes" if file.bytes else "an unknown number of bytes"
     try:
@@ -208,7 +177,7 @@ def _download(file: catalog.DataFile, target: Path, progress: bool | None) -> No
         ) from error
 
 
-def _receive(file: catalog.DataFile, part: Path, progress: bool | None) -> bool:
+def _receive(file: catalog.DataFile, part: Path) -> bool:
     """Append to ``part`` what it lacks of the file; whether there was something to append to."""
     import requests
     from tqdm import tqdm
@@ -223,16 +192,15 @@ def _receive(file: catalog.DataFile, part: Path, progress: bool | None) -> bool:
         if 400 <= status < 500 and status not in (408, 429):
             raise FileNotFoundError(f"{file.url} cannot be downloaded: {status} {answer.reason}")
         answer.raise_for_status()
-        # A server that knows no ranges answers 200, and starts anew.
-        resumed = status == 206
+        resumed = status == 206  # a server that knows no ranges answers 200, and starts anew
         if resumed and not content_range.startswith(f"bytes {offset}-"):
             part.unlink()
             raise requests.exceptions.ConnectionError(f"asked for the bytes from {offset} on, got {content_range!r}")
         start = offset if resumed else 0
         length = answer.headers.get("Content-Length")
         total = start + int(length) if length else file.bytes
-        show_bar = (total or 0) > BAR_FROM and sys.stderr.isatty() if progress is None else progress
-        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=not show_bar)
+        hidden = (total or 0) <= BAR_FROM or None  # None: where there is no terminal
+        bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=hidden)
         with bar, part.open("ab" if resumed else "wb") as out:
             for chunk in answer.iter_content(CHUNK):
                 out.write(chunk)

@@ -28,31 +28,12 @@ READER = {"reader": "subject_id"}
 
 
 def load(alignment: str = "original", path: Path | str | None = None) -> ReadingTimes:
-    """Reading time of each word by each reader.
+    """Reading time of each word by each reader: 10,256 words x 180 readers.
 
-    Parameters
-    ----------
-    alignment : str
-        ``original``, the times as published, or ``corrected``, each moved to the next word of its story.
-    path : path, optional
-        A file in the same layout, instead of the published one.
-
-    Returns
-    -------
-    ReadingTimes
-        10,256 words x 180 readers, in milliseconds, with the coordinate ``reader``.
-
-    Raises
-    ------
-    LookupError
-        No such alignment.
-    ValueError
-        The file is not in the layout, or not what the catalog says of it.
-    OSError
-        A file could not be fetched.
+    ``original`` are the times as published, ``corrected`` has each moved to the next word of its story. A path is of a
+    file in the same layout, instead of the published one. Raises as `brainalign.human.load`.
     """
-    if alignment not in natural_stories.ALIGNMENTS:
-        raise LookupError(messages.unknown("alignment of Natural Stories", alignment, natural_stories.ALIGNMENTS))
+    messages.require("alignment of Natural Stories", alignment, natural_stories.ALIGNMENTS)
     data = catalog.dataset("futrell2018")
     place = Path(path or fetch(data.file("assy_Futrell2018.nc")))
     with brainscore.opened(place, ("presentation", "subject")) as file:

@@ -18,18 +18,15 @@ How this differs from the publication:
   - The correlation of the times with GPT-2's surprisal at lags -2, -1, 0, 1, 2 (time of word i + lag) is
     .05, .27, .30, .13, .05, and alike in each story: readers would slow down one word BEFORE an unexpected
     one, which they had not seen. With word length it is .04, .24, .29, .14, .08. Corrected, the slowing
-    starts at the word itself, is largest on the next and fades on the one after, as self-paced reading
-    does.
+    starts at the word itself, is largest on the next and fades on the one after, as self-paced reading does.
   - The values printed at the ten last words, 836 to 1,132 ms, are ten of the twelve largest of all 10,256:
     what follows the text, not the reading of a word.
 
 - **Story 3** was one word off after position 230 in copies made before November 2020. This one is not.
-
 - **Sentences.** A word that ends in ``.``, ``!`` or ``?``, a closing quotation mark aside, ends a sentence
   unless it is a title (``Mr.``, ``Dr.``). That makes 496; the corpus has 485. Its annotators kept 11
   together, mostly a quoted question with its "she asked", but split others of the same kind: a decision by
   hand, which `CONTINUES` lists.
-
 - **Frequency.** Natural logarithm of the word's count in Google Books (English, 1990 on; ``freqs-1.tsv``).
   It is not per million: the total is not in the release, and would only move a regression's intercept. Ten
   titles (``Mr.``, ``Dr.``) have no count without their period; the count with it is taken. Eight names and
@@ -42,11 +39,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from brainalign import catalog, messages
 from brainalign.human.download import check_counts, fetch
-from brainalign.human.reading_times import COORDINATES, ReadingTimes, letters
+from brainalign.human.reading_times import ReadingTimes, by_word, letters
 
 TEXT = "naturalstories_RTS/all_stories.tok"
 TIMES = "naturalstories_RTS/processed_wordinfo.tsv"
@@ -54,71 +50,43 @@ FREQUENCIES = "freqs/freqs-1.tsv"
 
 ALIGNMENTS = ("original", "corrected")
 TITLES = {"Mr.", "Mrs.", "Ms.", "Dr."}
-# (story, position): where the corpus's parse trees go on with the sentence.
+# By story and position: where the corpus's parse trees go on with the sentence.
 CONTINUES = {
-    (5, 667): "not?'",
-    (6, 203): "fun!'",
-    (6, 296): "right?'",
-    (6, 394): "Sticky?'",
-    (6, 604): "Abby.",
-    (6, 630): "you?'",
-    (6, 1016): "think?'",
-    (7, 121): "messages?'",
-    (7, 151): "yet?'",
-    (7, 250): "fine.",
-    (7, 556): "giraffe?'",
+    5: {667: "not?'"},
+    6: {203: "fun!'", 296: "right?'", 394: "Sticky?'", 604: "Abby.", 630: "you?'", 1016: "think?'"},
+    7: {121: "messages?'", 151: "yet?'", 250: "fine.", 556: "giraffe?'"},
 }
 UNCOUNTED = 20  # half of Google Books' threshold of 40
 
 
 def load(alignment: str = "original") -> ReadingTimes:
-    """Mean reading time of each word of the ten stories.
+    """Mean reading time of each of the 10,256 words of the ten stories.
 
-    Parameters
-    ----------
-    alignment : str
-        ``original``, the means as published, or ``corrected``, each moved to the next word of its story.
-
-    Returns
-    -------
-    ReadingTimes
-        10,256 words of ten stories, in milliseconds; ``log_frequency`` is the natural logarithm of a count in
-        Google Books since 1990.
-
-    Raises
-    ------
-    LookupError
-        No such alignment.
-    ValueError
-        The files are not what the catalog says: the message names file, story and position.
-    OSError
-        A file could not be fetched.
+    ``original`` are the means as published, ``corrected`` has each moved to the next word of its story. Raises as
+    `brainalign.human.load`.
     """
-    if alignment not in ALIGNMENTS:
-        raise LookupError(messages.unknown("alignment of Natural Stories", alignment, ALIGNMENTS))
+    messages.require("alignment of Natural Stories", alignment, ALIGNMENTS)
     data = catalog.dataset("natural_stories")
     text, times, counts = (fetch(data.file(name)) for name in (TEXT, TIMES, FREQUENCIES))
 
-    words = _read(text).rename(columns={"item": "story", "zone": "position", "word": "text"})
+    words = read(text).rename(columns={"item": "story", "zone": "position", "word": "text"})
     words = words.sort_values(["story", "position"], ignore_index=True)
     words["sentence"] = _sentences(words)
     words["length"] = letters(words.text)
     words["log_frequency"] = np.log(_counts(counts, words))
-    measured = ["meanItemRT", "sdItemRT", "nItem"]
+    measured = ["reading_time", "sd", "n_readers"]
     words[measured] = _times(times, words)
     if alignment == "corrected":
         words[measured] = words.groupby("story")[measured].shift()
+    words["n_readers"] = words.n_readers.fillna(0).astype(int)
     sentences = words.groupby("story").sentence.max().sum()
     check_counts(text, {"words": len(words), "stories": words.story.nunique(), "sentences": int(sentences)}, data)
-
-    words = words.rename(columns={"sdItemRT": "sd"}).assign(n_readers=words.nItem.fillna(0).astype(int))
-    on_word = {name: ("word", words[name].to_numpy()) for name in COORDINATES}
-    means = xr.DataArray(words.meanItemRT.to_numpy(), dims="word", coords=on_word, attrs={"units": "ms"})
+    means = by_word(words, words.reading_time.to_numpy())
     return ReadingTimes(data.name, means, data.licence, data.citation, alignment)
 
 
-def _read(path: Path, **options) -> pd.DataFrame:
-    # Words hold quotation marks and may read "NA" or "null": neither means anything here.
+def read(path: Path, **options) -> pd.DataFrame:
+    """Table of a corpus, whose words hold quotation marks and may read "NA" or "null": neither means anything."""
     return pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, keep_default_na=False, **options)
 
 
@@ -126,18 +94,18 @@ def _sentences(words: pd.DataFrame) -> np.ndarray:
     """Sentence of each word, from 1 within its story."""
     ends = words.text.str.contains(r"[.!?]['\"’”)]*$") & ~words.text.isin(TITLES)
     places = zip(words.story, words.position, words.text, strict=True)
-    ends &= np.array([CONTINUES.get((story, position)) != text for story, position, text in places])
+    ends &= np.array([CONTINUES.get(story, {}).get(position) != text for story, position, text in places])
     n_ended = ends.groupby(words.story).cumsum()
     return (1 + n_ended - ends).to_numpy(int)
 
 
 def _counts(path: Path, words: pd.DataFrame) -> np.ndarray:
     """Count of each word: the row ``story.position.word``, or else ``story.position.whole``."""
-    table = _read(path, header=None, names=["code", "order", "token", "count", "context"])
+    table = read(path, header=None, names=["code", "order", "token", "count", "context"])
     counts = table.set_index("code")["count"]
     code = words.story.astype(str) + "." + words.position.astype(str)
-    count = counts.reindex(code + ".word").to_numpy()
     whole = counts.reindex(code + ".whole").to_numpy()
+    count = counts.reindex(code + ".word").to_numpy()
     count = np.where(np.isnan(count), whole, count)
     _check_complete(np.isnan(count), words, path, "count")
     return np.where(count == 0, UNCOUNTED, count)
@@ -145,7 +113,7 @@ def _counts(path: Path, words: pd.DataFrame) -> np.ndarray:
 
 def _times(path: Path, words: pd.DataFrame) -> np.ndarray:
     """Mean (ms), standard deviation (ms) and number of readers of each word: (n_words, 3)."""
-    table = _read(path).set_index(["item", "zone", "word"])
+    table = read(path).set_index(["item", "zone", "word"])
     keys = pd.MultiIndex.from_frame(words[["story", "position", "text"]])
     times = table[["meanItemRT", "sdItemRT", "nItem"]].reindex(keys).to_numpy(float)
     _check_complete(np.isnan(times).any(axis=1), words, path, "reading time")

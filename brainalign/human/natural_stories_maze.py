@@ -11,7 +11,6 @@ do, for all 9,304 words. Its 476 sentences are not the 485 of the corpus: some w
 words has no times.
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -28,28 +27,18 @@ STORIES = (
     *("Boar", "Aqua", "MatchstickSeller", "KingOfBirds", "Elvis"),
     *("MrSticky", "HighSchool", "Roswell", "Tulips", "Tourettes"),
 )
+REMEDY = "The two files are not of one release: see the catalog's files/natural_stories.maze.csv."
 
 
 def load() -> ReadingTimes:
-    """Time of each word for each reader.
+    """Time of each word for each reader: 10,256 words x 63 readers, NaN where there is no time.
 
-    Returns
-    -------
-    ReadingTimes
-        10,256 words x 63 readers, in milliseconds, with the coordinate ``reader``; NaN where a reader has no time,
-        which is so for all of them at the edges of sentences. Sentences and frequencies are those of
-        `natural_stories`.
-
-    Raises
-    ------
-    ValueError
-        The files are not what the catalog says, or do not fit each other: the message names file, story and word.
-    OSError
-        A file could not be fetched.
+    That is so for all readers at the edges of sentences. Sentences and frequencies are those of `natural_stories`.
+    Raises as `brainalign.human.load`.
     """
     data = catalog.dataset("natural_stories.maze")
     path = fetch(data.file(TIMES))
-    table = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, keep_default_na=False)
+    table = natural_stories.read(path)
     words = natural_stories.load().table().drop(columns=["n_readers", "sd", "reading_time"])
 
     row = np.empty(len(table), int)
@@ -58,8 +47,11 @@ def load() -> ReadingTimes:
             raise ValueError(f"{path}: docid: {messages.unknown('story', name, STORIES)}")
         story = words[words.story == 1 + STORIES.index(name)]
         row[times.index] = story.index[0] + _positions(times, len(story), path) - 1
-    _same_words(table, words.text.to_numpy()[row], path)
-    table = table.assign(row=row)
+    table = table.assign(row=row, text=words.text.to_numpy()[row])
+    if (mismatch := table.wlen != table.text.str.len()).any():
+        time = table[mismatch].iloc[0]
+        difference = f"has {time.wlen} characters, the story has {time.text!r} there"
+        raise ValueError(f"{path}: wlen: {_place(time)} {difference}. {REMEDY}")
     if (duplicates := table.duplicated(["row", "subject"])).any():
         raise ValueError(f"{path}: {_place(table[duplicates].iloc[0])}: two times of one reader. Fetch the file again.")
     check_counts(path, {"readers": table.subject.nunique()}, data)
@@ -77,21 +69,10 @@ def _positions(times: pd.DataFrame, n_words: int, path: Path) -> np.ndarray:
     if length.sum() != n_words:
         raise ValueError(
             f"{path}: sentpos: the sentences of {times.docid.iloc[0]} have {length.sum():g} words, the story has "
-            f"{n_words}. The two files are not of one release: see the catalog's files/natural_stories.maze.csv."
+            f"{n_words}. {REMEDY}"
         )
     offset = length.cumsum() - length
     return (times.sentid.map(offset) + times.sentpos).to_numpy(int)
-
-
-def _same_words(table: pd.DataFrame, text: np.ndarray, path: Path) -> None:
-    mismatch = table.wlen.to_numpy() != np.array([len(word) for word in text])
-    if mismatch.any():
-        time = table[mismatch].iloc[0]
-        raise ValueError(
-            f"{path}: wlen: {_place(time)} has {time.wlen} characters, the story has "
-            f"{text[mismatch.argmax()]!r} there. The two files are not of one "
-            "release: see the catalog's files/natural_stories.maze.csv."
-        )
 
 
 def _place(time: pd.Series) -> str:

@@ -3,6 +3,7 @@
 numpy stores a dictionary or an array of objects as a pickle, and a pickle can call anything that can be imported.
 Here its instructions only ever reach the stand-ins below, which copy numbers and text out of it: plain numpy
 arrays, dictionaries, lists and strings come through, whatever else a pickle names is refused before it is imported.
+numpy's own classes would not do as stand-ins: their states can be forged to make it follow bytes as pointers.
 """
 
 import pickle
@@ -12,26 +13,20 @@ import numpy as np
 
 
 def load(path: Path | str) -> np.ndarray:
-    """Read a .npy file; plain arrays are mapped, not read.
+    """Read a .npy file; plain arrays are mapped, not read, and a dictionary comes in an array without dimensions.
 
-    Returns
-    -------
-    ndarray
-        As stored. A dictionary comes as numpy stores it, in an array without dimensions.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        It is no .npy file, or its pickle names a class or function other than those of plain arrays.
+    Raises FileNotFoundError, or ValueError if it is no .npy file, or its pickle names a class or function other than
+    those of plain arrays.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist. Put the file there.")
     try:
         with path.open("rb") as file:
-            if not _header(file)[2].hasobject:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            *_, dtype = read(file)
+            if not dtype.hasobject:
                 return np.load(path, mmap_mode="r", allow_pickle=False)
             loaded = _plain(_Unpickler(file, encoding="latin1").load())
     except Exception as error:
@@ -40,13 +35,6 @@ def load(path: Path | str) -> np.ndarray:
     if not isinstance(loaded, np.ndarray):
         raise ValueError(f"{path}: expected a numpy array, found {type(loaded).__name__}. Save it with numpy.save.")
     return loaded
-
-
-def _header(file) -> tuple:
-    """Shape, order and dtype that the file says of itself; the file is then where its content begins."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
 
 
 class _Dtype:
@@ -90,14 +78,9 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
-    """Stand in for bytes, which old pickles call for an empty array."""
-    return b""
-
-
-# numpy 2 renamed numpy.core to numpy._core; both names are in files.
+# numpy 2 renamed numpy.core to numpy._core; both names are in files. Old pickles call bytes for an empty array.
 _ADMITTED = {
-    ("__builtin__", "bytes"): _no_bytes,
+    ("__builtin__", "bytes"): lambda: b"",
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("numpy.core.multiarray", "_reconstruct"): _Array,

@@ -8,9 +8,8 @@ import pandas as pd
 
 from brainalign.human import brainscore
 from brainalign.human.checks import SERIES, STIMULUS
-from brainalign.human.recording import Recording, passages, responses
+from brainalign.human.recording import Recording, in_order, passages, responses
 
-NEEDED = ("text", "passage", "position")
 # Our name of a coordinate, and what it is called in Brain-Score's files, in order of preference.
 PRESENTATION = {
     "stimulus_id": ("stimulus_id",),
@@ -29,7 +28,9 @@ NEUROID = {
 
 
 def load_table(table: Path | str, participants: Path | str | None = None) -> Recording:
-    """Read a recording from CSV: a row per stimulus, in reading order.
+    """Read a recording from CSV, named as the file: a row per stimulus, in reading order; each passage by itself.
+
+    Raises FileNotFoundError, or ValueError if a file is not in this layout, which names file, row and column.
 
     Parameters
     ----------
@@ -39,40 +40,32 @@ def load_table(table: Path | str, participants: Path | str | None = None) -> Rec
     participants : path, optional
         CSV with a row per unit: ``unit`` (its column in the table), ``participant``, and if you like ``region``.
         Without it all units are taken to be of one participant.
-
-    Returns
-    -------
-    Recording
-        Named as the file. Each passage is read by itself.
-
-    Raises
-    ------
-    FileNotFoundError
-        A file does not exist.
-    ValueError
-        A file is not in this layout; the message names file, row and column.
     """
     table = Path(table)
-    cells = _read(table, NEEDED)
+    cells = _read(table, ("text", "passage", "position"))
     for name in SERIES:
         if name in cells:
             raise ValueError(f"{table}: {name}: a table holds no time series. Rename the column, or leave it out.")
-    stimuli = cells[[name for name in cells if name in STIMULUS]]
-    values = {name: _numbers(cells[name], table) for name in cells if name not in STIMULUS}
-    if not values:
+    units = [name for name in cells if name not in STIMULUS]
+    if not units:
         raise ValueError(f"{table}: no column is a unit: all are of {', '.join(STIMULUS)}. Add a column of responses.")
-    stimuli = stimuli.assign(position=_positions(cells, table))
-    if "stimulus_id" not in stimuli:
-        stimuli["stimulus_id"] = stimuli.passage + "." + stimuli.position.astype(str)
-    defaults = {"story": stimuli.passage, "experiment": table.stem}
-    stimuli = stimuli.assign(**{name: value for name, value in defaults.items() if name not in stimuli})
-    labeled = responses(np.column_stack(list(values.values())), stimuli, _units(list(values), participants, table))
+    values = np.column_stack([_numbers(cells[name], table) for name in units])
+    stimuli = cells.drop(columns=units).assign(position=_positions(cells, table))
+    defaults = {"stimulus_id": stimuli.passage + "." + stimuli.position.astype(str)}
+    defaults |= {"story": stimuli.passage, "experiment": table.stem}
+    stimuli = _filled(stimuli, defaults)
+    labeled = responses(values, stimuli, _units(units, participants, table))
     text = passages(stimuli, stimuli.passage)
     return Recording(table.stem, labeled, text, "not stated", "", source=str(table))
 
 
 def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
-    """Read a recording from a netCDF file in Brain-Score's layout.
+    """Read a recording from a netCDF file in Brain-Score's layout, named as the file.
+
+    Each passage is read by itself: stimuli of one story and ``passage_index`` (else ``passage_label``, else story).
+    Without either, each stimulus is a passage.
+
+    Raises FileNotFoundError, or ValueError if it is not in this layout, which names file and coordinate.
 
     Parameters
     ----------
@@ -83,34 +76,25 @@ def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
         ``part_number_in_sentence``, ``neuroid_id``, ``roi`` (or ``fROI_area``, ``region``, ``atlas``).
     experiment : str, optional
         Take the stimuli of one experiment, and leave out the units that are NaN for it.
-
-    Returns
-    -------
-    Recording
-        Named as the file. Each passage is read by itself: stimuli of one story and ``passage_index`` (else
-        ``passage_label``, else story). Without either, each stimulus is a passage.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        The file is not in this layout; the message names file and coordinate.
     """
     path = Path(path)
     with brainscore.opened(path) as data:
         stimuli = _order(_coordinates(data, "presentation", PRESENTATION, ("stimulus_id", "text")), path.stem)
         units = _coordinates(data, "neuroid", NEUROID, ("participant",))
+        participants = None
         if experiment is not None:
-            stimuli = stimuli[stimuli.experiment == experiment]
+            stimuli, participants = stimuli[stimuli.experiment == experiment], units.participant.to_numpy()
             if stimuli.empty:
                 raise ValueError(f"{path}: experiment: no stimulus is of {experiment!r}. Name one that the file has.")
-        participants = units.participant.to_numpy() if experiment is not None else None
         values, columns = brainscore.responses(data, stimuli.row.to_numpy(), participants)
-    defaults = {"region": "all", "unit_id": np.arange(len(units))}
-    units = units.assign(**{name: value for name, value in defaults.items() if name not in units})
+    units = _filled(units, {"region": "all", "unit_id": np.arange(len(units))})
     labeled = responses(values, stimuli, units.iloc[columns].astype(str))
     return Recording(path.stem, labeled, passages(stimuli, stimuli.passage), "not stated", "", source=str(path))
+
+
+def _filled(table: pd.DataFrame, defaults: dict) -> pd.DataFrame:
+    """A table with the columns that it lacks."""
+    return table.assign(**{name: value for name, value in defaults.items() if name not in table})
 
 
 def _coordinates(data, dim: str, names: dict[str, tuple[str, ...]], needed: tuple[str, ...]) -> pd.DataFrame:
@@ -126,17 +110,12 @@ def _coordinates(data, dim: str, names: dict[str, tuple[str, ...]], needed: tupl
 def _order(stimuli: pd.DataFrame, name: str) -> pd.DataFrame:
     """Stimuli in reading order, with every coordinate, and their row in the file."""
     stimuli = stimuli.assign(row=range(len(stimuli)), stimulus_id=stimuli.stimulus_id.astype(str))
-    if "story" not in stimuli:
-        stimuli["story"] = stimuli.stimulus_id
-    stimuli["story"] = stimuli.story.astype(str)
+    stimuli = _filled(stimuli, {"story": stimuli.stimulus_id, "experiment": name}).astype({"story": str})
     keys = [key for key in ("index", "sentence", "part") if key in stimuli]
     if "sentence" in keys:
         stimuli = stimuli.sort_values(["story", *keys], kind="stable", ignore_index=True)
     passage = stimuli.story + ("." + stimuli["index"].astype(str) if "index" in keys else "")
-    if "experiment" not in stimuli:
-        stimuli["experiment"] = name
-    stimuli = stimuli.assign(passage=passage, position=passage.groupby(passage).cumcount() + 1)
-    return stimuli.drop(columns=keys)
+    return in_order(stimuli, passage).drop(columns=keys)
 
 
 def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
@@ -144,6 +123,7 @@ def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist. Correct the path.")
     with path.open(encoding="utf-8-sig", newline="") as lines:
+        # Not by pandas, which fills up a row that lacks cells.
         header, *rows = [row for row in csv.reader(lines) if row] or [[]]
     for name in (*needed, *header):
         if header.count(name) != 1:
@@ -199,6 +179,5 @@ def _units(names: list[str], sheet: Path | str | None, table: Path) -> pd.DataFr
     ):
         if units:
             raise ValueError(f"{sheet}: unit: {min(units)!r} {problem} ({table}). Give each unit one row.")
-    rows = rows.set_index("unit").loc[names]
-    region = rows.region if "region" in rows else "all"
-    return pd.DataFrame({"participant": rows.participant, "region": region, "unit_id": names}).reset_index(drop=True)
+    rows = _filled(rows.set_index("unit").loc[names].reset_index(names="unit_id"), {"region": "all"})
+    return rows[["participant", "region", "unit_id"]]

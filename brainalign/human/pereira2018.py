@@ -24,17 +24,11 @@ import pandas as pd
 from brainalign import catalog, messages
 from brainalign.human import brainscore
 from brainalign.human.download import check_counts, fetch
-from brainalign.human.recording import Recording, passages, responses
+from brainalign.human.recording import Recording, in_order, passages, responses
 
 CONTEXTS = ("label", "passage", "sentence")
-STIMULUS = {
-    "stimulus_id": "stimulus_id",
-    "text": "stimulus",
-    "story": "story",
-    "experiment": "experiment",
-    "label": "passage_label",
-    "index": "passage_index",
-}
+STIMULUS = {"stimulus_id": "stimulus_id", "text": "stimulus", "story": "story", "experiment": "experiment"}
+STIMULUS |= {"label": "passage_label", "index": "passage_index"}
 UNIT = {"participant": "subject", "region": "roi", "unit_id": "neuroid_id"}
 
 
@@ -43,38 +37,13 @@ def load(
 ) -> Recording:
     """Responses to the sentences of one experiment; voxels of who missed it are left out.
 
-    Parameters
-    ----------
-    experiment : str
-        ``243`` or ``384``.
-    network : str
-        ``language``, or ``auditory``, which is a control.
-    context : str
-        What a model reads before a sentence: ``label``, ``passage`` or ``sentence`` (nothing).
-    path : path, optional
-        A file in the same layout, instead of the published one.
-
-    Returns
-    -------
-    Recording
-        384 sentences x 12,155 voxels of nine participants, or 243 x 8,121 of six.
-
-    Raises
-    ------
-    LookupError
-        No such experiment, network or context.
-    ValueError
-        The file is not in the layout, or not what the catalog says of it.
-    OSError
-        The file could not be fetched.
+    384 sentences x 12,155 voxels of nine participants, or 243 x 8,121 of six; of the ``language`` or the ``auditory``
+    network. Context is what a model reads before a sentence: ``label``, ``passage`` or ``sentence`` (nothing). A path
+    is of a file in the same layout, instead of the published one. Raises as `brainalign.human.load`.
     """
-    for kind, name, choices in (
-        ("experiment of Pereira2018", str(experiment), ("243", "384")),
-        ("network of Pereira2018", network, ("language", "auditory")),
-        ("context", context, CONTEXTS),
-    ):
-        if name not in choices:
-            raise LookupError(messages.unknown(kind, name, choices))
+    messages.require("experiment of Pereira2018", str(experiment), ("243", "384"))
+    messages.require("network of Pereira2018", network, ("language", "auditory"))
+    messages.require("context", context, CONTEXTS)
     data = catalog.dataset("pereira2018" if network == "language" else "pereira2018.auditory")
     place = Path(path or fetch(data.file(f"assy_Pereira2018_{network}.nc")))
 
@@ -86,10 +55,8 @@ def load(
     experiment_units = units.iloc[columns].astype({"region": str, "unit_id": str})
     if path is None:
         counts = {"stimuli": len(presentations), "units": len(units), "participants": units.participant.nunique()}
-        counts |= {
-            f"units_{experiment}": len(experiment_units),
-            f"participants_{experiment}": experiment_units.participant.nunique(),
-        }
+        counts[f"units_{experiment}"] = len(experiment_units)
+        counts[f"participants_{experiment}"] = experiment_units.participant.nunique()
         check_counts(place, counts, data)
 
     group = {"label": stimuli.experiment + "." + stimuli.label, "passage": stimuli.passage}
@@ -110,5 +77,4 @@ def _reading_order(stimuli: pd.DataFrame, place: Path, experiment: str) -> pd.Da
             f"{place}: stimulus_id: {example!r} ends in no number, which gives the order. Number the stimuli."
         )
     stimuli = stimuli.assign(row=stimuli.index).iloc[np.argsort(number.astype(int), kind="stable")]
-    passage = stimuli.story + "." + stimuli["index"].astype(str)
-    return stimuli.assign(passage=passage, position=passage.groupby(passage).cumcount() + 1)
+    return in_order(stimuli, stimuli.story + "." + stimuli["index"].astype(str))

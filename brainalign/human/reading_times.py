@@ -15,32 +15,18 @@ COORDINATES = ("story", "position", "sentence", "text", "length", "log_frequency
 class ReadingTimes:
     """Reading times of every word of some stories.
 
-    Attributes
-    ----------
-    name : str
-        The data set, as in the catalog.
-    times : DataArray
-        Milliseconds, NaN where missing. Dims ``word`` (means over readers) or ``word, reader``. Coordinates
-        on ``word``: ``story`` (int or str), ``position`` (from 1 within the story), ``sentence`` (from 1
-        within the story), ``text`` (the word as shown), ``length`` (characters, punctuation at the edges left
-        out), ``log_frequency`` (natural logarithm of a count; which, its loader says), ``n_readers``, ``sd``
-        (milliseconds, over readers).
-    licence, citation : str
-        What may be done with the data, and whom to cite.
-    alignment : str
-        Which word a time was assigned to, where a data set has more than one answer; else ``original``.
-
-    Raises
-    ------
-    ValueError
-        The words are not whole stories in order, or a coordinate is missing or impossible.
+    Raises ValueError if the words are not whole stories in order, or a coordinate is missing or impossible.
     """
 
-    name: str
+    name: str  #: the data set, as in the catalog
+    #: Milliseconds, NaN where missing. Dims ``word`` (means over readers) or ``word, reader``. Coordinates on ``word``
+    #: are ``story`` (int or str), ``position`` and ``sentence`` (from 1 within the story), ``text`` (as shown),
+    #: ``length`` (characters, punctuation at the edges left out), ``log_frequency`` (natural logarithm of a count;
+    #: which, its loader says), ``n_readers``, ``sd`` (milliseconds, over readers).
     times: xr.DataArray
-    licence: str
+    licence: str  #: what may be done with the data
     citation: str
-    alignment: str
+    alignment: str  #: which word a time was assigned to, where a data set has more than one answer; else ``original``
 
     def __post_init__(self):
         if self.times.dims not in (("word",), ("word", "reader")):
@@ -55,14 +41,12 @@ class ReadingTimes:
         values = self.times.to_numpy().reshape(len(words), -1)
         # Each word follows the one before: the next position of its story, or the first of a new one.
         story, opens = words.story, ~words.story.duplicated()
-        step = words[["position", "sentence"]].diff()
+        position, step, sentence_step = words.position, words.position.diff(), words.sentence.diff()
         rules = {
             "the words of a story must stand together": opens != (story != story.shift()),
-            "positions must count 1, 2, 3, ... within the story": np.where(
-                opens, words.position != 1, step.position != 1
-            ),
+            "positions must count 1, 2, 3, ... within the story": np.where(opens, position != 1, step != 1),
             "sentences must count 1, 2, 3, ... within the story": np.where(
-                opens, words.sentence != 1, ~step.sentence.isin([0, 1])
+                opens, words.sentence != 1, ~sentence_step.isin([0, 1])
             ),
             "numbered stories must ascend": pd.api.types.is_numeric_dtype(story) and story.diff() < 0,
             "the word must not be empty": words.text == "",
@@ -78,13 +62,7 @@ class ReadingTimes:
                 )
 
     def table(self) -> pd.DataFrame:
-        """Tidy table, a row per word.
-
-        Returns
-        -------
-        DataFrame
-            The coordinates as columns, and ``reading_time``: milliseconds, the mean over readers.
-        """
+        """Tidy table, a row per word: the coordinates, and ``reading_time``, in ms, the mean over readers."""
         means = self.times.mean("reader") if "reader" in self.times.dims else self.times
         return self._words().assign(reading_time=means.to_numpy().astype(float))
 
@@ -96,7 +74,7 @@ class ReadingTimes:
 
     @property
     def first_in_sentence(self) -> np.ndarray:
-        """Whether a word opens its sentence: bool (n_words,)."""
+        """Whether a word opens its sentence, (n_words,) bool."""
         return ~self._words().duplicated(["story", "sentence"]).to_numpy()
 
     def _words(self) -> pd.DataFrame:
@@ -104,24 +82,18 @@ class ReadingTimes:
 
 
 def by_reader(words: pd.DataFrame, times: pd.DataFrame) -> xr.DataArray:
-    """Label the times of single readers.
+    """Label the times (ms, NaN where missing) of single readers, a column each: dims ``word, reader``.
 
-    Parameters
-    ----------
-    words : DataFrame
-        (n_words, ...) the coordinates but ``n_readers`` and ``sd``, which are counted here.
-    times : DataFrame
-        (n_words, n_readers) ms, NaN where missing; a column per reader.
-
-    Returns
-    -------
-    DataArray
-        Dims ``word, reader``, with the coordinate ``reader``.
+    ``words`` has a row a word and a column a coordinate, but ``n_readers`` and ``sd``, which are computed here.
     """
-    words = words.assign(n_readers=times.notna().sum(axis=1), sd=times.std(axis=1))
+    counted = words.assign(n_readers=times.notna().sum(axis=1), sd=times.std(axis=1))
+    return by_word(counted, times.to_numpy()).assign_coords(reader=times.columns.to_numpy())
+
+
+def by_word(words: pd.DataFrame, times: np.ndarray) -> xr.DataArray:
+    """Label times (ms), (n_words,) or (n_words, n_readers), with the columns of a table that has a row a word."""
     on_word = {name: ("word", words[name].to_numpy()) for name in COORDINATES}
-    readers = {"reader": times.columns.to_numpy()}
-    return xr.DataArray(times.to_numpy(), dims=("word", "reader"), coords=on_word | readers, attrs={"units": "ms"})
+    return xr.DataArray(times, dims=("word", "reader")[: times.ndim], coords=on_word, attrs={"units": "ms"})
 
 
 def letters(words: pd.Series) -> np.ndarray:

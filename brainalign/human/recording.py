@@ -5,7 +5,7 @@ own, which is one part of one passage. In the second, a time series, a stimulus 
 each with its onset, and a volume's text is the words that begin in it.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,28 +19,15 @@ from brainalign.human.checks import check
 class Passage:
     """A text in reading order: what a language model reads in one go.
 
-    Attributes
-    ----------
-    id : str
-        Its name, unique in a recording.
-    parts : tuple of str
-        Texts in order; the context of a part is those before it.
-    stimuli : tuple of str
-        For each part, the `stimulus_id` that it belongs to; empty where the passage belongs to no recording. In
-        a time series many words belong to one volume, and ``""`` marks a word outside the recorded ones.
-    onsets : tuple of float
-        For each part, the second at which it begins, on the clock of the recording's ``time``; empty but for time
-        series.
-
-    Raises
-    ------
-    ValueError
-        There are no parts, their number differs from that of stimuli or onsets, or onsets descend.
+    Raises ValueError if there are no parts, their number differs from that of stimuli or onsets, or onsets descend.
     """
 
-    id: str
-    parts: tuple[str, ...]
+    id: str  #: its name, unique in a recording
+    parts: tuple[str, ...]  #: texts in order; the context of a part is those before it
+    #: For each part, the `stimulus_id` that it belongs to; empty where the passage belongs to no recording. In a time
+    #: series many words belong to one volume, and ``""`` marks a word outside the recorded ones.
     stimuli: tuple[str, ...] = ()
+    #: For each part, the second at which it begins, on the clock of the recording's ``time``; for time series only.
     onsets: tuple[float, ...] = ()
 
     def __post_init__(self):
@@ -58,44 +45,25 @@ class Passage:
 class Recording:
     """What was measured while people read or heard a text.
 
-    Attributes
-    ----------
-    name : str
-        The data set, as `brainalign.human.load` knows it.
-    responses : DataArray
-        float32, dims ``stimulus, unit``, NaN where missing. Coordinates on ``stimulus``: ``stimulus_id``, ``text``,
-        ``passage`` (what people saw in one piece), ``position`` (from 1 in its passage), ``story`` (or topic),
-        ``experiment``; in a time series also ``time`` (s) and ``run``. On ``unit``: ``participant``, ``region``,
-        ``unit_id``. More coordinates do no harm.
-    passages : tuple of Passage
-        The text as a language model reads it. Its pieces may be others than the ``passage`` of ``responses``: how
-        much context a sentence gets is a choice.
-    licence, citation : str
-        What may be done with the data, and whom to cite.
-    evidence : str
-        What it is: ``people`` or ``microworld``.
-    source : str
-        The file or folder that it was read from; errors name it.
-    tr : float, optional
-        Seconds between volumes: the responses are a time series.
-    nuisance : DataArray, optional
-        float32, dims ``participant, stimulus, regressor``, named on ``participant`` and ``regressor``: what may
-        drive a time series beside the text.
-
-    Raises
-    ------
-    ValueError
-        The parts do not fit each other; the message names source, field and remedy.
+    Raises ValueError if its parts do not fit each other; the message names source, field and remedy.
     """
 
-    name: str
+    name: str  #: the data set, as `brainalign.human.load` knows it
+    #: float32, dims ``stimulus, unit``, NaN where missing. Coordinates on ``stimulus`` are ``stimulus_id``, ``text``,
+    #: ``passage`` (what people saw in one piece), ``position`` (from 1 in its passage), ``story`` (or topic),
+    #: ``experiment``; in a time series also ``time`` (s) and ``run``. On ``unit`` they are ``participant``, ``region``
+    #: and ``unit_id``. More do no harm.
     responses: xr.DataArray
+    #: The text as a language model reads it. Its pieces may be others than the ``passage`` of ``responses``, since how
+    #: much context a sentence gets is a choice.
     passages: tuple[Passage, ...]
-    licence: str
+    licence: str  #: what may be done with the data
     citation: str
-    evidence: str = "people"
-    source: str = ""
-    tr: float | None = None
+    evidence: str = "people"  #: or ``microworld``
+    source: str = ""  #: the file or folder that it was read from; errors name it
+    tr: float | None = None  #: seconds between volumes, if the responses are a time series
+    #: What may drive a time series beside the text, float32, dims ``participant, stimulus, regressor``, of which the
+    #: first and the last are named.
     nuisance: xr.DataArray | None = None
 
     def __post_init__(self):
@@ -118,22 +86,14 @@ class Recording:
 
     @property
     def onsets(self) -> np.ndarray:
-        """When each part of all passages begins, the passages one after the other: (n_parts,) s."""
+        """When each part of all passages begins, the passages one after the other, (n_parts,) s."""
         return np.concatenate([np.asarray(passage.onsets, float) for passage in self.passages])
 
     @property
     def part_rows(self) -> np.ndarray:
-        """Where the text of each stimulus is, when the parts of all passages stand one below the other.
+        """Row of each stimulus in a table with a row a part, the passages one below the other, (n_stimuli,) int.
 
-        Returns
-        -------
-        ndarray
-            (n_stimuli,) int: ``features[part_rows]`` has a row per stimulus if `features` has one per part.
-
-        Raises
-        ------
-        ValueError
-            The recording is a time series: its words have to be brought to volumes.
+        Raises ValueError for a time series, whose words have to be brought to volumes.
         """
         if self.tr is not None:
             raise ValueError(f"{self.name}: a time series has many parts a stimulus; use timeseries.words_to_volumes.")
@@ -142,13 +102,7 @@ class Recording:
 
     @property
     def volumes(self) -> np.ndarray:
-        """Where each stimulus of a time series is among the volumes since time 0: (n_stimuli,) int.
-
-        Raises
-        ------
-        ValueError
-            The recording is no time series.
-        """
+        """Where each stimulus of a time series (else ValueError) is among the volumes since time 0, (n_stimuli,)."""
         if self.tr is None:
             raise ValueError(f"{self.name} is no time series; use part_rows.")
         return np.rint(self.responses["time"].to_numpy() / self.tr).astype(int)
@@ -159,15 +113,7 @@ class Recording:
 
 
 def responses(values: np.ndarray, stimuli: pd.DataFrame, units: pd.DataFrame) -> xr.DataArray:
-    """Label the responses of a recording.
-
-    Parameters
-    ----------
-    values : ndarray
-        (n_stimuli, n_units), any unit; not copied if float32.
-    stimuli, units : DataFrame
-        (n_stimuli, ...) and (n_units, ...): each column becomes a coordinate.
-    """
+    """Label (n_stimuli, n_units) responses with the columns of a table of each; not copied if float32."""
     coordinates = {
         name: (dim, np.array(table[name].tolist()))
         for dim, table in (("stimulus", stimuli), ("unit", units))
@@ -176,15 +122,32 @@ def responses(values: np.ndarray, stimuli: pd.DataFrame, units: pd.DataFrame) ->
     return xr.DataArray(np.asarray(values, np.float32), dims=("stimulus", "unit"), coords=coordinates)
 
 
-def passages(stimuli: pd.DataFrame, group: Iterable[Hashable]) -> tuple[Passage, ...]:
-    """Passages of stimuli that have a text each.
+def in_order(stimuli: pd.DataFrame, passage: pd.Series) -> pd.DataFrame:
+    """Stimuli in reading order with the passage of each, and its position in it, from 1."""
+    return stimuli.assign(passage=passage, position=passage.groupby(passage).cumcount() + 1)
 
-    Parameters
-    ----------
-    stimuli : DataFrame
-        (n_stimuli, ...) with `stimulus_id` and `text`, in reading order.
-    group : iterable
-        (n_stimuli,) the passage of each; passages come in the order in which they begin.
-    """
+
+def passages(stimuli: pd.DataFrame, group: Iterable[Hashable]) -> tuple[Passage, ...]:
+    """Passages of stimuli in reading order that have a text each, by the group of each: (n_stimuli,)."""
     groups = stimuli.groupby(np.asarray(group), sort=False)
     return tuple(Passage(str(name), tuple(part.text), tuple(part.stimulus_id)) for name, part in groups)
+
+
+def chapter(
+    name: str, words: Sequence[str], onsets: np.ndarray, time: np.ndarray, tr: float
+) -> tuple[pd.DataFrame, Passage]:
+    """A text that was read or heard in one go, while volumes were recorded at some times; all times are in seconds.
+
+    Returns the volumes with the words that begin in them, as stimuli without ``experiment`` and ``run``, and the text,
+    whose parts are words.
+    """
+    # The last volume that begins before the word does, whatever rounding; a word between runs belongs to none.
+    volume = np.searchsorted(time, onsets + 1e-9, side="right") - 1
+    recorded = (volume >= 0) & (onsets < time[volume] + tr - 1e-9)
+    position = np.arange(1, len(time) + 1)
+    ids = np.array([f"{name}.{number}" for number in position])
+    text = pd.Series(words)[recorded].groupby(volume[recorded]).agg(" ".join)
+    stimuli = pd.DataFrame({"stimulus_id": ids, "text": text.reindex(range(len(time)), fill_value="")})
+    stimulus_of_word = np.where(recorded, ids[volume], "").tolist()
+    passage = Passage(name, tuple(words), tuple(stimulus_of_word), tuple(onsets.tolist()))
+    return stimuli.assign(position=position, time=time, passage=name, story=name), passage

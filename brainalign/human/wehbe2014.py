@@ -18,7 +18,7 @@ import pandas as pd
 from brainalign import catalog
 from brainalign.human import npy
 from brainalign.human.download import check_counts
-from brainalign.human.recording import Passage, Recording, responses
+from brainalign.human.recording import Recording, chapter, responses
 from brainalign.human.timeseries import inner_volumes
 
 PARTICIPANTS = tuple("FHIJKLMN")
@@ -29,26 +29,10 @@ NETWORK = "all"  # the mask of the whole language network
 
 
 def load(folder: Path | str | None = None, counts: bool = True) -> Recording:
-    """Responses to the chapter, a time series.
+    """Responses to the chapter, a time series: 1,211 volumes x 38,700 voxels of eight participants.
 
-    Parameters
-    ----------
-    folder : path
-        Where the files are, or their folder ``fMRI`` is.
-    counts : bool
-        Whether to compare with the published counts; False for files of your own in this layout.
-
-    Returns
-    -------
-    Recording
-        1,211 volumes x 38,700 voxels of eight participants.
-
-    Raises
-    ------
-    ValueError
-        No folder is given, or a file is not what it should be: the message names it.
-    FileNotFoundError
-        A file is missing.
+    The folder has the files, or their folder ``fMRI``. Without ``counts`` they may be files of your own in this layout,
+    which are not compared with the published counts. Raises as `brainalign.human.load`.
     """
     data = catalog.dataset("wehbe2014")
     if folder is None:
@@ -58,11 +42,8 @@ def load(folder: Path | str | None = None, counts: bool = True) -> Recording:
         )
     folder = Path(folder)
     _participants_of(folder)
-    time, run, onset, words = (
-        _vector(folder, name) for name in ("time_fmri", "runs_fmri", "time_words_fmri", "stimuli_words")
-    )
-    _same_length(folder, "runs_fmri", run, "time_fmri", time)
-    _same_length(folder, "stimuli_words", words, "time_words_fmri", onset)
+    time, run = _vectors(folder, "time_fmri", "runs_fmri")
+    onset, words = _vectors(folder, "time_words_fmri", "stimuli_words")
     keep = inner_volumes(run, FIRST, LAST)
     masks = npy.load(_file(folder, MASKS))
     parts = [
@@ -74,27 +55,10 @@ def load(folder: Path | str | None = None, counts: bool = True) -> Recording:
         totals = {"participants": len(parts), "words": len(words), "volumes": len(time)}
         check_counts(folder, totals | {"volumes_kept": int(keep.sum()), "units": len(units)}, data)
 
-    stimuli, chapter = _text(time[keep], run[keep], onset, words)
+    stimuli, text = chapter("chapter9", words.astype(str).tolist(), onset, time[keep], TR)
+    stimuli = stimuli.assign(run=run[keep], experiment="wehbe2014")
     labeled = responses(np.hstack([values for values, _ in parts]), stimuli, units)
-    return Recording(data.name, labeled, (chapter,), data.licence, data.citation, source=str(folder), tr=TR)
-
-
-def _text(time: np.ndarray, run: np.ndarray, onset: np.ndarray, words: np.ndarray) -> tuple[pd.DataFrame, Passage]:
-    """Stimuli (volumes with the words that begin in them), and the chapter."""
-    ids = np.array([f"chapter9.{position}" for position in range(1, len(time) + 1)])
-    # The last volume that begins before the word does; a word between runs belongs to none.
-    volume = np.searchsorted(time, onset + 1e-9, side="right") - 1
-    recorded = (volume >= 0) & (onset < time[volume] + TR - 1e-9)
-    chapter = Passage(
-        "chapter9",
-        tuple(str(word) for word in words),
-        tuple(str(ids[v]) if ok else "" for v, ok in zip(volume, recorded, strict=True)),
-        tuple(onset.tolist()),
-    )
-    text = pd.Series(chapter.parts)[recorded].groupby(volume[recorded]).agg(" ".join)
-    stimuli = pd.DataFrame({"stimulus_id": ids, "text": text.reindex(range(len(time)), fill_value="")})
-    constant = {"passage": "chapter9", "story": "chapter9", "experiment": "wehbe2014"}
-    return stimuli.assign(position=range(1, len(time) + 1), time=time, run=run, **constant), chapter
+    return Recording(data.name, labeled, (text,), data.licence, data.citation, source=str(folder), tr=TR)
 
 
 def _language_network(
@@ -113,10 +77,9 @@ def _language_network(
     region = np.full(len(voxels), NETWORK, object)
     for key in sorted(set(masks) - {NETWORK}, reverse=True):
         region[masks[key][voxels]] = key
-    unit = [f"{participant}.{voxel}" for voxel in voxels]
-    return values[:, voxels].astype(np.float32), pd.DataFrame(
-        {"participant": participant, "region": region, "unit_id": unit}
-    )
+    unit_ids = [f"{participant}.{voxel}" for voxel in voxels]
+    units = pd.DataFrame({"participant": participant, "region": region, "unit_id": unit_ids})
+    return values[:, voxels].astype(np.float32), units
 
 
 def _masks(folder: Path, content: np.ndarray, participant: str) -> dict[str, np.ndarray]:
@@ -156,16 +119,15 @@ def _file(folder: Path, name: str) -> Path:
     return place
 
 
-def _vector(folder: Path, name: str) -> np.ndarray:
-    values = npy.load(_file(folder, f"{name}.npy"))
-    if values.ndim != 1:
-        raise ValueError(f"{folder}: {name}.npy: expected one dimension, found {values.shape}. Get the file anew.")
-    return np.asarray(values)
-
-
-def _same_length(folder: Path, name: str, values: np.ndarray, reference_name: str, reference: np.ndarray) -> None:
-    if len(values) != len(reference):
-        raise ValueError(
-            f"{folder}: {name}.npy has {len(values)} entries, {reference_name}.npy {len(reference)}: they must "
-            "have as many. Get both anew."
-        )
+def _vectors(folder: Path, *names: str) -> list[np.ndarray]:
+    """Content of files of one dimension, all as long as the first."""
+    vectors = [np.asarray(npy.load(_file(folder, f"{name}.npy"))) for name in names]
+    for name, vector in zip(names, vectors, strict=True):
+        if vector.ndim != 1:
+            raise ValueError(f"{folder}: {name}.npy: expected one dimension, found {vector.shape}. Get the file anew.")
+        if len(vector) != len(vectors[0]):
+            raise ValueError(
+                f"{folder}: {name}.npy has {len(vector)} entries, {names[0]}.npy {len(vectors[0])}: they must "
+                "have as many. Get both anew."
+            )
+    return vectors

@@ -38,19 +38,9 @@ class Damaged(ValueError):
 
 
 def path_of(kind: str, identity: dict) -> Path:
-    """File of an entry, which need not exist yet: ``STORE/KIND/DIGEST.safetensors``.
+    """File of an entry of a kind, such as ``activations``, which need not exist yet.
 
-    Parameters
-    ----------
-    kind
-        Folder of entries of one kind, such as ``activations``.
-    identity
-        Everything that changes the outcome, as plain JSON.
-
-    Raises
-    ------
-    ValueError
-        The identity is not plain JSON.
+    The identity is everything that changes the outcome. ValueError if it is not plain JSON.
     """
     return root() / kind / f"{digest(_plain('identity', identity))}.safetensors"
 
@@ -68,10 +58,6 @@ def get(kind: str, identity: dict, compute: Callable[[], tuple[dict[str, np.ndar
     compute
         Gives the arrays by name (floats of up to 64 bits, integers, booleans; any shape), and notes on them for the
         record, as plain JSON. What is slow in it may go through `resumed`.
-
-    Returns
-    -------
-    Entry
 
     Raises
     ------
@@ -110,33 +96,11 @@ def fingerprint(values: np.ndarray) -> list:
 def resumed(
     kind: str, identity: dict, n_steps: int, work: Callable[[int], dict[str, np.ndarray]], every: float = 20.0
 ) -> list[dict[str, np.ndarray]]:
-    """Results of ``work(0)`` to ``work(n_steps - 1)``, where a killed run left off.
+    """Results of ``work(0)`` to ``work(n_steps - 1)``, arrays by name as in `get`, where a killed run left off.
 
-    To be called once inside the ``compute`` of `get`, which removes the saved parts when the entry is whole.
-
-    Parameters
-    ----------
-    kind, identity
-        Those of the entry.
-    n_steps
-        Number of steps.
-    work
-        Does one step: arrays as in `get`.
-    every
-        Seconds from one save to the next; a run that is killed loses no more than this and one step. An exception
-        loses nothing.
-
-    Returns
-    -------
-    list of dict
-        What ``work`` gave, a dictionary of arrays a step.
-
-    Raises
-    ------
-    ValueError
-        An array of another type, or an identity that is not plain JSON.
-    OSError
-        As in `get`.
+    To be called once inside the ``compute`` of `get`, which removes the saved parts when the entry is whole. They are
+    saved ``every`` some seconds: a run that is killed loses no more than this and one step, an exception loses nothing.
+    Raises as `get`.
     """
     path = path_of(kind, identity)
     results = _finished(path, n_steps)
@@ -182,12 +146,8 @@ def lock_of(path: Path) -> Path:
 def locked(path: Path, timeout: float = -1) -> Iterator[None]:
     """Be the only process that works on an entry.
 
-    Raises
-    ------
-    TimeoutError
-        Another one still does, ``timeout`` seconds later; by default there is no limit.
-    OSError
-        The store cannot be written to.
+    Raises TimeoutError if another one still does ``timeout`` seconds later (by default there is no limit), OSError if
+    the store cannot be written to.
     """
     from filelock import FileLock
 
@@ -206,27 +166,14 @@ def locked(path: Path, timeout: float = -1) -> Iterator[None]:
 
 
 def record_of(path: Path) -> dict:
-    """Record of an entry, from the file's header alone: the arrays are neither read nor verified.
-
-    Raises
-    ------
-    FileNotFoundError
-        No such file.
-    Damaged
-        It has no such header.
-    """
+    """Record of an entry, from the file's header alone: the arrays are neither read nor verified; raises as `read`."""
     return _opened(path, with_arrays=False)[1]["record"]
 
 
 def read(path: Path, key: str) -> Entry:
     """Read an entry and verify it: its checksum, and that the digest of its identity is ``key``.
 
-    Raises
-    ------
-    FileNotFoundError
-        No such file.
-    Damaged
-        It is not as it was written, or of another identity.
+    Raises FileNotFoundError, or Damaged if it is not as it was written, or of another identity.
     """
     arrays, header = _opened(path)
     if header.get("sha256") != _checksum(header["record"], arrays):

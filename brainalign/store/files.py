@@ -20,13 +20,7 @@ SETTLED = 2  # seconds, the coarsest clock of a file system: what is as young ma
 
 
 def root() -> Path:
-    """Folder of the store: `BRAINALIGN_STORE`, or `.store` in the project.
-
-    Returns
-    -------
-    Path
-        The folder, which need not exist yet.
-    """
+    """Folder of the store, which need not exist yet: `BRAINALIGN_STORE`, or `.store` in the project."""
     return Path(os.environ.get("BRAINALIGN_STORE") or PROJECT / ".store").resolve()
 
 
@@ -36,18 +30,7 @@ def from_project(path: Path) -> Path:
 
 
 def digest(*parts) -> str:
-    """Key of a result: SHA-256 of the JSON of all that could change it.
-
-    Parameters
-    ----------
-    *parts
-        JSON-serializable values; dictionaries count as equal in any order of their keys.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
+    """Key of a result: SHA-256 (64 hexadecimal digits) of all that could change it, as JSON with its keys in order."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
@@ -55,11 +38,6 @@ def checksum(path: Path) -> str:
     """SHA-256 of a file's content, 64 hexadecimal digits; of a large file it is taken once, and noted in the store.
 
     What was noted counts as long as size, times and inode of the file are what they were.
-
-    Raises
-    ------
-    OSError
-        The file cannot be read.
     """
     path = path.resolve()
     state = _state(path)
@@ -96,24 +74,11 @@ def _read(path: Path) -> str:
 
 @contextmanager
 def writing(path: Path | str, n_bytes: int | None = None) -> Iterator[Path]:
-    """Write a file whole or not at all: a temporary name beside it, renamed when the block ends well.
+    """Write a file whole or not at all: to the temporary file beside it that this yields, renamed when all is well.
 
-    Parameters
-    ----------
-    path
-        The file to make; its folder is created.
-    n_bytes
-        How large it will be, if that is known: for the message of a full disk.
+    Its folder is created. How large it will be is for the message of a full disk.
 
-    Yields
-    ------
-    Path
-        The temporary file to write to.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written to, or the disk is full.
+    Raises OSError, with the remedy, if the folder cannot be written to or the disk is full.
     """
     path = Path(path)
     try:

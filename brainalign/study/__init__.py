@@ -7,18 +7,10 @@ studies.results(study, "recordings")       # the people that they are held again
 studies.status(study)                      # which results are up to date, stale or missing, and why
 """
 
+from brainalign.study.description.files import STUDIES, load, names, path_of
 from brainalign.study.description.loading import checkpoints, load_model, load_reading_times, load_recordings
 from brainalign.study.description.members import Member, bases, members, models, related, tuned, with_model
-from brainalign.study.description.settings import (
-    STUDIES,
-    LoadedModel,
-    OwnRecording,
-    SeriesFile,
-    Study,
-    load,
-    names,
-    path_of,
-)
+from brainalign.study.description.settings import LoadedModel, OwnRecording, SeriesFile, Study
 from brainalign.study.planning.needs import missing
 from brainalign.study.running.runs import (
     DONE,

@@ -36,19 +36,9 @@ def world() -> World:
 
 
 def load_recordings(study: Study) -> dict[str, Recording]:
-    """Load every recording of a study.
+    """Load every recording of a study, by name; that of a file of your own is the file's.
 
-    Returns
-    -------
-    dict
-        By name; that of a file of your own is the file's.
-
-    Raises
-    ------
-    ValueError
-        Two have the same name, or a file is not what it should be.
-    OSError
-        A file could not be fetched.
+    Raises ValueError if two have the same name; else as `human.load`.
     """
     loaded = {}
     for source in study.recordings:
@@ -86,17 +76,12 @@ def simulated_people(recording: str) -> People:
 def load_model(study: Study, name: str) -> LanguageModel:
     """Load a language model of a study; one that is tuned here, after the last step of that.
 
-    Raises
-    ------
-    LookupError
-        No such model in the study, or none that can be loaded; else as `llm.load`.
+    Raises LookupError if the study has no such model; else as `llm.load`.
     """
-    sources_by_name = {
-        member.name: member.source for member in members(study).values() if isinstance(member.source, LoadedModel)
-    }
-    if name not in sources_by_name:
-        raise LookupError(messages.unknown(f"language model of study {study.name}", name, sources_by_name))
-    entry = sources_by_name[name]
+    by_name = {member.name: member.source for member in members(study).values()}
+    entries = {name: source for name, source in by_name.items() if isinstance(source, LoadedModel)}
+    messages.require(f"language model of study {study.name}", name, entries)
+    entry = entries[name]
     if entry.tuned is not None:
         folder = list(checkpoints(study, entry).values())[-1]
         return replace(llm.load(folder, dtype=entry.dtype, device=entry.device), name=name)
@@ -106,10 +91,8 @@ def load_model(study: Study, name: str) -> LanguageModel:
 def _untuned(entry: LoadedModel) -> LanguageModel:
     """Load a model as it is before any tuning here."""
     options = entry.model_dump(include={"revision", "dtype", "device", "untrained", "base"})
-    microworld_name = entry.microworld_name
-    return llm.load(
-        entry.load if microworld_name is None else trained_here.pretrained(world(), microworld_name), **options
-    )
+    name = entry.microworld_name
+    return llm.load(entry.load if name is None else trained_here.pretrained(world(), name), **options)
 
 
 def width_of(entry: LoadedModel) -> int:

@@ -17,33 +17,18 @@ COLUMNS = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
 
 @dataclass(frozen=True)
 class Member:
-    """One of what a study measures.
-
-    Attributes
-    ----------
-    name : str
-        What it is called.
-    source : str, SeriesFile, LoadedModel or Tuning
-        Where it comes from: a collection of series, a file of one, a model to load, one to tune, ``control``, or
-        ``people``.
-    about : dict
-        `COLUMNS`, as far as known.
-    """
+    """One of what a study measures."""
 
     name: str
+    # A collection of series, ``control``, or ``people``; a file of one series, a model to load, one to tune.
     source: str | SeriesFile | LoadedModel | Tuning
-    about: dict = field(default_factory=dict)
+    about: dict = field(default_factory=dict)  # `COLUMNS`, as far as known
 
 
 def members(study: Study) -> dict[str, Member]:
     """Everything that a study has results of, by name, in its order.
 
-    Raises
-    ------
-    ValueError
-        Two have the same name.
-    LookupError
-        The base of a tuned model is not in the study.
+    Raises ValueError if two have the same name, LookupError if the base of a tuned model is not in the study.
     """
     by_name: dict[str, Member] = {}
     for member in [*_people(study), *_series(study), *_models(study), *_tuning(study), *_controls(study)]:
@@ -60,15 +45,11 @@ def members(study: Study) -> dict[str, Member]:
 
 
 def models(study: Study) -> pd.DataFrame:
-    """The `members` of a study as a table, but for its people.
+    """The `members` of a study, but for its people, as a table by ``model``.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by ``model``: ``family``; ``kind`` (``vanilla``, ``instruction-tuned``, ``untrained``, ``tuning`` or
-        ``control``); ``vanilla``, the base of a tuned model; ``twin_of``, the trained model of an untrained twin;
-        ``parameters``, where known before the model is loaded; ``origin`` (``series``, ``model``, ``tuning`` or
-        ``control``).
+    ``family``; ``kind`` (``vanilla``, ``instruction-tuned``, ``untrained``, ``tuning`` or ``control``); ``vanilla``,
+    the base of a tuned model; ``twin_of``, the trained model of an untrained twin; ``parameters``, where known before
+    the model is loaded; ``origin`` (``series``, ``model``, ``tuning`` or ``control``).
     """
     rows = [{"model": member.name, **member.about} for member in members(study).values() if member.name != PEOPLE]
     return pd.DataFrame(rows, columns=["model", *COLUMNS]).astype({"parameters": float}).set_index("model")
@@ -76,17 +57,14 @@ def models(study: Study) -> pd.DataFrame:
 
 def bases(study: Study) -> dict[str, str]:
     """Model that another is tuned from, or an untrained twin of, where the study runs both: it is run first."""
-    candidates, base_names = (
-        {name: member for name, member in members(study).items() if member.about["origin"] not in ("series", PEOPLE)},
-        {},
-    )
-    for name, member in candidates.items():
-        source = member.source
-        tuned = base_of(study, source.model).member_name if isinstance(source, Tuning) else member.about.get("vanilla")
-        base = tuned or member.about.get("twin_of")
-        if base in candidates:
-            base_names[name] = base
-    return base_names
+    elsewhere = ("series", PEOPLE)
+    run_here = {name: member for name, member in members(study).items() if member.about["origin"] not in elsewhere}
+    base_names = {}
+    for name, member in run_here.items():
+        source, about = member.source, member.about
+        tuned = base_of(study, source.model).member_name if isinstance(source, Tuning) else about.get("vanilla")
+        base_names[name] = tuned or about.get("twin_of")
+    return {name: base for name, base in base_names.items() if base in run_here}
 
 
 def with_model(study: Study, model: str) -> tuple[Study, str]:
@@ -110,21 +88,14 @@ def related(study: Study, model: str) -> dict[str, str]:
 
 
 def tuned(study: Study, names: Collection[str] = ()) -> dict[str, LoadedModel | Tuning]:
-    """Members that are tuned on the spot: all, or those that are named.
-
-    Raises
-    ------
-    LookupError
-        The study tunes no such model; the message suggests near names.
-    """
-    sources = {name: member.source for name, member in members(study).items()}
-    tuned_sources = {
-        name: source for name, source in sources.items() if isinstance(source, Tuning) or getattr(source, "tuned", None)
-    }
+    """Members that are tuned on the spot: all, or those that are named (else LookupError, with near names)."""
+    tuned_here = {}
+    for name, member in members(study).items():
+        if isinstance(member.source, Tuning) or getattr(member.source, "tuned", None):
+            tuned_here[name] = member.source
     for name in names:
-        if name not in tuned_sources:
-            raise LookupError(messages.unknown(f"model that study {study.name} tunes", name, tuned_sources))
-    return {name: tuned_sources[name] for name in names or tuned_sources}
+        messages.require(f"model that study {study.name} tunes", name, tuned_here)
+    return {name: tuned_here[name] for name in names or tuned_here}
 
 
 def _people(study: Study) -> list[Member]:
@@ -149,11 +120,10 @@ def _models(study: Study) -> list[Member]:
     names = {entry.member_name for entry in study.entries}
     loaded = [entry for entry in reversed(study.entries) if entry.untrained is None and not entry.tune]
     trained = {entry.load: entry.member_name for entry in loaded}
-    catalog_entries, model_members = catalog.checkpoints()[list(NOTHING)].T.to_dict(), []
+    table = catalog.checkpoints()[list(NOTHING)].astype(object)
+    catalog_entries, model_members = table.where(table.notna(), None).T.to_dict(), []
     for entry in study.entries:
-        about = {
-            key: None if pd.isna(value) else value for key, value in catalog_entries.get(entry.load, NOTHING).items()
-        }
+        about = dict(catalog_entries.get(entry.load, NOTHING))
         # The catalog's base counts where the study has it; one that the study names must be there.
         base = entry.vanilla or (trained.get(entry.load) if entry.tune else None)
         base = base or (about["vanilla"] if about["vanilla"] in names else None)

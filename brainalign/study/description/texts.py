@@ -31,24 +31,12 @@ WITHOUT_FREQUENCIES, FREQUENCIES = ("futrell2018", "natural_stories.maze"), "nat
 
 @dataclass(frozen=True, eq=False)  # equal to itself only: results are cached by it
 class Text:
-    """A text that every model of a study reads.
+    """A text that every model of a study reads."""
 
-    Attributes
-    ----------
-    name : str
-        Of the recording, of the reading times, or of what a benchmark puts to a model.
-    scored : bool
-        Whether surprisal is read off it, rather than states.
-    words : list of list of float
-        Words of each part, by passage.
-    passages : sequence of Passage or None
-        The text itself, where it is here.
-    """
-
-    name: str
-    scored: bool
-    words: list[list[float]]
-    passages: Sequence[Passage] | None = None
+    name: str  # of the recording, of the reading times, or of what a benchmark puts to a model
+    scored: bool  # whether surprisal is read off it, rather than states
+    words: list[list[float]]  # words of each part, by passage
+    passages: Sequence[Passage] | None = None  # the text itself, where it is here
 
     @property
     def parts(self) -> int:
@@ -59,12 +47,7 @@ class Text:
 def collect(study: Study, load: bool = True) -> list[Text]:
     """Texts of a study: as they are, or as the catalog describes them.
 
-    Parameters
-    ----------
-    study : Study
-        Its settings.
-    load : bool
-        Whether to load published texts that are here. Those of your own always are.
+    ``load`` says whether published texts that are here are loaded. Those of your own always are.
     """
     texts = [_text(study, name, True, load) for name in study.reading_times]
     texts += [_text(study, source, False, load) for source in study.recordings]

@@ -12,18 +12,17 @@ import pandas as pd
 from brainalign import catalog
 from brainalign.llm.models import sources
 from brainalign.study.description import texts
+from brainalign.study.description.files import WEHBE_FOLDER, absent_files
 from brainalign.study.description.members import NO_SERIES, members
 from brainalign.study.description.settings import (
     MICROWORLD,
     MICROWORLD_PREFIX,
     READERS,
     WEHBE,
-    WEHBE_FOLDER,
     LoadedModel,
     SeriesFile,
     Study,
     Tuning,
-    absent_files,
 )
 from brainalign.study.planning import costs, plan
 from brainalign.study.planning.costs import GIB, Cost
