@@ -10,6 +10,8 @@
 `sources` says where files are looked for. Weights are safetensors; no pickle is loaded, and no remote code is run.
 """
 
+from __future__ import annotations
+
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,31 +35,16 @@ UNLIMITED = 10**9  # tokens; a tokenizer without a limit says 10^30
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """A network with its head, in evaluation mode, without gradients; its tokenizer; and what tells it from others.
+    """A network with its head, in evaluation mode, without gradients; its tokenizer; and what tells it from others."""
 
-    Attributes
-    ----------
-    name : str
-        As asked for: the catalog's name, the hub id, or the name of the folder or file; of an untrained twin with
-        ``-untrained-SEED`` behind it.
-    config : PreTrainedConfig
-        Settings of the network.
-    tokenizer : PreTrainedTokenizerFast
-        Fast, so that it knows which characters a token stands for.
-    identity : dict
-        Plain JSON, for keys of results: all that tells weights, tokenizer and precision from any other's.
-    read : function
-        Gives the network; it reads the weights when it is first called, as what is in the store needs none.
-    """
-
-    name: str
-    config: "PreTrainedConfig" = field(repr=False)
-    tokenizer: "PreTrainedTokenizerFast" = field(repr=False)
-    identity: dict
-    read: "Callable[[], PreTrainedModel]" = field(repr=False)
+    name: str  #: as asked for, a folder's or file's own; of an untrained twin with ``-untrained-SEED`` behind it
+    config: PreTrainedConfig = field(repr=False)
+    tokenizer: PreTrainedTokenizerFast = field(repr=False)  #: fast: it knows which characters a token stands for
+    identity: dict  #: plain JSON: all that tells weights, tokenizer and precision from any other's
+    read: Callable[[], PreTrainedModel] = field(repr=False)  #: gives the network; reads it once
 
     @property
-    def network(self) -> "PreTrainedModel":
+    def network(self) -> PreTrainedModel:
         """A causal model or an encoder-decoder, whose weights are read now if they have not been yet.
 
         Raises
@@ -69,7 +56,7 @@ class LanguageModel:
         return self.read()
 
     @cached_property
-    def blank(self) -> "PreTrainedModel":
+    def blank(self) -> PreTrainedModel:
         """The network before any weights are read: shapes, on torch's meta device."""
         return networks.blank(self.config)
 
@@ -105,7 +92,7 @@ class LanguageModel:
         return self.config.get_text_config().vocab_size
 
     @property
-    def device(self) -> "torch.device":
+    def device(self) -> torch.device:
         """Where its first weights are."""
         return self.network.device
 
@@ -126,27 +113,23 @@ def load(
 
     Parameters
     ----------
-    name_or_path : str or Path
+    name_or_path
         The first that fits: a checkpoint of the catalog, ``stories260k``, a llama2.c export (``.bin``), a folder in
         Hugging Face's layout, a hub id.
-    revision : str, optional
+    revision
         Branch, tag or commit of a model on the hub.
-    dtype : str
+    dtype
         ``float32``, ``float16``, ``bfloat16``, or ``auto``: as its publisher stored it.
-    device : str, optional
+    device
         A torch device, or ``auto`` to spread it over all GPUs with accelerate; by default the GPU if there is one.
-    untrained : int, optional
+    untrained
         Seed of fresh weights instead of the trained ones, which need not be there. They are drawn in float32 on the
         CPU, as the architecture's own code draws them, so that they are the same on every device.
-    base : str or Path, optional
+    base
         The loaded weights are differences, to be added to this model. The catalog knows it for its own checkpoints.
-    new_rows : str
+    new_rows
         What counts as the base's embeddings of tokens that only the difference has: ``zero``, as for FastChat's and
         StableVicuna's, or their ``mean``, as for Alpaca's. The catalog knows it too.
-
-    Returns
-    -------
-    LanguageModel
 
     Raises
     ------
@@ -180,25 +163,25 @@ def load(
     identity |= {"dtype": precision}
 
     @cache  # once, also where the model is given another name
-    def read() -> "PreTrainedModel":
+    def read() -> PreTrainedModel:
         with networks.quiet():
             return make(place).eval().requires_grad_(False)
 
     return LanguageModel(name, config, tokenizer, identity, read)
 
 
-def _config_of(folder: Path) -> "PreTrainedConfig":
+def _config_of(folder: Path) -> PreTrainedConfig:
     """Settings of a network that predicts words; raises as `load`."""
     config = networks.config_of(folder)
     networks.architecture(config)
     return config
 
 
-def _fresh(config: "PreTrainedConfig", seed: int, dtype: str, device: str) -> "PreTrainedModel":
+def _fresh(config: PreTrainedConfig, seed: int, dtype: str, device: str) -> PreTrainedModel:
     return networks.placed(networks.fresh(config, seed), dtype, device)
 
 
-def _stored(source: Source, base_source: Source | None, dtype: str, new_rows: str, device: str) -> "PreTrainedModel":
+def _stored(source: Source, base_source: Source | None, dtype: str, new_rows: str, device: str) -> PreTrainedModel:
     """Network with the weights of a model, added to those of its base if they are differences."""
     if base_source is None:
         network = networks.trained(source.folder, dtype, device)
@@ -256,14 +239,8 @@ def _published_base(name: str | Path, new_rows: str) -> tuple[str | None, str]:
     return checkpoints.delta_of[name], checkpoints.delta_rows[name]
 
 
-def tokenizer_of(folder: Path) -> "PreTrainedTokenizerFast":
-    """Tokenizer of a folder in Hugging Face's layout.
-
-    Raises
-    ------
-    ValueError
-        It has none, or none that is fast.
-    """
+def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
+    """Tokenizer of a folder in Hugging Face's layout; raises ValueError if it has none that is fast."""
     from transformers import AutoTokenizer
 
     remedy = (
