@@ -7,7 +7,6 @@ Each file of questions is an entry of the store, so that a run that was killed g
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -96,9 +95,9 @@ def answers(
     reader = cache(lambda: harness.reader(model, positions))
 
     title = f"{model.name}, {benchmark.name} {protocol}"
-    quiet = not (sys.stderr.isatty() if progress is None else progress)
+    disable = None if progress is None else not progress  # None: where it is no terminal
     total, tables = sum(len(splits["test"]) for splits in question_sets), []
-    with tqdm(total=total, unit=" questions", desc=title, disable=quiet) as bar:
+    with tqdm(total=total, unit=" questions", desc=title, disable=disable) as bar:
         for name, config, splits in zip(names, configs, question_sets, strict=True):
             bar.set_postfix_str(name)
             key = _key(model, benchmark, protocol, name, config, splits, positions)
@@ -144,8 +143,9 @@ class _Exam:
 
         batches = batched(self.model, windows, values)
         results = read_all("capability", key, batches, work, "", progress=False)
-        order = np.argsort(np.concatenate([batch.parts for batch in batches]))
-        arrays = {name: np.concatenate([result[name] for result in results])[order] for name in results[0]}
+        order = np.argsort(np.concatenate([parts for parts, _ in results]))
+        names = results[0][1]
+        arrays = {name: np.concatenate([batch_arrays[name] for _, batch_arrays in results])[order] for name in names}
         arrays["shots"] = np.array([prompt.shots for prompt in prompts])
         arrays["cut"] = np.array([prompt.cut for prompt in prompts])
         notes = {"cut": int(arrays["cut"].sum()), "tokens_generated": n_new or None}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign import store
-from brainalign.llm.reading.batches import Batch, batched, read_all
+from brainalign.llm.reading.batches import Arrays, not_finite
 from brainalign.llm.reading.surprisal import MODES, bits_of, mode_of, surrounding_tokens
 from brainalign.llm.reading.tokens import Text, tokenize
 from brainalign.llm.reading.windows import stream_windows
@@ -42,21 +42,17 @@ def loss(
 
     Parameters
     ----------
-    model : LanguageModel
-        Of `load`.
-    documents : sequence of str
+    documents
         Their text in a row is what is read. They are told apart in the outcome only.
-    mode : str, optional
+    mode
         For encoder-decoder models, ``copy`` (if left out) or ``continuation``, as in `surprisal`: the encoder reads the
         same window, or what of it was scored before.
-    window : int, optional
+    window
         Tokens of a window, special tokens included; as many as the model reads if left out.
-    stride : int, optional
+    stride
         Tokens that are new to a window; half of those that it has room for if left out.
-    text : str
-        What the text is called on the progress bar.
-    progress : bool, optional
-        Whether to draw that; by default on a terminal.
+    text, progress
+        As in `activations`.
 
     Returns
     -------
@@ -87,11 +83,8 @@ def loss(
         "stride": stride,
         "revision": REVISION,
     }
-
-    def compute() -> tuple[dict[str, np.ndarray], dict]:
-        return _compute(model, documents, key, f"{model.name}, {text}", progress)
-
-    entry = store.get("loss", key, compute)
+    title = f"{model.name}, {text}"
+    entry = store.get("loss", key, lambda: _compute(model, documents, key, title, progress))
     table = pd.DataFrame({name: entry.arrays[name] for name in ("nats", "tokens", "bytes")})
     table.attrs = entry.record | {"window": window, "stride": stride, "mode": mode}
     return table
@@ -122,7 +115,7 @@ def _n_special(model: LanguageModel) -> int:
 
 def _compute(
     model: LanguageModel, documents: Sequence[str], key: dict, title: str, progress: bool | None
-) -> tuple[dict[str, np.ndarray], dict]:
+) -> tuple[Arrays, dict]:
     """Loss of each document, and notes on how it was computed."""
     prefix, suffix = surrounding_tokens(model)
     ends = list(accumulate(len(document) for document in documents))
@@ -133,20 +126,11 @@ def _compute(
     room = key["window"] - _n_special(model)
     separate_context = key["mode"] == MODES[1]
     windows = stream_windows(tokens.ids, stops, room, key["stride"], first=first, separate_context=separate_context)
-    batches = batched(model, windows, values_per_token=2 * model.n_vocabulary)
-
-    def work(batch: Batch) -> dict[str, np.ndarray]:
-        return {"bits": bits_of(model, batch, prefix, suffix)}
-
-    results = read_all("loss", key, batches, work, title, progress)
     nats = np.zeros(len(documents))
-    for batch, arrays in zip(batches, results, strict=True):
-        np.add.at(nats, batch.parts, arrays["bits"] * np.log(2))
+    for parts, bits in bits_of("loss", key, model, windows, title, progress):
+        np.add.at(nats, parts, bits * np.log(2))
     if not np.isfinite(nats).all():
-        raise ValueError(
-            f"{model.name}: the loss of document {int(np.argmin(np.isfinite(nats))) + 1} is not a number. In "
-            f"{model.network.dtype} large states overflow: load the model with dtype='bfloat16' or 'float32'."
-        )
+        raise not_finite(model, f"the loss of document {int(np.argmin(np.isfinite(nats))) + 1} is not a number")
     counts = np.diff([0, *stops])
     counts[0] -= first
     n_bytes = np.array([len(document.encode()) for document in documents])

@@ -10,7 +10,6 @@ rounding with the outcome of one.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -153,9 +152,10 @@ def train(
     wrapped, optimizer = crew.prepared(network, optimizer)
     weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     run = checkpoints.Run(folder, about, weights, optimizer, crew)
-    quiet = crew.rank > 0 or not (sys.stderr.isatty() if progress is None else progress)
+    # None: where it is no terminal.
+    disable = crew.rank > 0 or (None if progress is None else not progress)
 
-    with torch.random.fork_rng(), tqdm(total=n_steps, desc=title, unit=" steps", disable=quiet) as bar:
+    with torch.random.fork_rng(), tqdm(total=n_steps, desc=title, unit=" steps", disable=disable) as bar:
         torch.manual_seed(recipe.seed + crew.rank)
         losses, last_save = run.begin(), time.monotonic()
         bar.n = bar.initial = len(losses)
