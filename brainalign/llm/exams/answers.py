@@ -42,7 +42,6 @@ def answers(
     protocol: str = "standard",
     *,
     items: int | None = None,
-    progress: bool | None = None,
 ) -> pd.DataFrame:
     """Have a model answer, file by file of questions, each computed once and kept in the store (protocols, section 9).
 
@@ -50,16 +49,12 @@ def answers(
 
     Parameters
     ----------
-    model : LanguageModel
-        Of `load`.
-    benchmark : str or Benchmark
+    benchmark
         ``mmlu``, ``bbh``, or one's own.
-    protocol : str
+    protocol
         One of the benchmark's: ``standard`` (the harness's own) or ``instruct-eval`` (the paper's).
-    items : int, optional
+    items
         At most this many questions of each file, the first ones; all if left out.
-    progress : bool, optional
-        Whether to draw a bar; by default on a terminal.
 
     Returns
     -------
@@ -74,8 +69,8 @@ def answers(
     LookupError
         No such benchmark or protocol.
     ValueError
-        The tokenizer does not tell the letters of the choices apart, or has no token that ends a text; `items` is
-        less than one.
+        The tokenizer does not tell the letters of the choices apart, or has no token that ends a text; `items` is less
+        than one.
     MemoryError, OSError
         As in `activations`; ``OSError`` also where the questions cannot be fetched.
     """
@@ -95,9 +90,8 @@ def answers(
     reader = cache(lambda: harness.reader(model, positions))
 
     title = f"{model.name}, {benchmark.name} {protocol}"
-    disable = None if progress is None else not progress  # None: where it is no terminal
     total, tables = sum(len(splits["test"]) for splits in question_sets), []
-    with tqdm(total=total, unit=" questions", desc=title, disable=disable) as bar:
+    with tqdm(total=total, unit=" questions", desc=title, disable=None) as bar:
         for name, config, splits in zip(names, configs, question_sets, strict=True):
             bar.set_postfix_str(name)
             key = _key(model, benchmark, protocol, name, config, splits, positions)
@@ -142,7 +136,7 @@ class _Exam:
             return arrays
 
         batches = batched(self.model, windows, values)
-        results = read_all("capability", key, batches, work, "", progress=False)
+        results = read_all("capability", key, batches, work)
         order = np.argsort(np.concatenate([parts for parts, _ in results]))
         names = results[0][1]
         arrays = {name: np.concatenate([batch_arrays[name] for _, batch_arrays in results])[order] for name in names}

@@ -15,7 +15,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,7 +105,6 @@ def load(
     device: str | None = None,
     untrained: int | None = None,
     base: str | Path | None = None,
-    new_rows: str = "zero",
 ) -> LanguageModel:
     """Load a language model and its tokenizer, from here where the files are here, else from the hub.
 
@@ -126,10 +125,8 @@ def load(
         Seed of fresh weights instead of the trained ones, which need not be there. They are drawn in float32 on the
         CPU, as the architecture's own code draws them, so that they are the same on every device.
     base
-        The loaded weights are differences, to be added to this model. The catalog knows it for its own checkpoints.
-    new_rows
-        What counts as the base's embeddings of tokens that only the difference has: ``zero``, as for FastChat's and
-        StableVicuna's, or their ``mean``, as for Alpaca's. The catalog knows it too.
+        The loaded weights are differences, to be added to this model, whose embeddings of tokens that only the
+        difference has count as zero. The catalog knows it for its own checkpoints, and what counts there.
 
     Raises
     ------
@@ -141,44 +138,35 @@ def load(
     ImportError
         The device is ``auto`` and accelerate is not installed.
     """
-    _check_options(dtype, untrained, base, new_rows)
+    _check_options(dtype, untrained, base)
     place = _device(device)
+    new_rows = "zero"
     if untrained is None and base is None:
-        base, new_rows = _published_base(name_or_path, new_rows)
+        base, new_rows = _published_base(name_or_path)
     source = sources.find(name_or_path, revision, weights=untrained is None)
-    base_source = sources.find(base) if untrained is None and base is not None else None
-    name, identity = source.name, source.identity
+    base_source = None if base is None else sources.find(base)
+    name, identity, precision = source.name, source.identity, dtype
     with networks.quiet():
-        tokenizer = tokenizer_of(source.folder)
-        config, *_ = [_config_of(part.folder) for part in (source, base_source) if part]
+        tokenizer, config = tokenizer_of(source.folder), networks.config_of(source.folder)
         if untrained is not None:
             name, identity = f"{name}-untrained-{untrained}", identity | {"untrained": untrained} | networks.versions()
-            stored = str(config.dtype or "float32").removeprefix("torch.")
-            precision = stored if dtype == "auto" else dtype
-            make = partial(_fresh, config, untrained, precision)
-        else:
-            precision = networks.precision(source.folder, config) if dtype == "auto" else dtype
-            make = partial(_stored, source, base_source, dtype, new_rows)
-    identity |= {"base": base_source.identity, "new_rows": new_rows} if base_source else {}
-    identity |= {"dtype": precision}
+            precision = str(config.dtype or "float32").removeprefix("torch.") if dtype == "auto" else dtype
+        elif dtype == "auto":
+            precision = networks.precision(source.folder, config)
+        if base_source:
+            networks.config_of(base_source.folder)
+            identity |= {"base": base_source.identity, "new_rows": new_rows}
 
     @cache  # once, also where the model is given another name
     def read() -> PreTrainedModel:
         with networks.quiet():
-            return make(place).eval().requires_grad_(False)
+            if untrained is None:
+                network = _stored(source, base_source, dtype, new_rows, place)
+            else:
+                network = networks.placed(networks.fresh(config, untrained), precision, place)
+            return network.eval().requires_grad_(False)
 
-    return LanguageModel(name, config, tokenizer, identity, read)
-
-
-def _config_of(folder: Path) -> PreTrainedConfig:
-    """Settings of a network that predicts words; raises as `load`."""
-    config = networks.config_of(folder)
-    networks.architecture(config)
-    return config
-
-
-def _fresh(config: PreTrainedConfig, seed: int, dtype: str, device: str) -> PreTrainedModel:
-    return networks.placed(networks.fresh(config, seed), dtype, device)
+    return LanguageModel(name, config, tokenizer, identity | {"dtype": precision}, read)
 
 
 def _stored(source: Source, base_source: Source | None, dtype: str, new_rows: str, device: str) -> PreTrainedModel:
@@ -193,12 +181,10 @@ def _stored(source: Source, base_source: Source | None, dtype: str, new_rows: st
     return network
 
 
-def _check_options(dtype: str, untrained: int | None, base: str | Path | None, new_rows: str) -> None:
+def _check_options(dtype: str, untrained: int | None, base: str | Path | None) -> None:
     if dtype not in DTYPES:
         raise ValueError(messages.unknown("dtype", dtype, DTYPES))
-    if new_rows not in networks.NEW_ROWS:
-        raise ValueError(messages.unknown("kind of new rows", new_rows, networks.NEW_ROWS))
-    if base is not None and _published_base(base, new_rows)[0]:
+    if base is not None and _published_base(base)[0]:
         raise ValueError(
             f"{base} is itself published as a difference. Save the sum first, and give its folder as base."
         )
@@ -231,11 +217,11 @@ def _device(device: str | None) -> str:
     return device
 
 
-def _published_base(name: str | Path, new_rows: str) -> tuple[str | None, str]:
+def _published_base(name: str | Path) -> tuple[str | None, str]:
     """Base of a checkpoint that the catalog knows to be published as a difference, and how to extend it."""
     checkpoints = catalog.checkpoints()
     if not isinstance(name, str) or name not in checkpoints.index or pd.isna(checkpoints.delta_of[name]):
-        return None, new_rows
+        return None, "zero"
     return checkpoints.delta_of[name], checkpoints.delta_rows[name]
 
 

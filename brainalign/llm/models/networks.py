@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from brainalign.llm.models.sources import Source
 
-NEW_ROWS = ("zero", "mean")
 # Masks and tables that older checkpoints hold beside their weights; networks compute them.
 BUFFERS = re.compile(
     r"attn\.(attention\.)?(masked_)?bias$|attention\.(masked_)?bias$|rotary_emb\.inv_freq$|position_ids$"
@@ -25,7 +24,7 @@ BUFFERS = re.compile(
 
 
 def config_of(folder: Path) -> PreTrainedConfig:
-    """Settings of a network; raises ValueError if transformers does not know it, or it names its weights' file."""
+    """Settings of a network that predicts words; raises ValueError for any other, or if they name its weights' file."""
     from transformers import AutoConfig
 
     try:
@@ -40,6 +39,7 @@ def config_of(folder: Path) -> PreTrainedConfig:
             f"{folder / 'config.json'} names a file of its own for its weights ({config.transformers_weights}), which "
             "can be a pickle. Save them as model.safetensors, and delete that entry."
         )
+    architecture(config)
     return config
 
 

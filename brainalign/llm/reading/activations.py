@@ -40,10 +40,8 @@ def activations(
     *,
     context: int | None = None,
     pooling: str = "last",
-    layers: Sequence[str] | None = None,
     long: str = "strided",
     text: str = "text",
-    progress: bool | None = None,
 ) -> xr.DataArray:
     """States of every layer at every part, computed once and kept in the store (protocols, section 2).
 
@@ -56,12 +54,10 @@ def activations(
     pooling
         ``last``: the state of a part's last token; ``mean``: the mean over its tokens. An empty part has the state of
         what was read before it.
-    layers
-        Some of `layer_names`; all if left out.
     long
         How to read what is longer than the model's positions, ``strided`` or ``exact`` (see `windows`).
     text
-        What the text is called on the progress bar, which is drawn on a terminal if `progress` does not say otherwise.
+        What the text is called on the progress bar.
 
     Returns
     -------
@@ -72,7 +68,7 @@ def activations(
     Raises
     ------
     LookupError
-        No such layer, pooling, or way to read what is long.
+        No such pooling, or way to read what is long.
     ValueError
         There is nothing to read, a part does not fit into the model's positions, a part without tokens opens a text, or
         a state is not finite.
@@ -81,21 +77,17 @@ def activations(
     OSError
         The store cannot be written to.
     """
-    names = layer_names(model)
-    for kind, requested, choices in (("pooling", [pooling], POOLING), ("layer", layers or (), names)):
-        for name in requested:
-            if name not in choices:
-                raise LookupError(messages.unknown(kind, name, choices))
+    if pooling not in POOLING:
+        raise LookupError(messages.unknown("pooling", pooling, POOLING))
     reading.check(passages, long, context)
-    chosen_layers = [name for name in names if layers is None or name in layers]
-    options = {"context": context, "pooling": pooling, "layers": chosen_layers, "long": long}
+    options = {"context": context, "pooling": pooling, "layers": layer_names(model), "long": long}
     key = identity(model, passages, **options, revision=REVISION)
     title = f"{model.name}, {text}"
-    entry = store.get("activations", key, lambda: _compute(model, passages, key, title, progress))
+    entry = store.get("activations", key, lambda: _compute(model, passages, key, title))
     return xr.DataArray(
         entry.arrays["states"],
         dims=("layer", "part", "feature"),
-        coords={"layer": chosen_layers} | coordinates(passages),
+        coords={"layer": options["layers"]} | coordinates(passages),
         attrs=entry.record,
     )
 
@@ -106,9 +98,7 @@ def layer_names(model: LanguageModel) -> list[str]:
     return [f"{stack}{k}" for stack, blocks in stacks.items() for k in range(len(blocks) + 1)]
 
 
-def _compute(
-    model: LanguageModel, passages: Sequence[Passage], key: dict, title: str, progress: bool | None
-) -> tuple[Arrays, dict]:
+def _compute(model: LanguageModel, passages: Sequence[Passage], key: dict, title: str) -> tuple[Arrays, dict]:
     """States, layer x part x feature, and notes on how they were computed."""
     prefix, suffix = special_tokens(model.tokenizer)
     room = len(prefix) + len(suffix) + model.encoder_decoder
@@ -129,7 +119,7 @@ def _compute(
         _require_finite(states, batch, passages, key["layers"], model)
         return {"states": states}
 
-    results = read_all("activations", key, batches, work, title, progress)
+    results = read_all("activations", key, batches, work, title)
     n_parts, dtype = sum(len(parts) for parts, _ in results), results[0][1]["states"].dtype
     states = np.empty((len(key["layers"]), n_parts, model.width), dtype)
     for parts, arrays in results:
@@ -167,7 +157,7 @@ def _states(
         return (total / counts).to(rows.dtype)
 
     arguments = inputs(model, batch, prefix, suffix)
-    with torch.inference_mode(), _layer_states(model, layers, pool) as by_layer:
+    with torch.inference_mode(), _layer_states(model, pool) as by_layer:
         if model.encoder_decoder:
             ids, mask = arguments["input_ids"], arguments["attention_mask"]
             encoded = model.network.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
@@ -185,7 +175,7 @@ def _states(
 
 @contextmanager
 def _layer_states(
-    model: LanguageModel, layers: list[str], pool: Callable[[str, torch.Tensor], torch.Tensor]
+    model: LanguageModel, pool: Callable[[str, torch.Tensor], torch.Tensor]
 ) -> Iterator[dict[str, torch.Tensor]]:
     """Collect, as the network runs, what `pool` makes of each layer's states, window x token x feature."""
     by_layer = {}
@@ -198,11 +188,9 @@ def _layer_states(
 
     with ExitStack() as hooks:
         for stack, blocks in networks.blocks(model.network).items():
-            if f"{stack}0" in layers:
-                hooks.enter_context(blocks[0].register_forward_pre_hook(partial(entering, stack), with_kwargs=True))
+            hooks.enter_context(blocks[0].register_forward_pre_hook(partial(entering, stack), with_kwargs=True))
             for k, block in enumerate(blocks, start=1):
-                if (layer := f"{stack}{k}") in layers:
-                    hooks.enter_context(block.register_forward_hook(partial(leaving, stack, layer)))
+                hooks.enter_context(block.register_forward_hook(partial(leaving, stack, f"{stack}{k}")))
         yield by_layer
 
 

@@ -133,12 +133,7 @@ def padded(sequences: Sequence[list[int]], device: torch.device, filling: int = 
 
 
 def read_all(
-    kind: str,
-    key: dict,
-    batches: Sequence[Batch],
-    work: Callable[[Batch], Arrays],
-    title: str,
-    progress: bool | None = None,
+    kind: str, key: dict, batches: Sequence[Batch], work: Callable[[Batch], Arrays], title: str | None = None
 ) -> list[tuple[list[int], Arrays]]:
     """Do all batches, or those that an earlier run has not saved: parts of each, and arrays whose first axis they are.
 
@@ -149,7 +144,7 @@ def read_all(
     work
         From a batch to arrays whose first axis is its parts.
     title
-        Model and text, for the progress bar.
+        Model and text, for the progress bar on a terminal; without, there is none.
 
     Raises
     ------
@@ -160,8 +155,8 @@ def read_all(
 
     offsets = np.cumsum([0, *(batch.n_tokens for batch in batches)])
     n_pieces = int(os.environ.get(PIECES, "1"))
-    disable = None if progress is None else not progress  # None: where it is no terminal
-    with tqdm(total=int(offsets[-1]), unit=" tokens", unit_scale=True, desc=title, disable=disable) as bar:
+    drawn = {"desc": title, "disable": True if title is None else None}  # None: where it is no terminal
+    with tqdm(total=int(offsets[-1]), unit=" tokens", unit_scale=True, **drawn) as bar:
 
         def step(number: int) -> Arrays:
             if bar.n < offsets[number]:  # an earlier run did those: they say nothing of the speed of this one

@@ -36,7 +36,6 @@ def surprisal(
     mode: str | None = None,
     long: str = "strided",
     text: str = "text",
-    progress: bool | None = None,
 ) -> xr.DataArray:
     """-log2 p(word | what comes before it in its passage), computed once and kept in the store (protocols, section 8).
 
@@ -48,7 +47,7 @@ def surprisal(
         For encoder-decoder models. ``copy``: the encoder reads the same text as the decoder, what follows included
         (what the paper's losses suggest); it is what such a model has if left out. ``continuation``: the encoder reads
         what comes before a word, and the decoder is scored on that word.
-    long, text, progress
+    long, text
         As in `activations`.
 
     Returns
@@ -71,7 +70,7 @@ def surprisal(
     reading.check(passages, long)
     key = identity(model, passages, mode=mode, long=long, revision=REVISION)
     title = f"{model.name}, {text}"
-    bits, notes = store.get("surprisal", key, lambda: _compute(model, passages, key, title, progress))
+    bits, notes = store.get("surprisal", key, lambda: _compute(model, passages, key, title))
     return xr.DataArray(bits["bits"], dims="part", coords=coordinates(passages), attrs=notes | {"units": "bits"})
 
 
@@ -87,14 +86,12 @@ def mode_of(model: LanguageModel, mode: str | None) -> str:
     return (mode or MODES[0]) if model.encoder_decoder else "causal"
 
 
-def _compute(
-    model: LanguageModel, passages: Sequence[Passage], key: dict, title: str, progress: bool | None
-) -> tuple[Arrays, dict]:
+def _compute(model: LanguageModel, passages: Sequence[Passage], key: dict, title: str) -> tuple[Arrays, dict]:
     """Bits of every word, and notes on how they were computed."""
     prefix, suffix = surrounding_tokens(model)
     windows, n_anew = _windows(model, passages, key, len(prefix) + len(suffix) + model.encoder_decoder)
     bits = np.empty(sum(len(passage.parts) for passage in passages))
-    for parts, window_bits in bits_of("surprisal", key, model, windows, title, progress):
+    for parts, window_bits in bits_of("surprisal", key, model, windows, title):
         bits[parts] = window_bits
     _require_numbers(bits, passages, model, scored=bool(prefix) or model.encoder_decoder)
     notes = record(model, windows, n_anew, [*prefix, *suffix]) | {
@@ -123,7 +120,7 @@ def _windows(model: LanguageModel, passages: Sequence[Passage], key: dict, room:
 
 
 def bits_of(
-    kind: str, key: dict, model: LanguageModel, windows: Sequence[Window], title: str, progress: bool | None
+    kind: str, key: dict, model: LanguageModel, windows: Sequence[Window], title: str
 ) -> list[tuple[list[int], np.ndarray]]:
     """Parts of each batch of windows and their surprisal, summed over the tokens of each: (n_parts,) bits."""
     prefix, suffix = surrounding_tokens(model)
@@ -132,7 +129,7 @@ def bits_of(
     def work(batch: Batch) -> Arrays:
         return {"bits": _bits(model, batch, prefix, suffix)}
 
-    return [(parts, arrays["bits"]) for parts, arrays in read_all(kind, key, batches, work, title, progress)]
+    return [(parts, arrays["bits"]) for parts, arrays in read_all(kind, key, batches, work, title)]
 
 
 def _bits(model: LanguageModel, batch: Batch, prefix: list[int], suffix: list[int]) -> np.ndarray:

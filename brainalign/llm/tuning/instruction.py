@@ -33,26 +33,13 @@ REVISION = 1  # of what is tuned here; a new one leaves tuned models behind
 
 @dataclass(frozen=True)
 class Tuning:
-    """How to tune a model; the defaults are Alpaca's for LLaMA-7B.
+    """How to tune a model; the defaults are Alpaca's for LLaMA-7B."""
 
-    Attributes
-    ----------
-    condition : str
-        Of `samples.CONDITIONS`.
-    recipe : Recipe
-    lora : Lora or None
-        Adapters to train in the network's stead; without, all weights are trained.
-    checkpoints : tuple of int
-        Steps after which the model is kept, beside the last; 0 is before the first.
-    gradient_checkpointing : bool
-        As in `training.train`. It does not change the outcome.
-    """
-
-    condition: str = INSTRUCTION
+    condition: str = INSTRUCTION  #: of `samples.CONDITIONS`
     recipe: Recipe = field(default_factory=Recipe)
-    lora: Lora | None = None
-    checkpoints: tuple[int, ...] = ()
-    gradient_checkpointing: bool = False
+    lora: Lora | None = None  #: adapters to train in the network's stead; without, all weights are trained
+    checkpoints: tuple[int, ...] = ()  #: steps after which the model is kept, beside the last; 0 is before the first
+    gradient_checkpointing: bool = False  #: as in `training.train`; it does not change the outcome
 
 
 def tune(
@@ -67,17 +54,17 @@ def tune(
 
     Parameters
     ----------
-    network, tokenizer
-        Of a causal model or an encoder-decoder. The network is changed in place: those of its weights that require a
-        gradient, or adapters that are put into it.
-    samples : sequence of dict
+    network
+        A causal model or an encoder-decoder. It is changed in place: those of its weights that require a gradient, or
+        adapters that are put into it.
+    samples
         See `samples.prompt`.
-    folder : Path
-        Where ``step-N`` folders and the losses are saved, and the state of a run that is under way (`states.Run`).
-    tuning : Tuning, optional
+    folder
+        Where ``step-N`` folders and the losses are saved, and the state of a run that is under way (`checkpoints.Run`).
+    tuning
         Alpaca's if left out.
     **options
-        ``every``, ``title`` and ``progress``, as in `train`.
+        ``every`` and ``title``, as in `train`.
 
     Returns
     -------
@@ -120,7 +107,6 @@ def tuned(
     name: str | None = None,
     device: str | None = None,
     every: float = 300.0,
-    progress: bool | None = None,
     **options,
 ) -> dict[int, Path]:
     """Tune a model that `load` knows, once: folders in the store, by the number of steps made.
@@ -130,23 +116,16 @@ def tuned(
 
     Parameters
     ----------
-    name_or_path : str or Path
-        As in `load`.
     samples, tuning
         As in `tune`.
-    name : str, optional
+    name
         What the folder is called, before the condition; by default as the base.
-    device : str, optional
+    device
         As in `load`; of several processes each chooses its own.
-    every, progress
+    every
         As in `train`.
     **options
         ``revision``, ``dtype`` and ``base`` of `load`.
-
-    Returns
-    -------
-    dict of int to Path
-        `Tuning.checkpoints`, and the end.
 
     Raises
     ------
@@ -162,9 +141,7 @@ def tuned(
             model = load(name_or_path, device="cpu" if crew.n > 1 else device, **options)
             network = model.network.requires_grad_(True)
             with few_threads(model.n_parameters):
-                tune(
-                    network, model.tokenizer, samples, folder, tuning, every=every, title=folder.name, progress=progress
-                )
+                tune(network, model.tokenizer, samples, folder, tuning, every=every, title=folder.name)
     return checkpoints.finished(folder)
 
 

@@ -85,13 +85,7 @@ def load(name_or_path: str | Path) -> list[dict[str, str]]:
 
 
 def check(samples: Sequence[dict[str, str]], place: str = "") -> None:
-    """See that samples have all fields as texts, and a response.
-
-    Raises
-    ------
-    ValueError
-        One lacks something; the message names it, counted from 0.
-    """
+    """See that samples have all fields as texts, and a response; raises ValueError where one lacks some."""
     for number, sample in enumerate(samples):
         for name in FIELDS:
             if not isinstance(sample.get(name), str) or (name == "output" and not sample[name].strip()):
@@ -102,19 +96,9 @@ def check(samples: Sequence[dict[str, str]], place: str = "") -> None:
 
 
 def prompt(sample: dict[str, str], condition: str = INSTRUCTION) -> str:
-    """What stands before the response of a sample.
+    """What stands before the response of a sample, which has ``instruction``, ``input`` (may be empty) and ``output``.
 
-    Parameters
-    ----------
-    sample : dict
-        ``instruction``, ``input`` (may be empty) and ``output``.
-    condition : str
-        ``instruction`` or ``no-instruction``; in ``continued``, texts stand before no response of theirs.
-
-    Raises
-    ------
-    LookupError
-        Another condition.
+    Raises LookupError for a condition without prompts: in ``continued``, texts stand before no response of theirs.
     """
     if condition == INSTRUCTION:
         return (WITH_INPUT if sample["input"] else WITHOUT_INPUT).format_map(sample)
@@ -134,23 +118,14 @@ def encode(
 
     Parameters
     ----------
-    tokenizer : PreTrainedTokenizerFast
-        The model's; it has a token for the end of a text.
-    samples : sequence of dict
-        See `prompt`.
-    encoder_decoder : bool
+    encoder_decoder
         Whether what is read is for the encoder (in ``continued``, the end of a text alone, and the decoder has it all).
         If not, prompt and response are tokenized as one text, as in Alpaca.
-    condition : str
-        Of `CONDITIONS`.
-    max_length : int
+    condition
+        Of `CONDITIONS`; there are as many examples under each.
+    max_length
         Tokens; what is over is cut off on the right. A warning says how many were cut. Of a causal model, samples whose
         instruction in Alpaca's frame leaves no room for a response are left out, in every condition.
-
-    Returns
-    -------
-    list of Example
-        As many under each condition.
 
     Raises
     ------

@@ -33,40 +33,18 @@ SMALL = 10_000_000  # parameters: with fewer, matrices gain nothing from a secon
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; the defaults are Alpaca's for LLaMA-7B (protocols, section 10).
+    """How to train; the defaults are Alpaca's for LLaMA-7B (protocols, section 10)."""
 
-    Attributes
-    ----------
-    epochs : float
-        How often each example is seen.
-    batch_size : int
-        Examples a step.
-    at_once : int
-        Examples that go through the network together: as memory allows. It does not change the outcome but by rounding.
-    learning_rate : float
-        The highest; it grows linearly over the first steps, and falls to 0 as a cosine.
-    warmup : float
-        Share of the steps in which it grows.
-    weight_decay, beta2 : float
-        Of AdamW; a short run from scratch forgets its first gradients with a beta2 of 0.95.
-    clip : float
-        Norm to which gradients are cut.
-    max_length : int
-        Tokens of an example; what is over is cut off on the right.
-    seed : int
-        Of the order of examples, and of dropout.
-    """
-
-    epochs: float = 3.0
-    batch_size: int = 128
-    at_once: int = 8
-    learning_rate: float = 2e-5
-    warmup: float = 0.03
-    weight_decay: float = 0.0
-    beta2: float = 0.999
-    clip: float = 1.0
-    max_length: int = 512
-    seed: int = 0
+    epochs: float = 3.0  #: how often each example is seen
+    batch_size: int = 128  #: examples a step
+    at_once: int = 8  #: examples that go through the network together; no change of the outcome but by rounding
+    learning_rate: float = 2e-5  #: the highest; it grows linearly over the first steps, and falls to 0 as a cosine
+    warmup: float = 0.03  #: share of the steps in which it grows
+    weight_decay: float = 0.0  #: of AdamW
+    beta2: float = 0.999  #: of AdamW; a short run from scratch forgets its first gradients with 0.95
+    clip: float = 1.0  #: norm to which gradients are cut
+    max_length: int = 512  #: tokens of an example; what is over is cut off on the right
+    seed: int = 0  #: of the order of examples, and of dropout
 
     def n_steps(self, n_examples: int) -> int:
         """Steps in all; the last batch may be smaller."""
@@ -98,31 +76,24 @@ def train(
     every: float = 300.0,
     gradient_checkpointing: bool = False,
     title: str = "training",
-    progress: bool | None = None,
 ) -> np.ndarray:
     """Minimize the mean cross-entropy of target tokens by AdamW; go on where a killed run left off.
 
     Parameters
     ----------
-    network : PreTrainedModel
+    network
         Changed in place: those of its weights that require a gradient. In float32 on a GPU it computes in bfloat16
         (autocast) and keeps its weights as they are.
-    examples : sequence of Example
-    recipe : Recipe
-    folder : Path
-        Where the run keeps its state, which is removed at the end, and its losses (`states.Run`).
-    save : function
+    folder
+        Where the run keeps its state, which is removed at the end, and its losses (`checkpoints.Run`).
+    save
         Called with the number of steps made, at each of ``keep`` and at the end; of several processes, in all.
-    keep : collection of int
-        See `tuning.tune`.
-    every : float
+    every
         Seconds from one saved state to the next: a killed run loses no more than that and one step.
-    gradient_checkpointing : bool
+    gradient_checkpointing
         Compute activations twice instead of keeping them: less memory, a third more time, the same outcome.
-    title : str
-        For the progress bar.
-    progress : bool, optional
-        Whether to draw that; by default on a terminal.
+    title
+        Of the progress bar.
 
     Returns
     -------
@@ -152,10 +123,8 @@ def train(
     wrapped, optimizer = crew.prepared(network, optimizer)
     weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     run = checkpoints.Run(folder, about, weights, optimizer, crew)
-    # None: where it is no terminal.
-    disable = crew.rank > 0 or (None if progress is None else not progress)
 
-    with torch.random.fork_rng(), tqdm(total=n_steps, desc=title, unit=" steps", disable=disable) as bar:
+    with torch.random.fork_rng(), tqdm(total=n_steps, desc=title, unit=" steps", disable=crew.rank > 0 or None) as bar:
         torch.manual_seed(recipe.seed + crew.rank)
         losses, last_save = run.begin(), time.monotonic()
         bar.n = bar.initial = len(losses)
