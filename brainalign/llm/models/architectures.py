@@ -71,11 +71,8 @@ class Architecture:
 def from_settings(settings: Mapping) -> Architecture:
     """Sizes of the network that settings describe, in transformers' keys (a ``config.json``); kept in the store.
 
-    Raises
-    ------
-    ValueError
-        transformers has no class for it, or it predicts no words, or its operations cannot be counted without weights;
-        the message says which.
+    Raises ValueError where transformers has no class for it, or it predicts no words, or its operations cannot be
+    counted.
     """
     return _from_settings(json.dumps(dict(settings), sort_keys=True))
 
@@ -89,14 +86,30 @@ def _from_settings(settings: str) -> Architecture:
         sizes = store.get("architectures", identity, count).record
     except OSError:  # a plan can be made where nothing can be written
         sizes = count()[1]
-    names = Architecture.__dataclass_fields__
-    return Architecture(**{name: sizes[name] for name in names} | {"widths": tuple(sizes["widths"])})
+    sizes = {name: sizes[name] for name in Architecture.__dataclass_fields__}
+    return Architecture(**sizes | {"widths": tuple(sizes["widths"])})
+
+
+def configured(settings: Mapping) -> PreTrainedConfig:
+    """Settings of a network from the entries of a ``config.json``; raises ValueError if they are of no known kind."""
+    from transformers import CONFIG_MAPPING
+
+    kind = settings.get("model_type")
+    if kind not in CONFIG_MAPPING:
+        raise ValueError(
+            f"transformers {version('transformers')} has no class for models of type {kind!r}, and a model's own code "
+            "is never run."
+        )
+    try:
+        return CONFIG_MAPPING[kind].from_dict(dict(settings))
+    except Exception as error:  # of any kind: each class checks in its own way
+        raise ValueError(f"transformers refuses these settings of a {kind}: {error}") from error
 
 
 def _counted(settings: dict) -> dict:
     """Attributes of an `Architecture`, as JSON has them."""
     with networks.quiet():
-        config = networks.configured(settings)
+        config = configured(settings)
         networks.architecture(config)
         try:
             return _sizes(config, settings.get("model_max_length"))
@@ -182,17 +195,10 @@ def operations(network: PreTrainedModel, lengths: Sequence[int]) -> dict[int, in
         network.to_empty(device="cpu")
         for tokens in lengths:
             with FlopCounterMode(display=False) as counter, _once(network, counter) as repeated:
-                _pass(network, torch.zeros((1, tokens), dtype=torch.long))
+                ids = torch.zeros((1, tokens), dtype=torch.long)
+                networks.run_without_head(network, ids, decoder_input_ids=ids)
             counts[tokens] = counter.get_total_flops() + sum(repeated)
     return counts
-
-
-def _pass(network: PreTrainedModel, ids: torch.Tensor) -> None:
-    if network.config.is_encoder_decoder:
-        encoded = network.get_encoder()(input_ids=ids).last_hidden_state
-        network.get_decoder()(input_ids=ids, encoder_hidden_states=encoded, use_cache=False)
-    else:
-        network.get_decoder()(input_ids=ids, use_cache=False)
 
 
 @contextmanager

@@ -32,17 +32,8 @@ RESERVED = [*SPECIAL.values(), *(f"<0x{byte:02X}>" for byte in range(256))]
 def converted(weights: Path) -> tuple[Path, dict]:
     """Folder in the store with a converted model, converted once; and hashes that tell it from any other, as JSON.
 
-    Parameters
-    ----------
-    weights
-        The ``.bin`` file; its tokenizer is the one ``tok*.bin`` beside it.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file, or no tokenizer beside it.
-    ValueError
-        There are several tokenizers, or as in `convert`.
+    The tokenizer is the one ``tok*.bin`` beside the weights. Raises FileNotFoundError where either is missing, and
+    ValueError where there are several tokenizers, or as `convert`.
     """
     weights = Path(weights)
     if not weights.is_file():
@@ -62,10 +53,10 @@ def converted(weights: Path) -> tuple[Path, dict]:
 
 
 def convert(weights: Path, tokenizer: Path, folder: Path) -> None:
-    """Write a llama2.c export and its tokenizer as a Llama folder: config, safetensors, fast tokenizer.
+    """Write a llama2.c export and its tokenizer as a Llama folder, whole or not at all.
 
-    The tokenizer puts ``<s>`` and a space in front of a text, and falls back on bytes, as llama2.c's ``run.c``. As
-    in SentencePiece and every Llama, spaces are ``▁`` in its pieces, and ``<s>`` in a text is the special token.
+    The tokenizer puts ``<s>`` and a space in front of a text, and falls back on bytes, as llama2.c's ``run.c``. As in
+    SentencePiece and every Llama, spaces are ``▁`` in its pieces, and ``<s>`` in a text is the special token.
 
     Parameters
     ----------
@@ -74,8 +65,6 @@ def convert(weights: Path, tokenizer: Path, folder: Path) -> None:
         tensors. A negative vocab_size means that the classifier is not the embedding.
     tokenizer
         int32 length of the longest piece in bytes, then for each piece float32 score, int32 length, bytes.
-    folder
-        There as a whole, or not at all.
 
     Raises
     ------

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -47,11 +46,8 @@ class LanguageModel:
     def network(self) -> PreTrainedModel:
         """A causal model or an encoder-decoder, whose weights are read now if they have not been yet.
 
-        Raises
-        ------
-        ValueError
-            Weights are damaged or missing or left over, or do not fit those of their base; or a file was exchanged
-            after the model was identified by it.
+        Raises ValueError where weights are damaged, missing or left over, do not fit those of their base, or were
+        exchanged after the model was identified by them.
         """
         return self.read()
 
@@ -135,8 +131,6 @@ def load(
     ValueError
         An argument, the architecture or the tokenizer is of no use here. What is wrong with weights is said when they
         are read (`LanguageModel.network`).
-    ImportError
-        The device is ``auto`` and accelerate is not installed.
     """
     _check_options(dtype, untrained, base)
     place = _device(device)
@@ -202,10 +196,6 @@ def _device(device: str | None) -> str:
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "auto":
-        if importlib.util.find_spec("accelerate") is None:
-            raise ImportError(
-                "device 'auto' takes accelerate, which is not installed. Install it: pip install accelerate"
-            )
         return device
     try:
         torch.empty(0, device=device)

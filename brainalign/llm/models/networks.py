@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
@@ -41,22 +41,6 @@ def config_of(folder: Path) -> PreTrainedConfig:
         )
     architecture(config)
     return config
-
-
-def configured(settings: Mapping) -> PreTrainedConfig:
-    """Settings of a network from the entries of a ``config.json``; raises ValueError if they are of no known kind."""
-    from transformers import CONFIG_MAPPING
-
-    kind = settings.get("model_type")
-    if kind not in CONFIG_MAPPING:
-        raise ValueError(
-            f"transformers {versions()['transformers']} has no class for models of type {kind!r}, and a model's own "
-            "code is never run."
-        )
-    try:
-        return CONFIG_MAPPING[kind].from_dict(dict(settings))
-    except Exception as error:  # of any kind: each class checks in its own way
-        raise ValueError(f"transformers refuses these settings of a {kind}: {error}") from error
 
 
 def positions(config: PreTrainedConfig) -> int | None:
@@ -122,6 +106,21 @@ def blocks(network: PreTrainedModel) -> dict[str, torch.nn.ModuleList]:
     }
 
 
+def run_without_head(
+    network: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    decoder_input_ids: torch.Tensor | None = None,
+) -> None:
+    """Compute the states of all blocks, which hooks may read, and no probabilities over the vocabulary."""
+    options = {"input_ids": input_ids}
+    if network.config.is_encoder_decoder:
+        encoded = network.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        options = {"input_ids": decoder_input_ids, "encoder_hidden_states": encoded}
+        options |= {"encoder_attention_mask": attention_mask}
+    network.get_decoder()(**options, use_cache=False)
+
+
 def precision(folder: Path, config: PreTrainedConfig) -> str:
     """Precision in which the weights of a folder are stored: as its config says, or its first weights are."""
     from safetensors import SafetensorError
@@ -138,14 +137,9 @@ def precision(folder: Path, config: PreTrainedConfig) -> str:
 
 
 def trained(folder: Path, dtype: str, device: str) -> PreTrainedModel:
-    """Network with the weights of a folder, all of them and no others.
+    """Network with the weights of a folder, all of them and no others; in a precision, or ``auto``, as it was stored.
 
-    The precision may be ``auto``, as it was stored; the device too, for several.
-
-    Raises
-    ------
-    ValueError
-        Weights are damaged, missing or left over; or as in `config_of` and `architecture`.
+    Raises ValueError where weights are damaged, missing or left over; or as `config_of`.
     """
     from safetensors import SafetensorError
 
@@ -175,20 +169,10 @@ def trained(folder: Path, dtype: str, device: str) -> PreTrainedModel:
 def summed(source: Source, base_source: Source, dtype: str, new_rows: str) -> PreTrainedModel:
     """Network whose weights are those of a base plus published differences, added in float32 on the CPU.
 
-    Parameters
-    ----------
-    source, base_source
-        The differences, and the base.
-    dtype
-        Precision of the sums, or ``auto``: that of the differences.
-    new_rows
-        What counts as the base's embeddings of tokens that only the differences have: ``zero``, as in FastChat's and
-        StableVicuna's ``apply_delta.py``, or the ``mean`` of the others, as in Alpaca's ``weight_diff.py``.
-
-    Raises
-    ------
-    ValueError
-        Names or shapes of their weights do not fit; or as in `trained`.
+    The precision of the sums may be ``auto``, that of the differences. New rows are what counts as the base's
+    embeddings of tokens that only the differences have: ``zero``, as in FastChat's and StableVicuna's
+    ``apply_delta.py``, or the ``mean`` of the others, as in Alpaca's ``weight_diff.py``. Raises ValueError where names
+    or shapes do not fit.
     """
     import torch
 

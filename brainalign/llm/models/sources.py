@@ -56,8 +56,8 @@ def find(name: str | Path, revision: str | None = None, weights: bool = True) ->
     Parameters
     ----------
     name
-        A checkpoint of the catalog or a data set of weights there, a folder in Hugging Face's layout, a llama2.c
-        export (``.bin``), or a hub id; the first that fits.
+        A checkpoint of the catalog or a data set of weights there, a folder in Hugging Face's layout, a llama2.c export
+        (``.bin``), or a hub id; the first that fits.
     revision
         Branch, tag or commit of a model on the hub; by default its ``main``.
     weights
@@ -67,12 +67,8 @@ def find(name: str | Path, revision: str | None = None, weights: bool = True) ->
     ------
     LookupError
         No such model; the message suggests near names.
-    FileNotFoundError
-        A file, or something in the folder, or the model on the hub, is not there.
-    PermissionError
-        The hub wants its license accepted.
-    ConnectionError
-        It is not here, and the hub cannot be reached.
+    FileNotFoundError, PermissionError, ConnectionError
+        Something is not there, the hub wants its license accepted, or it cannot be reached.
     ValueError
         A revision of something that is not on the hub, an adapter, or as in `llama2c.convert`.
     """
@@ -201,20 +197,13 @@ def _from_hub(repository: str, revision: str, weights: bool) -> Path:
 
 def _cached(repository: str, revision: str) -> list[tuple[Path, Path | None]]:
     """Caches, that of the mirror first, and where each has a model, whole or not."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, try_to_load_from_cache
 
     mirror = os.environ.get("BRAINALIGN_MIRROR")
     caches = [*([Path(mirror) / "huggingface" / "hub"] if mirror else []), Path(constants.HF_HUB_CACHE)]
-    return [(cache, _snapshot(cache, repository, revision)) for cache in caches]
-
-
-def _snapshot(cache: Path, repository: str, revision: str) -> Path | None:
-    """Where a cache has a model, whole or not."""
-    model_folder = cache / f"models--{repository.replace('/', '--')}"
-    reference = model_folder / "refs" / revision
-    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
-    folder = model_folder / "snapshots" / commit
-    return folder if folder.is_dir() else None
+    configs = [try_to_load_from_cache(repository, "config.json", cache, revision) for cache in caches]
+    folders = [Path(config).parent if isinstance(config, str) else None for config in configs]
+    return list(zip(caches, folders, strict=True))
 
 
 def _download(repository: str, revision: str, weights: bool, other_places: str) -> Path:

@@ -47,8 +47,6 @@ def activations(
 
     Parameters
     ----------
-    passages
-        What to read; nothing passes from one to the next.
     context
         How many parts are read up to and including each; all of its passage if left out.
     pooling
@@ -72,10 +70,8 @@ def activations(
     ValueError
         There is nothing to read, a part does not fit into the model's positions, a part without tokens opens a text, or
         a state is not finite.
-    MemoryError
-        Not even one window fits into memory.
-    OSError
-        The store cannot be written to.
+    MemoryError, OSError
+        Not even one window fits into memory; the store cannot be written to.
     """
     if pooling not in POOLING:
         raise LookupError(messages.unknown("pooling", pooling, POOLING))
@@ -102,13 +98,9 @@ def _compute(model: LanguageModel, passages: Sequence[Passage], key: dict, title
     """States, layer x part x feature, and notes on how they were computed."""
     prefix, suffix = special_tokens(model.tokenizer)
     room = len(prefix) + len(suffix) + model.encoder_decoder
+    limit, shared = model.n_positions and model.n_positions - room, not model.encoder_decoder
     windows, n_anew = reading.beginning_windows(
-        model.tokenizer,
-        passages,
-        model.n_positions and model.n_positions - room,
-        key["long"],
-        key["context"],
-        shared=not model.encoder_decoder,
+        model.tokenizer, passages, limit, key["long"], key["context"], shared=shared
     )
     if not prefix:
         _require_tokens(passages, windows)
@@ -156,19 +148,8 @@ def _states(
         total = torch.zeros(len(counts), rows.shape[1]).index_add_(0, part, rows.float())
         return (total / counts).to(rows.dtype)
 
-    arguments = inputs(model, batch, prefix, suffix)
     with torch.inference_mode(), _layer_states(model, pool) as by_layer:
-        if model.encoder_decoder:
-            ids, mask = arguments["input_ids"], arguments["attention_mask"]
-            encoded = model.network.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
-            model.network.get_decoder()(
-                input_ids=arguments["decoder_input_ids"],
-                encoder_hidden_states=encoded,
-                encoder_attention_mask=mask,
-                use_cache=False,
-            )
-        else:
-            model.network.base_model(**arguments, use_cache=False)
+        networks.run_without_head(model.network, **inputs(model, batch, prefix, suffix))
         states = torch.stack([by_layer[layer] for layer in layers], dim=1)
         return (states.float() if states.dtype is torch.bfloat16 else states).numpy()
 

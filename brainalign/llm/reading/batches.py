@@ -137,19 +137,8 @@ def read_all(
 ) -> list[tuple[list[int], Arrays]]:
     """Do all batches, or those that an earlier run has not saved: parts of each, and arrays whose first axis they are.
 
-    Parameters
-    ----------
-    kind, key
-        Kind and identity of the entry of the store that it is for.
-    work
-        From a batch to arrays whose first axis is its parts.
-    title
-        Model and text, for the progress bar on a terminal; without, there is none.
-
-    Raises
-    ------
-    MemoryError
-        A single window does not fit into memory.
+    They are for an entry of the store of this kind and identity. The title is that of the progress bar on a terminal;
+    without, there is none. Raises MemoryError where a single window does not fit into memory.
     """
     from tqdm import tqdm
 

@@ -31,18 +31,9 @@ def loss(
 ) -> pd.DataFrame:
     """-ln p(token | tokens before it), over documents in a row, computed once and kept in the store (protocols, 9).
 
-    The text is tokenized as a whole and read in windows that overlap by half; a token is scored in the first that holds
-    it.
-
-    Parameters
-    ----------
-    documents
-        Their text in a row is what is read. They are told apart in the outcome only.
-    mode
-        For encoder-decoder models, ``copy`` (if left out) or ``continuation``, as in `surprisal`: the encoder reads the
-        same window, or what of it was scored before.
-    text
-        What the text is called on the progress bar.
+    The text is tokenized as a whole and read in windows that overlap by half; a token is scored in the first that has
+    it. For encoder-decoder models there are the modes of `surprisal`: the encoder reads the same window, or what of it
+    was scored before. Raises as `surprisal`, and ValueError where there is no text.
 
     Returns
     -------
@@ -50,15 +41,6 @@ def loss(
         A row a document: ``nats``, ``tokens`` that were scored, ``bytes`` (UTF-8). ``attrs``: the record, with the
         tokens of a ``window``, and those that are new to it, ``stride``. Where the tokenizer has no token for the
         beginning of a text, the first token of all is not scored.
-
-    Raises
-    ------
-    LookupError
-        No such mode.
-    ValueError
-        There is nothing to read, a causal model is given a mode, or a loss is not a number.
-    MemoryError, OSError
-        As in `activations`.
     """
     mode = mode_of(model, mode)
     if not any(document.strip() for document in documents):

@@ -90,8 +90,6 @@ def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "b
         No such source, model or unit, or a column is missing.
     ValueError
         Its words are not these words, or a value is not a surprisal; the message says where.
-    OSError
-        A file could not be fetched or read.
     """
     if model not in models(source):
         raise LookupError(messages.unknown(f"series in {source}", model, models(source)))
@@ -122,14 +120,8 @@ def gpt3(words: pd.DataFrame) -> np.ndarray:
     """Surprisal that GPT-3 (davinci) gave to the words of Natural Stories, as the corpus was released with it.
 
     Takes the words of all ten stories, in order: ``story`` (from 1), ``text``. Gives (n_words,) bits, summed over a
-    word's tokens; NaN for the first of a story, which nothing comes before.
-
-    Raises
-    ------
-    ValueError
-        The tokens of a story are not its words.
-    OSError
-        The file could not be fetched.
+    word's tokens; NaN for the first of a story, which nothing comes before. Raises ValueError where a story's tokens
+    are not its words.
     """
     path = fetch(catalog.dataset("natural_stories").file(GPT3))
     tokens = pd.read_csv(path, keep_default_na=False)

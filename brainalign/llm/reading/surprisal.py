@@ -41,8 +41,6 @@ def surprisal(
 
     Parameters
     ----------
-    passages
-        Their parts are words; nothing passes from one to the next.
     mode
         For encoder-decoder models. ``copy``: the encoder reads the same text as the decoder, what follows included
         (what the paper's losses suggest); it is what such a model has if left out. ``continuation``: the encoder reads
@@ -58,13 +56,11 @@ def surprisal(
 
     Raises
     ------
-    LookupError
-        No such mode, or way to read what is long.
+    LookupError, MemoryError, OSError
+        No such mode; or as in `activations`.
     ValueError
         There is nothing to read, the tokenizer cannot tell a word from its neighbor, a word has more tokens than the
         model's positions, a probability is not a number, or a causal model is given a mode.
-    MemoryError, OSError
-        As in `activations`.
     """
     mode = mode_of(model, mode)
     reading.check(passages, long)

@@ -75,8 +75,7 @@ def beginning_windows(
     Raises
     ------
     ValueError
-        There is nothing to read, a part has more tokens than `limit`, `context` is less than one part, or a word
-        has no tokens of its own.
+        There is nothing to read, a part has more tokens than `limit`, or a word has no tokens of its own.
     LookupError
         No such way to read what is long.
     """

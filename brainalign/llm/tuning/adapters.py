@@ -30,12 +30,8 @@ class Lora:
 def attach(network: PreTrainedModel, lora: Lora, seed: int) -> None:
     """Put adapters into a network, in float32, and have gradients for them alone; they change nothing yet.
 
-    The seed is that of the one of the two matrices that is not zero.
-
-    Raises
-    ------
-    ValueError
-        The network has no such layers, or they are of a kind that takes no adapter.
+    The seed is that of the one of the two matrices that is not zero. Raises ValueError where the network has no such
+    layers, or they are of a kind that takes no adapter.
     """
     import torch
 

@@ -45,12 +45,7 @@ class Run:
     def begin(self) -> list[float]:
         """Claim the folder, put everything back where it was, and give the losses so far: none, of a new run.
 
-        Raises
-        ------
-        ValueError
-            The folder is that of another run, or of one with another number of processes.
-        OSError
-            It cannot be written to.
+        Raises ValueError where the folder is that of another run, or of one with another number of processes.
         """
         if self.crew.rank == 0:
             self._claim()

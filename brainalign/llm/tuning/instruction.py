@@ -4,7 +4,7 @@
     tune(network, tokenizer, some_samples, Path("runs/mine"), Tuning())        # a network and a folder of one's own
 
 Protocols, section 10. `samples` says what is read under each condition, and why; the loop is that of `training`: a run
-that is killed goes on where it was. For several GPUs, `processes`. Every checkpoint is a folder in Hugging Face's
+that is killed goes on where it was. For several GPUs, `distributed`. Every checkpoint is a folder in Hugging Face's
 layout, for `llm.load`; LoRA's adapters are merged into it.
 """
 
@@ -50,15 +50,13 @@ def tune(
     tuning: Tuning | None = None,
     **options,
 ) -> np.ndarray:
-    """Tune a network, and save it in Hugging Face's layout along the way.
+    """Tune a network, save it in Hugging Face's layout along the way, and give the losses as `train`.
 
     Parameters
     ----------
     network
         A causal model or an encoder-decoder. It is changed in place: those of its weights that require a gradient, or
         adapters that are put into it.
-    samples
-        See `samples.prompt`.
     folder
         Where ``step-N`` folders and the losses are saved, and the state of a run that is under way (`checkpoints.Run`).
     tuning
@@ -66,17 +64,10 @@ def tune(
     **options
         ``every`` and ``title``, as in `train`.
 
-    Returns
-    -------
-    ndarray
-        (n_steps,) loss of each step before it was made, nats a token.
-
     Raises
     ------
-    ValueError
+    ValueError, LookupError
         A checkpoint lies behind the last step; or as in `samples.encode`, `adapters.attach` and `train`.
-    LookupError
-        No such condition.
     """
     tuning = tuning or Tuning()
     encoder_decoder = bool(network.config.is_encoder_decoder)
@@ -112,27 +103,9 @@ def tuned(
     """Tune a model that `load` knows, once: folders in the store, by the number of steps made.
 
     They are under a digest of all that determines them: the base, the samples, and the tuning. One process works on a
-    model, or several that were launched together; any others wait for them.
-
-    Parameters
-    ----------
-    samples, tuning
-        As in `tune`.
-    name
-        What the folder is called, before the condition; by default as the base.
-    device
-        As in `load`; of several processes each chooses its own.
-    every
-        As in `train`.
-    **options
-        ``revision``, ``dtype`` and ``base`` of `load`.
-
-    Raises
-    ------
-    LookupError, FileNotFoundError, PermissionError, ConnectionError, ValueError
-        As in `load` and `tune`.
-    OSError
-        The store cannot be written to.
+    model, or several that were launched together; any others wait for them. The name is what the folder is called,
+    before the condition; by default that of the base. Options are ``revision``, ``dtype`` and ``base`` of `load`.
+    Raises as `load` and `tune`.
     """
     tuning, crew = tuning or Tuning(), distributed.current()
     folder = _folder(name_or_path, samples, tuning, name, options)

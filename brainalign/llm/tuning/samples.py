@@ -65,8 +65,6 @@ def load(name_or_path: str | Path) -> list[dict[str, str]]:
         Neither a data set nor a file; the message suggests near names.
     ValueError
         The file is not JSON, or a sample lacks a field or a response.
-    OSError
-        It could not be fetched or read.
     """
     path = Path(name_or_path)
     if str(name_or_path) in names():
@@ -140,25 +138,17 @@ def encode(
     if end is None:
         raise ValueError("the tokenizer has no token that ends a text, so that no response would end. Give it one.")
     check(samples)
-    instruction_examples = [_answered(tokenizer, sample, INSTRUCTION, encoder_decoder) for sample in samples]
-    places = [
-        i for i, example in enumerate(instruction_examples) if encoder_decoder or len(example.source) < max_length
-    ]
+    framed = [_answered(tokenizer, sample, INSTRUCTION, encoder_decoder) for sample in samples]
+    places = [i for i, example in enumerate(framed) if encoder_decoder or len(example.source) < max_length]
     if condition == CONTINUED:
-        following = places[1:] + places[:1]
-        pairs = zip(places, following, strict=True)
-        full_examples = [_plain(tokenizer, samples[i], samples[j], encoder_decoder) for i, j in pairs]
+        pairs = zip(places, places[1:] + places[:1], strict=True)
+        whole = [_plain(tokenizer, samples[i], samples[j], encoder_decoder) for i, j in pairs]
     elif condition == NO_INSTRUCTION:
-        full_examples = [_answered(tokenizer, samples[i], condition, encoder_decoder) for i in places]
+        whole = [_answered(tokenizer, samples[i], condition, encoder_decoder) for i in places]
     else:
-        full_examples = [instruction_examples[i] for i in places]
-    examples = [_cut(example, encoder_decoder, max_length) for example in full_examples]
-    n_cut = (
-        len(samples)
-        - len(places)
-        + sum(example != shortened for example, shortened in zip(full_examples, examples, strict=True))
-    )
-    if n_cut:
+        whole = [framed[i] for i in places]
+    examples = [_cut(example, encoder_decoder, max_length) for example in whole]
+    if n_cut := len(samples) - sum(map(Example.__eq__, whole, examples)):
         warnings.warn(f"{n_cut} of {len(samples)} samples were cut to {max_length} tokens.", stacklevel=2)
     if not examples:
         raise ValueError(

@@ -2,8 +2,8 @@
 
     train(network, examples, Recipe(), Path("runs/mine"), save=lambda step: ...)
 
-A run that is killed at any moment goes on from its last saved state (`states`) and gives the same losses; the order of
-examples depends on the seed alone. Several processes share the examples of a step between them (`processes`), as far as
+A run that is killed at any moment goes on from its last saved state (`checkpoints`) and gives the same losses; the order of
+examples depends on the seed alone. Several processes share the examples of a step between them (`distributed`), as far as
 rounding with the outcome of one.
 """
 
@@ -79,6 +79,8 @@ def train(
 ) -> np.ndarray:
     """Minimize the mean cross-entropy of target tokens by AdamW; go on where a killed run left off.
 
+    Gives the loss of each step before it was made: (n_steps,) nats a token.
+
     Parameters
     ----------
     network
@@ -92,38 +94,22 @@ def train(
         Seconds from one saved state to the next: a killed run loses no more than that and one step.
     gradient_checkpointing
         Compute activations twice instead of keeping them: less memory, a third more time, the same outcome.
-    title
-        Of the progress bar.
-
-    Returns
-    -------
-    ndarray
-        (n_steps,) loss of each step before it was made, nats a token.
 
     Raises
     ------
     ValueError
         The folder is that of another run, no weights require a gradient, or the loss is not finite.
-    OSError
-        The folder cannot be written to.
     """
     import torch
     from tqdm import tqdm
 
     crew, n_steps = distributed.current(), recipe.n_steps(len(examples))
     about = {"recipe": asdict(recipe), "samples": store.digest(list(examples)), "network": _fingerprint(network)}
-    trained = [weight for weight in network.parameters() if weight.requires_grad]
-    if not trained:
-        raise ValueError("no weights of the network require a gradient. Choose some: network.requires_grad_(True).")
-    optimizer = torch.optim.AdamW(
-        trained, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), weight_decay=recipe.weight_decay
-    )
     if gradient_checkpointing:
         network.activation_checkpointing_enable({"use_reentrant": False})
-    wrapped, optimizer = crew.prepared(network, optimizer)
+    wrapped, optimizer = crew.prepared(network, _optimizer(network, recipe))
     weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
     run = checkpoints.Run(folder, about, weights, optimizer, crew)
-
     with torch.random.fork_rng(), tqdm(total=n_steps, desc=title, unit=" steps", disable=crew.rank > 0 or None) as bar:
         torch.manual_seed(recipe.seed + crew.rank)
         losses, last_save = run.begin(), time.monotonic()
@@ -136,14 +122,15 @@ def train(
                 save(step)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.rate(step, n_steps)
-            loss = _backward(network, batch, recipe.at_once, wrapped, crew)
-            if not math.isfinite(loss):
-                raise ValueError(f"step {step}: the loss is {loss}. Lower the learning rate, or train in float32.")
+            losses.append(_backward(network, batch, recipe.at_once, wrapped, crew))
+            if not math.isfinite(losses[-1]):
+                raise ValueError(
+                    f"step {step}: the loss is {losses[-1]}. Lower the learning rate, or train in float32."
+                )
             torch.nn.utils.clip_grad_norm_(weights.values(), recipe.clip)
             optimizer.step()
             optimizer.zero_grad()
-            losses.append(loss)
-            bar.set_postfix_str(f"loss {loss:.3f}")
+            bar.set_postfix_str(f"loss {losses[-1]:.3f}")
             bar.update()
             # Clocks differ: that of the first process counts.
             if crew.total(crew.rank == 0 and time.monotonic() - last_save >= every):
@@ -153,6 +140,17 @@ def train(
         save(n_steps)
     run.end(losses)
     return np.array(losses)
+
+
+def _optimizer(network: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW of the weights that require a gradient."""
+    import torch
+
+    trained = [weight for weight in network.parameters() if weight.requires_grad]
+    if not trained:
+        raise ValueError("no weights of the network require a gradient. Choose some: network.requires_grad_(True).")
+    betas = 0.9, recipe.beta2
+    return torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=betas, weight_decay=recipe.weight_decay)
 
 
 @contextmanager
