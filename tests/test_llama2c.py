@@ -58,19 +58,23 @@ def vocabulary():
 N_PIECES = len(vocabulary())
 
 
-def written_weights(path, shared=True, seed=0, **sizes):
-    """A random export; what it is made of."""
-    sizes = SIZES | sizes
-    dim, hidden, n, heads, kv_heads, positions = sizes.values()
+def shapes_of(dim, hidden, n, heads, kv_heads, n_pieces, positions):
+    """What is in an export after its header, in order."""
     kv = dim // heads * kv_heads
-    shapes = {"tok": (N_PIECES, dim), "rms_att": (n, dim), "wq": (n, dim, dim), "wk": (n, kv, dim), "wv": (n, kv, dim)}
-    shapes |= {"wo": (n, dim, dim), "rms_ffn": (n, dim), "w1": (n, hidden, dim), "w2": (n, dim, hidden)}
-    shapes |= {"w3": (n, hidden, dim), "rms_final": (dim,), "cos": (positions, dim // heads // 2)}
-    shapes |= {"sin": shapes["cos"]} | ({} if shared else {"wcls": (N_PIECES, dim)})
+    shapes = {"tok": (abs(n_pieces), dim), "rms_att": (n, dim), "wq": (n, dim, dim), "wk": (n, kv, dim)}
+    shapes |= {"wv": (n, kv, dim), "wo": (n, dim, dim), "rms_ffn": (n, dim), "w1": (n, hidden, dim)}
+    shapes |= {"w2": (n, dim, hidden), "w3": (n, hidden, dim), "rms_final": (dim,)}
+    shapes |= {"cos": (positions, dim // heads // 2), "sin": (positions, dim // heads // 2)}
+    return shapes if n_pieces > 0 else shapes | {"wcls": (-n_pieces, dim)}
+
+
+def written_weights(path, shared=True, seed=0, **sizes):
+    """A random export."""
+    *sizes, positions = (SIZES | sizes).values()
+    header = *sizes, N_PIECES if shared else -N_PIECES, positions
     rng = np.random.default_rng(seed)
-    tensors = {name: rng.normal(0.3 if name[:3] == "rms" else 0, 0.3, shape) for name, shape in shapes.items()}
-    header = struct.pack("<7i", dim, hidden, n, heads, kv_heads, N_PIECES if shared else -N_PIECES, positions)
-    path.write_bytes(header + b"".join(values.astype("<f4").tobytes() for values in tensors.values()))
+    tensors = [rng.normal(0.3 if name[:3] == "rms" else 0, 0.3, shape) for name, shape in shapes_of(*header).items()]
+    path.write_bytes(struct.pack("<7i", *header) + b"".join(values.astype("<f4").tobytes() for values in tensors))
     return path
 
 
@@ -83,23 +87,12 @@ def export(folder, **sizes):
 def run_c(path, tokens):
     """Logits at every token, one at a time with a cache of keys and values: `forward` of run.c."""
     content = path.read_bytes()
-    dim, hidden, n_layers, n_heads, n_kv, n_pieces, positions = struct.unpack_from("<7i", content)
-    shared, n_pieces, head = n_pieces > 0, abs(n_pieces), dim // n_heads
-    numbers, place = np.frombuffer(content, "<f4", offset=28), 0
-
-    def take(*shape):
-        nonlocal place
-        place += math.prod(shape)
-        return numbers[place - math.prod(shape) : place].reshape(shape)
-
-    embedding, rms_att = take(n_pieces, dim), take(n_layers, dim)
-    wq, wk = take(n_layers, dim, dim), take(n_layers, n_kv * head, dim)
-    wv, wo = take(n_layers, n_kv * head, dim), take(n_layers, dim, dim)
-    rms_ffn, w1 = take(n_layers, dim), take(n_layers, hidden, dim)
-    w2, w3, rms_final = take(n_layers, dim, hidden), take(n_layers, hidden, dim), take(dim)
-    take(2, positions, head // 2)
-    classifier = embedding if shared else take(n_pieces, dim)
-    assert place == len(numbers)
+    header = struct.unpack_from("<7i", content)
+    dim, _, n_layers, n_heads, n_kv, *_ = header
+    head, shapes = dim // n_heads, shapes_of(*header)
+    stops = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    parts = np.split(np.frombuffer(content, "<f4", int(stops[-1]), offset=28), stops[:-1])
+    w = {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
 
     def normed(x, weight):
         return weight * (x / np.sqrt((x @ x) / len(x) + 1e-5))
@@ -115,24 +108,24 @@ def run_c(path, tokens):
     keys, values = [[] for _ in range(n_layers)], [[] for _ in range(n_layers)]
     logits = []
     for position, token in enumerate(tokens):
-        x = embedding[token].astype(float)
+        x = w["tok"][token].astype(float)
         for layer in range(n_layers):
-            y = normed(x, rms_att[layer])
-            q = rotated(wq[layer] @ y, position).reshape(n_heads, head)
-            keys[layer].append(rotated(wk[layer] @ y, position).reshape(n_kv, head))
-            values[layer].append((wv[layer] @ y).reshape(n_kv, head))
+            y = normed(x, w["rms_att"][layer])
+            q = rotated(w["wq"][layer] @ y, position).reshape(n_heads, head)
+            keys[layer].append(rotated(w["wk"][layer] @ y, position).reshape(n_kv, head))
+            values[layer].append((w["wv"][layer] @ y).reshape(n_kv, head))
             attended = []
             for h in range(n_heads):
                 of_kv = h // (n_heads // n_kv)
                 scores = np.array([q[h] @ key[of_kv] for key in keys[layer]]) / np.sqrt(head)
                 weights = np.exp(scores - scores.max())
                 weights /= weights.sum()
-                attended.append(sum(w * value[of_kv] for w, value in zip(weights, values[layer], strict=True)))
-            x = x + wo[layer] @ np.concatenate(attended)
-            y = normed(x, rms_ffn[layer])
-            gate = w1[layer] @ y
-            x = x + w2[layer] @ (gate / (1 + np.exp(-gate)) * (w3[layer] @ y))
-        logits.append(classifier @ normed(x, rms_final))
+                attended.append(sum(share * value[of_kv] for share, value in zip(weights, values[layer], strict=True)))
+            x = x + w["wo"][layer] @ np.concatenate(attended)
+            y = normed(x, w["rms_ffn"][layer])
+            gate = w["w1"][layer] @ y
+            x = x + w["w2"][layer] @ (gate / (1 + np.exp(-gate)) * (w["w3"][layer] @ y))
+        logits.append(w.get("wcls", w["tok"]) @ normed(x, w["rms_final"]))
     return np.array(logits)
 
 

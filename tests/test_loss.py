@@ -10,9 +10,13 @@ from close import assert_close
 from brainalign.llm.exams import benchmarks
 from brainalign.llm.models.load import LanguageModel, load
 from brainalign.llm.reading import loss as losses
-from brainalign.llm.reading.loss import bits_per_byte, loss
+from brainalign.llm.reading.loss import loss
 
 DOCUMENTS = [f"\n = One =\n\n{tiny.TEXT[:300]}", f" = Naïve =\n{tiny.TEXT[300:700]}\n", tiny.TEXT[700:]]
+
+
+def bits_per_byte(table: pd.DataFrame) -> float:
+    return table.nats.sum() / np.log(2) / table.bytes.sum()
 
 
 def ids_of(model, text: str) -> list[int]:

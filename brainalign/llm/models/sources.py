@@ -51,17 +51,9 @@ class Source:
 
 
 def find(name: str | Path, revision: str | None = None, weights: bool = True) -> Source:
-    """Folder of a model, fetched first where it is not here.
+    """Folder of a model, fetched first where it is not here; the name and the revision are as in `load.load`.
 
-    Parameters
-    ----------
-    name
-        A checkpoint of the catalog or a data set of weights there, a folder in Hugging Face's layout, a llama2.c export
-        (``.bin``), or a hub id; the first that fits.
-    revision
-        Branch, tag or commit of a model on the hub; by default its ``main``.
-    weights
-        Without them, config and tokenizer are enough, and only they are identified.
+    Without weights, config and tokenizer are enough, and only they are identified.
 
     Raises
     ------

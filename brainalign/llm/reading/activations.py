@@ -47,13 +47,11 @@ def activations(
 
     Parameters
     ----------
-    context
-        How many parts are read up to and including each; all of its passage if left out.
+    context, long
+        As in `windows.beginning_windows`.
     pooling
         ``last``: the state of a part's last token; ``mean``: the mean over its tokens. An empty part has the state of
         what was read before it.
-    long
-        How to read what is longer than the model's positions, ``strided`` or ``exact`` (see `windows`).
     text
         What the text is called on the progress bar.
 

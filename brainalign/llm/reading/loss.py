@@ -1,7 +1,7 @@
 """Next-word loss on a long text, in nats per token and in bits per byte, which is the same for every tokenizer.
 
 table = loss(load("gpt2-small"), benchmarks.wikitext2())       # a row a document
-table.nats.sum() / table.tokens.sum(), bits_per_byte(table)
+table.nats.sum() / table.tokens.sum(), table.nats.sum() / np.log(2) / table.bytes.sum()
 """
 
 from __future__ import annotations
@@ -53,11 +53,6 @@ def loss(
     table = pd.DataFrame({name: entry.arrays[name] for name in ("nats", "tokens", "bytes")})
     table.attrs = entry.record | how
     return table
-
-
-def bits_per_byte(table: pd.DataFrame) -> float:
-    """Loss of all documents of `loss` in bits per byte."""
-    return float(table.nats.sum() / np.log(2) / table.bytes.sum())
 
 
 def _n_special(model: LanguageModel) -> int:

@@ -59,19 +59,6 @@ def models(source: str | Path) -> list[str]:
     return [_file(source).stem]
 
 
-def about(source: str | Path) -> dict[str, str]:
-    """For the record: ``source``, ``context``, ``citation`` and ``licence``; raises as `models` does."""
-    if str(source) not in COLLECTIONS:
-        return {"source": _file(source).name, "context": "not recorded", "citation": "", "licence": ""}
-    data, context = catalog.dataset(str(source)), COLLECTIONS[str(source)].context
-    return {"source": data.title, "context": context, "citation": data.citation, "licence": data.licence}
-
-
-def load(source: str | Path, words: pd.DataFrame, unit: str = "bits") -> dict[str, np.ndarray]:
-    """Every series of a source, by name; parameters and errors as in `load_one`."""
-    return {model: load_one(source, model, words, unit) for model in models(source)}
-
-
 def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "bits") -> np.ndarray:
     """Surprisal of each word, from one series: (n_words,) bits.
 

@@ -2,9 +2,9 @@
 
     train(network, examples, Recipe(), Path("runs/mine"), save=lambda step: ...)
 
-A run that is killed at any moment goes on from its last saved state (`checkpoints`) and gives the same losses; the order of
-examples depends on the seed alone. Several processes share the examples of a step between them (`distributed`), as far as
-rounding with the outcome of one.
+A run that is killed at any moment goes on from its last saved state (`checkpoints`) and gives the same losses; the
+order of examples depends on the seed alone. Several processes share the examples of a step between them
+(`distributed`), as far as rounding with the outcome of one.
 """
 
 from __future__ import annotations
