@@ -110,9 +110,7 @@ def load(
     ----------
     name_or_path
         The first that fits: a checkpoint of the catalog, ``stories260k``, a llama2.c export (``.bin``), a folder in
-        Hugging Face's layout, a hub id.
-    revision
-        Branch, tag or commit of a model on the hub.
+        Hugging Face's layout, a hub id. A model on the hub may have a revision: a branch, tag or commit.
     dtype
         ``float32``, ``float16``, ``bfloat16``, or ``auto``: as its publisher stored it.
     device
@@ -126,17 +124,13 @@ def load(
 
     Raises
     ------
-    LookupError, FileNotFoundError, PermissionError, ConnectionError
-        As in `sources.find`.
-    ValueError
-        An argument, the architecture or the tokenizer is of no use here. What is wrong with weights is said when they
-        are read (`LanguageModel.network`).
+    LookupError, OSError, ValueError
+        As in `sources.find`; or an argument, the architecture or the tokenizer is of no use here. What is wrong with
+        weights is said when they are read (`LanguageModel.network`).
     """
     _check_options(dtype, untrained, base)
     place = _device(device)
-    new_rows = "zero"
-    if untrained is None and base is None:
-        base, new_rows = _published_base(name_or_path)
+    base, new_rows = (base, "zero") if base is not None or untrained is not None else _published_base(name_or_path)
     source = sources.find(name_or_path, revision, weights=untrained is None)
     base_source = None if base is None else sources.find(base)
     name, identity, precision = source.name, source.identity, dtype
@@ -149,16 +143,14 @@ def load(
             precision = networks.precision(source.folder, config)
         if base_source:
             networks.config_of(base_source.folder)
-            identity |= {"base": base_source.identity, "new_rows": new_rows}
+            identity = identity | {"base": base_source.identity, "new_rows": new_rows}
 
     @cache  # once, also where the model is given another name
     def read() -> PreTrainedModel:
         with networks.quiet():
-            if untrained is None:
-                network = _stored(source, base_source, dtype, new_rows, place)
-            else:
-                network = networks.placed(networks.fresh(config, untrained), precision, place)
-            return network.eval().requires_grad_(False)
+            if untrained is not None:
+                return networks.placed(networks.fresh(config, untrained), precision, place).eval().requires_grad_(False)
+            return _stored(source, base_source, dtype, new_rows, place).eval().requires_grad_(False)
 
     return LanguageModel(name, config, tokenizer, identity | {"dtype": precision}, read)
 

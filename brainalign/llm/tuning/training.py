@@ -79,37 +79,26 @@ def train(
 ) -> np.ndarray:
     """Minimize the mean cross-entropy of target tokens by AdamW; go on where a killed run left off.
 
-    Gives the loss of each step before it was made: (n_steps,) nats a token.
+    Changes the weights that require a gradient, and gives the loss of each step before it was made: (n_steps,) nats a
+    token. In float32 on a GPU the network computes in bfloat16 (autocast) and keeps its weights as they are. Raises
+    ValueError where the folder is that of another run, no weights require a gradient, or the loss is not finite.
 
     Parameters
     ----------
-    network
-        Changed in place: those of its weights that require a gradient. In float32 on a GPU it computes in bfloat16
-        (autocast) and keeps its weights as they are.
     folder
         Where the run keeps its state, which is removed at the end, and its losses (`checkpoints.Run`).
     save
         Called with the number of steps made, at each of ``keep`` and at the end; of several processes, in all.
     every
         Seconds from one saved state to the next: a killed run loses no more than that and one step.
-    gradient_checkpointing
-        Compute activations twice instead of keeping them: less memory, a third more time, the same outcome.
-
-    Raises
-    ------
-    ValueError
-        The folder is that of another run, no weights require a gradient, or the loss is not finite.
     """
     import torch
     from tqdm import tqdm
 
     crew, n_steps = distributed.current(), recipe.n_steps(len(examples))
-    about = {"recipe": asdict(recipe), "samples": store.digest(list(examples)), "network": _fingerprint(network)}
     if gradient_checkpointing:
         network.activation_checkpointing_enable({"use_reentrant": False})
-    wrapped, optimizer = crew.prepared(network, _optimizer(network, recipe))
-    weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-    run = checkpoints.Run(folder, about, weights, optimizer, crew)
+    wrapped, run = _prepared(network, examples, recipe, folder, crew)
     with torch.random.fork_rng(), tqdm(total=n_steps, desc=title, unit=" steps", disable=crew.rank > 0 or None) as bar:
         torch.manual_seed(recipe.seed + crew.rank)
         losses, last_save = run.begin(), time.monotonic()
@@ -120,17 +109,12 @@ def train(
                 continue
             if step in keep:
                 save(step)
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate(step, n_steps)
-            losses.append(_backward(network, batch, recipe.at_once, wrapped, crew))
-            if not math.isfinite(losses[-1]):
-                raise ValueError(
-                    f"step {step}: the loss is {losses[-1]}. Lower the learning rate, or train in float32."
-                )
-            torch.nn.utils.clip_grad_norm_(weights.values(), recipe.clip)
-            optimizer.step()
-            optimizer.zero_grad()
-            bar.set_postfix_str(f"loss {losses[-1]:.3f}")
+            loss = _backward(network, batch, recipe.at_once, wrapped, crew)
+            if not math.isfinite(loss):
+                raise ValueError(f"step {step}: the loss is {loss}. Lower the learning rate, or train in float32.")
+            _make_step(run, recipe.rate(step, n_steps), recipe.clip)
+            losses.append(loss)
+            bar.set_postfix_str(f"loss {loss:.3f}")
             bar.update()
             # Clocks differ: that of the first process counts.
             if crew.total(crew.rank == 0 and time.monotonic() - last_save >= every):
@@ -142,15 +126,31 @@ def train(
     return np.array(losses)
 
 
-def _optimizer(network: PreTrainedModel, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW of the weights that require a gradient."""
+def _make_step(run: checkpoints.Run, rate: float, clip: float) -> None:
+    """Change weights along their gradients, which are cut and then forgotten."""
     import torch
 
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    torch.nn.utils.clip_grad_norm_(run.weights.values(), clip)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+
+
+def _prepared(
+    network: PreTrainedModel, examples: Sequence[Example], recipe: Recipe, folder: Path, crew: distributed.Alone
+) -> tuple[torch.nn.Module, checkpoints.Run]:
+    """What is called instead of the network, and the run, which has an optimizer."""
+    import torch
+
+    about = {"recipe": asdict(recipe), "samples": store.digest(list(examples)), "network": _fingerprint(network)}
     trained = [weight for weight in network.parameters() if weight.requires_grad]
     if not trained:
         raise ValueError("no weights of the network require a gradient. Choose some: network.requires_grad_(True).")
-    betas = 0.9, recipe.beta2
-    return torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=betas, weight_decay=recipe.weight_decay)
+    options = {"lr": recipe.learning_rate, "betas": (0.9, recipe.beta2), "weight_decay": recipe.weight_decay}
+    wrapped, optimizer = crew.prepared(network, torch.optim.AdamW(trained, **options))
+    weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    return wrapped, checkpoints.Run(folder, about, weights, optimizer, crew)
 
 
 @contextmanager
