@@ -126,13 +126,6 @@ def test_an_empty_part_has_the_state_of_what_was_read(gpt2):
     np.testing.assert_array_equal(ours[:, 0], ours[:, 1])
 
 
-def test_some_layers_are_the_same_layers(model):
-    names = layer_names(model)
-    every, some = activations(model, [SHORT]), activations(model, [SHORT], layers=[names[-1], names[0]])
-    assert list(some.layer) == [names[0], names[-1]]
-    np.testing.assert_array_equal(some, every.sel(layer=[names[0], names[-1]]))
-
-
 # Batches
 
 
@@ -241,7 +234,7 @@ def test_nothing_is_computed_twice(gpt2, monkeypatch):
     monkeypatch.setattr(gpt2.network.base_model, "forward", None)
     again = activations(gpt2, [SHORT])
     assert again.identical(first)
-    for other in ({"pooling": "mean"}, {"context": 1}, {"long": "exact"}, {"layers": ["0"]}):
+    for other in ({"pooling": "mean"}, {"context": 1}, {"long": "exact"}):
         with pytest.raises(TypeError):
             activations(gpt2, [SHORT], **other)
     with pytest.raises(TypeError):
@@ -280,8 +273,9 @@ def test_what_a_killed_run_has_done_is_not_done_again(gpt2, monkeypatch):
 # Progress
 
 
-def test_progress_names_model_text_batch_and_speed(gpt2, capsys):
-    activations(gpt2, [SHORT], text="two questions", progress=True)
+def test_progress_names_model_text_batch_and_speed(gpt2, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    activations(gpt2, [SHORT], text="two questions")
     shown = capsys.readouterr().err
     for words in (f"{gpt2.name}, two questions", "batch 1 of 1", "tokens/s"):
         assert words in shown
@@ -312,8 +306,6 @@ def test_states_that_are_not_finite_are_named(gpt2, monkeypatch):
 def test_unknown_names_suggest_known_ones(gpt2):
     with pytest.raises(LookupError, match="Known: last, mean"):
         activations(gpt2, [SHORT], pooling="first")
-    with pytest.raises(LookupError, match="unknown layer '9'"):
-        activations(gpt2, [SHORT], layers=["9"])
     with pytest.raises(LookupError, match="Did you mean strided"):
         activations(gpt2, [SHORT], long="stride")
 

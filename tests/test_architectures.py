@@ -83,7 +83,7 @@ CONFIGS = {
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_blocks_that_are_alike_and_lengths_between_are_counted_as_if_traced(name):
-    config = networks.configured(settings_of(CONFIGS[name]))
+    config = architectures.configured(settings_of(CONFIGS[name]))
     config._experts_implementation = architectures.ROUTED
     found = architectures.from_settings(settings_of(CONFIGS[name]))
     lengths = [n for n in LENGTHS if n <= (found.positions or n)]

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
@@ -120,7 +121,7 @@ def likelihoods_of(asked: Benchmark, model, monkeypatch) -> tuple[pd.DataFrame, 
         return table(entry, *rest)
 
     monkeypatch.setattr(exam_answers, "_table", keeping)
-    return answers(model, asked, progress=False), np.concatenate(kept)
+    return answers(model, asked), np.concatenate(kept)
 
 
 def expected_likelihoods(asked: Benchmark, model, most: int) -> np.ndarray:
@@ -201,7 +202,7 @@ def test_instruct_eval_drops_examples_until_a_prompt_fits(short):
 def instruct_eval_shots(model) -> list[int]:
     """See that all answers are those of the slow loop, and count the examples before each."""
     asked, most = mmlu(4), 2048 if model.encoder_decoder else model.n_positions
-    table = answers(model, asked, "instruct-eval", progress=False)
+    table = answers(model, asked, "instruct-eval")
     for name, rows in table.groupby("name"):
         splits = asked.splits(name)
         start = f"The following are multiple choice questions (with answers) about  {name.replace('_', ' ')}.\n\n"
@@ -231,7 +232,7 @@ def test_instruct_eval_of_bbh_leaves_its_examples_out(model):
     # Half of the targets are what the model says, so that some answers are right.
     said = {name: {p: text.strip()[:3] for p, text in of.items() if p % 2} for name, of in texts.items()}
     asked = bbh(said)
-    table = answers(model, asked, "instruct-eval", progress=False)
+    table = answers(model, asked, "instruct-eval")
     assert len(table) == 12 and (table.shots == 3).all() and table.attrs["over"] == "files"
     for name, rows in table.groupby("name"):
         for row in rows.itertuples():
@@ -244,7 +245,7 @@ def test_instruct_eval_of_bbh_leaves_its_examples_out(model):
 def test_standard_bbh_goes_on_after_the_prompt_of_the_harness(model):
     (package,) = find_spec("lm_eval").submodule_search_locations
     asked = bbh()
-    table = answers(model, asked, items=5, progress=False)
+    table = answers(model, asked, items=5)
     assert len(table) == 10 and (table.shots == 3).all() and table.attrs["over"] == "questions"
     for name, rows in table.groupby("name"):
         config = yaml.safe_load((Path(package) / f"tasks/bbh/fewshot/{name}.yaml").read_text())
@@ -282,25 +283,25 @@ def test_a_killed_run_goes_on_at_the_next_file(short, monkeypatch):
 
     monkeypatch.setattr(harness, "answered", dying)
     with pytest.raises(KeyboardInterrupt):
-        answers(short, asked, progress=False)
-    found = answers(short, asked, progress=False)
+        answers(short, asked)
+    found = answers(short, asked)
     assert calls["asked"] == 4  # two files, the third that died, and the third alone again
     monkeypatch.setattr(harness, "answered", None)
     monkeypatch.setattr(harness, "reader", None)
-    pd.testing.assert_frame_equal(answers(short, asked, progress=False), found)
+    pd.testing.assert_frame_equal(answers(short, asked), found)
 
 
 def test_some_questions_are_the_first_ones(short):
-    whole, some = (answers(short, mmlu(), items=items, progress=False) for items in (None, 2))
+    whole, some = (answers(short, mmlu(), items=items) for items in (None, 2))
     pd.testing.assert_frame_equal(some, whole[whole.item < 2].reset_index(drop=True))
-    more = answers(short, bbh(), "instruct-eval", items=100, progress=False)
+    more = answers(short, bbh(), "instruct-eval", items=100)
     assert len(more) == 12
     with pytest.raises(ValueError, match="1 or more questions of each file, not 0"):
         answers(short, mmlu(), items=0)
 
 
 def test_a_batch_that_does_not_fit_is_halved(short, monkeypatch):
-    expected, whole = answers(short, mmlu(), progress=False), harness.answered
+    expected, whole = answers(short, mmlu()), harness.answered
 
     def narrow(reader, some):
         if len(some) > 4:
@@ -309,18 +310,19 @@ def test_a_batch_that_does_not_fit_is_halved(short, monkeypatch):
 
     monkeypatch.setattr(harness, "answered", narrow)
     anew = replace(short, identity=short.identity | {"again": True})
-    pd.testing.assert_frame_equal(answers(anew, mmlu(), progress=False), expected)
+    pd.testing.assert_frame_equal(answers(anew, mmlu()), expected)
 
 
 def test_nothing_is_written_beside_the_store(short, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    answers(short, mmlu(1), progress=False)
+    answers(short, mmlu(1))
     assert {path.name for path in tmp_path.iterdir()} == {"store"}
 
 
-def test_the_tokenizer_and_the_bar(short, capsys):
-    answers(short, mmlu(1), progress=True)
+def test_the_tokenizer_and_the_bar(short, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    answers(short, mmlu(1))
     told = capsys.readouterr().err
     assert f"{short.name}, mmlu standard" in told and "3/3" in told and "astronomy" in told
     assert short.tokenizer.pad_token is None
@@ -415,7 +417,7 @@ def test_a_real_model_and_one_of_the_microworld_answer_everything_that_is_asked(
     for model in (llm.load("stories260K"), little):
         for name, n in (("mmlu", 57), ("bbh", 27)):
             for protocol in benchmarks.load(name).protocols:
-                table = answers(model, name, protocol, items=1, progress=False)
+                table = answers(model, name, protocol, items=1)
                 assert len(table) == n and table.name.nunique() == n
                 assert table.right.dtype == bool and (table.given != "").any()
     ids = [found.ids for found in encode(little.tokenizer, [*LETTERS])]

@@ -42,7 +42,7 @@ def likeliest(model, prompt, choices):
 
 
 def test_the_likeliest_choice_is_given(model, some):
-    table = answers(model, benchmark(some), progress=False)
+    table = answers(model, benchmark(some))
     with torch.no_grad():
         expected = [one.choices[likeliest(model, one.prompt, one.choices)] for one in some]
     of = {(one.domain, choice): (one, choice) for one, choice in zip(some, expected, strict=True)}

@@ -58,19 +58,23 @@ def vocabulary():
 N_PIECES = len(vocabulary())
 
 
-def written_weights(path, shared=True, seed=0, **sizes):
-    """A random export; what it is made of."""
-    sizes = SIZES | sizes
-    dim, hidden, n, heads, kv_heads, positions = sizes.values()
+def shapes_of(dim, hidden, n, heads, kv_heads, n_pieces, positions):
+    """What is in an export after its header, in order."""
     kv = dim // heads * kv_heads
-    shapes = {"tok": (N_PIECES, dim), "rms_att": (n, dim), "wq": (n, dim, dim), "wk": (n, kv, dim), "wv": (n, kv, dim)}
-    shapes |= {"wo": (n, dim, dim), "rms_ffn": (n, dim), "w1": (n, hidden, dim), "w2": (n, dim, hidden)}
-    shapes |= {"w3": (n, hidden, dim), "rms_final": (dim,), "cos": (positions, dim // heads // 2)}
-    shapes |= {"sin": shapes["cos"]} | ({} if shared else {"wcls": (N_PIECES, dim)})
+    shapes = {"tok": (abs(n_pieces), dim), "rms_att": (n, dim), "wq": (n, dim, dim), "wk": (n, kv, dim)}
+    shapes |= {"wv": (n, kv, dim), "wo": (n, dim, dim), "rms_ffn": (n, dim), "w1": (n, hidden, dim)}
+    shapes |= {"w2": (n, dim, hidden), "w3": (n, hidden, dim), "rms_final": (dim,)}
+    shapes |= {"cos": (positions, dim // heads // 2), "sin": (positions, dim // heads // 2)}
+    return shapes if n_pieces > 0 else shapes | {"wcls": (-n_pieces, dim)}
+
+
+def written_weights(path, shared=True, seed=0, **sizes):
+    """A random export."""
+    *sizes, positions = (SIZES | sizes).values()
+    header = *sizes, N_PIECES if shared else -N_PIECES, positions
     rng = np.random.default_rng(seed)
-    tensors = {name: rng.normal(0.3 if name[:3] == "rms" else 0, 0.3, shape) for name, shape in shapes.items()}
-    header = struct.pack("<7i", dim, hidden, n, heads, kv_heads, N_PIECES if shared else -N_PIECES, positions)
-    path.write_bytes(header + b"".join(values.astype("<f4").tobytes() for values in tensors.values()))
+    tensors = [rng.normal(0.3 if name[:3] == "rms" else 0, 0.3, shape) for name, shape in shapes_of(*header).items()]
+    path.write_bytes(struct.pack("<7i", *header) + b"".join(values.astype("<f4").tobytes() for values in tensors))
     return path
 
 
@@ -83,23 +87,12 @@ def export(folder, **sizes):
 def run_c(path, tokens):
     """Logits at every token, one at a time with a cache of keys and values: `forward` of run.c."""
     content = path.read_bytes()
-    dim, hidden, n_layers, n_heads, n_kv, n_pieces, positions = struct.unpack_from("<7i", content)
-    shared, n_pieces, head = n_pieces > 0, abs(n_pieces), dim // n_heads
-    numbers, place = np.frombuffer(content, "<f4", offset=28), 0
-
-    def take(*shape):
-        nonlocal place
-        place += math.prod(shape)
-        return numbers[place - math.prod(shape) : place].reshape(shape)
-
-    embedding, rms_att = take(n_pieces, dim), take(n_layers, dim)
-    wq, wk = take(n_layers, dim, dim), take(n_layers, n_kv * head, dim)
-    wv, wo = take(n_layers, n_kv * head, dim), take(n_layers, dim, dim)
-    rms_ffn, w1 = take(n_layers, dim), take(n_layers, hidden, dim)
-    w2, w3, rms_final = take(n_layers, dim, hidden), take(n_layers, hidden, dim), take(dim)
-    take(2, positions, head // 2)
-    classifier = embedding if shared else take(n_pieces, dim)
-    assert place == len(numbers)
+    header = struct.unpack_from("<7i", content)
+    dim, _, n_layers, n_heads, n_kv, *_ = header
+    head, shapes = dim // n_heads, shapes_of(*header)
+    stops = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    parts = np.split(np.frombuffer(content, "<f4", int(stops[-1]), offset=28), stops[:-1])
+    w = {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
 
     def normed(x, weight):
         return weight * (x / np.sqrt((x @ x) / len(x) + 1e-5))
@@ -115,24 +108,24 @@ def run_c(path, tokens):
     keys, values = [[] for _ in range(n_layers)], [[] for _ in range(n_layers)]
     logits = []
     for position, token in enumerate(tokens):
-        x = embedding[token].astype(float)
+        x = w["tok"][token].astype(float)
         for layer in range(n_layers):
-            y = normed(x, rms_att[layer])
-            q = rotated(wq[layer] @ y, position).reshape(n_heads, head)
-            keys[layer].append(rotated(wk[layer] @ y, position).reshape(n_kv, head))
-            values[layer].append((wv[layer] @ y).reshape(n_kv, head))
+            y = normed(x, w["rms_att"][layer])
+            q = rotated(w["wq"][layer] @ y, position).reshape(n_heads, head)
+            keys[layer].append(rotated(w["wk"][layer] @ y, position).reshape(n_kv, head))
+            values[layer].append((w["wv"][layer] @ y).reshape(n_kv, head))
             attended = []
             for h in range(n_heads):
                 of_kv = h // (n_heads // n_kv)
                 scores = np.array([q[h] @ key[of_kv] for key in keys[layer]]) / np.sqrt(head)
                 weights = np.exp(scores - scores.max())
                 weights /= weights.sum()
-                attended.append(sum(w * value[of_kv] for w, value in zip(weights, values[layer], strict=True)))
-            x = x + wo[layer] @ np.concatenate(attended)
-            y = normed(x, rms_ffn[layer])
-            gate = w1[layer] @ y
-            x = x + w2[layer] @ (gate / (1 + np.exp(-gate)) * (w3[layer] @ y))
-        logits.append(classifier @ normed(x, rms_final))
+                attended.append(sum(share * value[of_kv] for share, value in zip(weights, values[layer], strict=True)))
+            x = x + w["wo"][layer] @ np.concatenate(attended)
+            y = normed(x, w["rms_ffn"][layer])
+            gate = w["w1"][layer] @ y
+            x = x + w["w2"][layer] @ (gate / (1 + np.exp(-gate)) * (w["w3"][layer] @ y))
+        logits.append(w.get("wcls", w["tok"]) @ normed(x, w["rms_final"]))
     return np.array(logits)
 
 
@@ -247,12 +240,8 @@ def test_a_model_is_converted_once_and_under_its_content(tmp_path, monkeypatch):
     monkeypatch.setattr(llama2c, "convert", None)
     same, _ = llama2c.converted(export(tmp_path / "three"))
     assert same == folder
-    assert sorted(file.name for file in folder.iterdir()) == [
-        "config.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "tokenizer_config.json",
-    ]
+    names = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert {file.name for file in folder.iterdir()} == names
 
 
 def test_a_conversion_that_was_killed_is_done_again(tmp_path, monkeypatch):
@@ -268,11 +257,11 @@ def test_a_conversion_that_was_killed_is_done_again(tmp_path, monkeypatch):
 def test_the_tokenizer_must_be_beside_the_weights_and_the_only_one(tmp_path):
     path = export(tmp_path / "one")
     (tmp_path / "one" / "tok512.bin").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"which tokenizer belongs to .*tok512\.bin, tokenizer\.bin\?"):
+    with pytest.raises(ValueError, match=r"one tokenizer .* beside .*, got tok512\.bin, tokenizer\.bin"):
         load(path)
     for file in (tmp_path / "one").glob("tok*.bin"):
         file.unlink()
-    with pytest.raises(FileNotFoundError, match=r"no tokenizer beside .*Put it there as tokenizer\.bin"):
+    with pytest.raises(FileNotFoundError, match=r"beside .*, got none"):
         load(path)
     with pytest.raises(FileNotFoundError, match=r"there is no .*none\.bin"):
         load(tmp_path / "none.bin")
@@ -281,13 +270,13 @@ def test_the_tokenizer_must_be_beside_the_weights_and_the_only_one(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda content: content[:20], "has 20 bytes, a header of llama2.c has 28"),
-        (lambda content: content[:-4], "expected .* for dim 24, hidden_dim 40.* cut short"),
+        (lambda content: content[:20], "has 20 bytes, less than a header"),
+        (lambda content: content[:-4], "expected .* for .*'hidden_size': 24, 'intermediate_size': 40"),
         (lambda content: content + b"\0" * 4, "expected"),
-        (lambda content: struct.pack("<2i", 0x616B3432, 2) + content[8:], "of version 2, expected version 0"),
-        (lambda content: b"\0" * len(content), "does not begin like a llama2.c export: dim 0"),
+        (lambda content: struct.pack("<2i", 0x616B3432, 2) + content[8:], "export of version 0 .*: it is of version 2"),
+        (lambda content: b"\0" * len(content), "begins with .*'hidden_size': 0"),
         (lambda content: content[:12] + struct.pack("<i", 5) + content[16:], "heads of an even width"),
-        (lambda content: content[:16] + struct.pack("<i", 4) + content[20:], "multiple of n_kv_heads"),
+        (lambda content: content[:16] + struct.pack("<i", 4) + content[20:], "multiple of num_key_value_heads"),
         (lambda content: content[:20] + struct.pack("<i", 12) + content[24:], "a vocabulary of more than 259"),
     ],
 )
@@ -310,7 +299,7 @@ def changed(number, piece):
     ("pieces", "message"),
     [
         (vocabulary()[:-1], f"after {N_PIECES - 1} of {N_PIECES} pieces"),
-        ([*vocabulary(), ("zz", -99.0)], f"goes on after {N_PIECES} pieces"),
+        ([*vocabulary(), ("zz", -99.0)], f"after {N_PIECES} of {N_PIECES} pieces: the file goes on"),
         (changed(70, "A"), "piece 70 of .* is 'A', expected '<0x43>'"),
         (changed(1, "[CLS]"), r"piece 1 of .* is '\[CLS\]', expected '<s>'"),
         (changed(300, "he"), "has the piece 'he' more than once"),
@@ -329,8 +318,8 @@ def test_a_tokenizer_that_does_not_fit_is_named(tmp_path, pieces, message):
     ("content", "message"),
     [
         (b"", f"after 0 of {N_PIECES} pieces"),
-        (struct.pack("<ifi", 7, 0, 8) + b"x" * 8, "a piece of 8 bytes, where the longest should have 7"),
-        (struct.pack("<ifi", 7, 0, -1), "a piece of -1 bytes"),
+        (struct.pack("<ifi", 7, 0, 8) + b"x" * 7, f"after 0 of {N_PIECES} pieces"),
+        (struct.pack("<ifi", 7, 0, -1), f"after 0 of {N_PIECES} pieces"),
         (struct.pack("<ifi", 7, 0, 2) + b"\xff\xfe", "utf-8"),
     ],
 )

@@ -10,9 +10,13 @@ from close import assert_close
 from brainalign.llm.exams import benchmarks
 from brainalign.llm.models.load import LanguageModel, load
 from brainalign.llm.reading import loss as losses
-from brainalign.llm.reading.loss import bits_per_byte, loss
+from brainalign.llm.reading.loss import loss
 
 DOCUMENTS = [f"\n = One =\n\n{tiny.TEXT[:300]}", f" = Naïve =\n{tiny.TEXT[300:700]}\n", tiny.TEXT[700:]]
+
+
+def bits_per_byte(table: pd.DataFrame) -> float:
+    return table.nats.sum() / np.log(2) / table.bytes.sum()
 
 
 def ids_of(model, text: str) -> list[int]:
@@ -40,16 +44,15 @@ def strided(model, ids: list[int], room: int, stride: int, mode: str | None = No
     return nats
 
 
-@pytest.mark.parametrize(("window", "stride"), [(None, None), (40, 7), (64, 63)])
-def test_a_causal_model_is_read_in_strides(causal, window, stride):
-    found = loss(causal, DOCUMENTS, window=window, stride=stride, progress=False)
-    ids, room = ids_of(causal, "".join(DOCUMENTS)), (window or 64) - 1
-    expected = strided(causal, ids, room, stride or room // 2)
+def test_a_causal_model_is_read_in_strides(causal):
+    found = loss(causal, DOCUMENTS)
+    ids = ids_of(causal, "".join(DOCUMENTS))
+    expected = strided(causal, ids, 63, 31)
     assert found.tokens.sum() == len(ids) == len(expected)
     assert found.nats.sum() / found.tokens.sum() == pytest.approx(np.mean(expected), rel=1e-5)
     assert found.bytes.tolist() == [len(document.encode()) for document in DOCUMENTS]
     assert bits_per_byte(found) == pytest.approx(sum(expected) / np.log(2) / len("".join(DOCUMENTS).encode()), rel=1e-5)
-    assert (found.attrs["window"], found.attrs["stride"]) == (window or 64, stride or room // 2)
+    assert (found.attrs["window"], found.attrs["stride"]) == (64, 31)
 
 
 def test_documents_share_the_loss_at_their_borders(causal):
@@ -58,34 +61,35 @@ def test_documents_share_the_loss_at_their_borders(causal):
     nats = strided(causal, ids_of(causal, text), 63, 31)
     borders = np.cumsum([len(document) for document in DOCUMENTS])
     of = np.searchsorted(borders, [b for _, b in own])
-    found = loss(causal, DOCUMENTS, progress=False)
+    found = loss(causal, DOCUMENTS)
     if len(own) == len(nats):  # else <s> or a byte has no characters
         assert_close(found.nats, np.bincount(of, nats))
     assert found.nats.sum() == pytest.approx(sum(nats), rel=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["copy", "continuation"])
-def test_an_encoder_reads_the_same_or_what_comes_before(t5, mode):
-    found = loss(t5, DOCUMENTS, mode=mode, window=50, stride=20, progress=False)
-    expected = strided(t5, ids_of(t5, "".join(DOCUMENTS)), 48, 20, mode)
+def test_an_encoder_reads_the_same_or_what_comes_before(t5, mode, monkeypatch):
+    monkeypatch.setattr(losses, "WINDOW", 50)  # it sets no limit
+    found = loss(t5, DOCUMENTS, mode=mode)
+    expected = strided(t5, ids_of(t5, "".join(DOCUMENTS)), 48, 24, mode)
     assert found.nats.sum() / found.tokens.sum() == pytest.approx(np.mean(expected), rel=1e-5)
     assert found.attrs["mode"] == mode
 
 
 def test_the_first_token_is_not_scored_where_nothing_comes_before_it(tmp_path):
     model = load(tiny.gpt2(tmp_path))
-    whole = loss(model, DOCUMENTS, progress=False)
+    whole = loss(model, DOCUMENTS)
     model.tokenizer.bos_token = None
     model.identity["tokenizer"] = "without a beginning"
-    found = loss(model, DOCUMENTS, progress=False)
+    found = loss(model, DOCUMENTS)
     assert found.tokens.tolist() == [whole.tokens[0] - 1, *whole.tokens[1:]]
     assert np.isfinite(found.nats).all()
 
 
 def test_it_is_kept(causal, monkeypatch):
-    found = loss(causal, DOCUMENTS, progress=False)
+    found = loss(causal, DOCUMENTS)
     monkeypatch.setattr(losses, "_compute", None)
-    pd.testing.assert_frame_equal(loss(causal, DOCUMENTS, progress=False), found)
+    pd.testing.assert_frame_equal(loss(causal, DOCUMENTS), found)
 
 
 def uniform(folder, vocabulary: dict, pattern: str) -> LanguageModel:
@@ -114,16 +118,12 @@ def test_bits_per_byte_do_not_depend_on_the_tokenizer(tmp_path):
     pair = uniform(tmp_path / "pair", pairs, "..")
     # Without the letters of the token for the beginning.
     documents = ["".join(np.random.default_rng(seed).choice([*letters[1:]], 60)) for seed in range(3)]
-    found = {name: loss(model, documents, progress=False) for name, model in (("byte", byte), ("pair", pair))}
+    found = {name: loss(model, documents) for name, model in (("byte", byte), ("pair", pair))}
     assert [found[name].tokens.sum() for name in ("byte", "pair")] == [180, 90]
     assert [bits_per_byte(found[name]) for name in ("byte", "pair")] == pytest.approx([4, 4], rel=1e-6)
 
 
 def test_bad_settings_are_named(causal, t5):
-    with pytest.raises(ValueError, match="a window of 65"):
-        loss(causal, DOCUMENTS, window=65)
-    with pytest.raises(ValueError, match="with 64 new ones is not within that"):
-        loss(causal, DOCUMENTS, stride=64)
     with pytest.raises(ValueError, match="is a causal model"):
         loss(causal, DOCUMENTS, mode="copy")
     with pytest.raises(LookupError, match="Did you mean continuation"):

@@ -81,7 +81,7 @@ def effort(name: str) -> float:
     return efforts[name] * len(efforts) / sum(efforts.values())
 
 
-def pretrained(world: World, name: str, progress: bool | None = None) -> Path:
+def pretrained(world: World, name: str) -> Path:
     """Folder of a model that is trained on the corpus of a world: made once, read off the store from then on.
 
     Parameters
@@ -89,8 +89,6 @@ def pretrained(world: World, name: str, progress: bool | None = None) -> Path:
     world : World
     name : str
         Of `SHAPES`.
-    progress : bool, optional
-        Whether to draw a bar while it is trained; by default on a terminal.
 
     Raises
     ------
@@ -112,17 +110,17 @@ def pretrained(world: World, name: str, progress: bool | None = None) -> Path:
 
             state = folder.with_suffix(".run")
             with training.few_threads(network.num_parameters()):
-                training.train(network, examples, recipe, state, save=save, every=20, title=name, progress=progress)
+                training.train(network, examples, recipe, state, save=save, every=20, title=name)
             rmtree(state, ignore_errors=True)
     return folder
 
 
-def tuned(world: World, name: str, settings: Tuning | None = None, progress: bool | None = None) -> dict[int, Path]:
+def tuned(world: World, name: str, settings: Tuning | None = None) -> dict[int, Path]:
     """Folders of a model along its tuning on the world's samples, by the number of steps made.
 
     Parameters
     ----------
-    world, name, progress
+    world, name
         As in `pretrained`.
     settings : Tuning, optional
         `TUNING` if left out.
@@ -132,8 +130,8 @@ def tuned(world: World, name: str, settings: Tuning | None = None, progress: boo
     LookupError, OSError
         As in `pretrained`.
     """
-    base = pretrained(world, name, progress)
-    options = {"name": f"microworld-{name}", "device": "cpu", "every": 20, "progress": progress}
+    base = pretrained(world, name)
+    options = {"name": f"microworld-{name}", "device": "cpu", "every": 20}
     return tuning.tuned(base, questions.instructions(world, N_SAMPLES), settings or TUNING, **options)
 
 

@@ -7,11 +7,10 @@ Each file of questions is an entry of the store, so that a run that was killed g
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,29 +37,13 @@ BYTES_PER_TOKEN = 8  # of a generated answer that are kept
 
 
 def answers(
-    model: LanguageModel,
-    benchmark: str | Benchmark,
-    protocol: str = "standard",
-    *,
-    items: int | None = None,
-    progress: bool | None = None,
+    model: LanguageModel, benchmark: str | Benchmark, protocol: str = "standard", *, items: int | None = None
 ) -> pd.DataFrame:
     """Have a model answer, file by file of questions, each computed once and kept in the store (protocols, section 9).
 
     Greedy, and in batches that fit into memory. What is too long for the model is cut on the left, as the harness does.
-
-    Parameters
-    ----------
-    model : LanguageModel
-        Of `load`.
-    benchmark : str or Benchmark
-        ``mmlu``, ``bbh``, or one's own.
-    protocol : str
-        One of the benchmark's: ``standard`` (the harness's own) or ``instruct-eval`` (the paper's).
-    items : int, optional
-        At most this many questions of each file, the first ones; all if left out.
-    progress : bool, optional
-        Whether to draw a bar; by default on a terminal.
+    The benchmark is ``mmlu``, ``bbh``, or one's own; its protocol ``standard`` (the harness's own) or ``instruct-eval``
+    (the paper's). Of each file, at most the first so many items are asked.
 
     Returns
     -------
@@ -75,8 +58,8 @@ def answers(
     LookupError
         No such benchmark or protocol.
     ValueError
-        The tokenizer does not tell the letters of the choices apart, or has no token that ends a text; `items` is
-        less than one.
+        The tokenizer does not tell the letters of the choices apart, or has no token that ends a text; `items` is less
+        than one.
     MemoryError, OSError
         As in `activations`; ``OSError`` also where the questions cannot be fetched.
     """
@@ -86,28 +69,26 @@ def answers(
         raise ValueError(f"items: a model is asked 1 or more questions of each file, not {items}.")
     if isinstance(benchmark, str):
         benchmark = benchmarks.load(benchmark)
-    names = list(benchmark.tasks.index)
-    configs = [benchmark.config(protocol, name) for name in names]
+    configs = {name: benchmark.config(protocol, name) for name in benchmark.tasks.index}
+    settings = next(iter(configs.values()))
     _require_tokens(model, benchmark)
-    question_sets = [
-        _selected_questions(benchmark.splits(name), config, items) for name, config in zip(names, configs, strict=True)
-    ]
-    positions = _positions(model, configs[0])
+    questions = {name: _selected_questions(benchmark.splits(name), config, items) for name, config in configs.items()}
+    positions = _positions(model, settings)
     reader = cache(lambda: harness.reader(model, positions))
 
     title = f"{model.name}, {benchmark.name} {protocol}"
-    quiet = not (sys.stderr.isatty() if progress is None else progress)
-    total, tables = sum(len(splits["test"]) for splits in question_sets), []
-    with tqdm(total=total, unit=" questions", desc=title, disable=quiet) as bar:
-        for name, config, splits in zip(names, configs, question_sets, strict=True):
+    total, tables = sum(len(splits["test"]) for splits in questions.values()), []
+    with tqdm(total=total, unit=" questions", desc=title, disable=None) as bar:
+        for name, config in configs.items():
             bar.set_postfix_str(name)
+            splits = questions[name]
             key = _key(model, benchmark, protocol, name, config, splits, positions)
             exam = _Exam(model, config, splits, positions, reader)
             entry = store.get("capability", key, lambda exam=exam, key=key: exam.take(key, bar))
             tables.append(_table(entry, config, splits).assign(name=name, **benchmark.tasks.loc[name]))
             bar.update(sum(map(len, tables)) - bar.n)
     table = pd.concat(tables, ignore_index=True)
-    table.attrs = {"over": configs[0]["metadata"]["over"], "version": benchmarks.version(configs[0])}
+    table.attrs = {"over": settings["metadata"]["over"], "version": benchmarks.version(settings)}
     table.attrs["cut"] = int(table.cut.sum())
     return table[["category", "task", "name", "item", "given", "right", "shots", "cut"]]
 
@@ -143,9 +124,10 @@ class _Exam:
             return arrays
 
         batches = batched(self.model, windows, values)
-        results = read_all("capability", key, batches, work, "", progress=False)
-        order = np.argsort(np.concatenate([batch.parts for batch in batches]))
-        arrays = {name: np.concatenate([result[name] for result in results])[order] for name in results[0]}
+        results = read_all("capability", key, batches, work)
+        order = np.argsort(np.concatenate([parts for parts, _ in results]))
+        names = results[0][1]
+        arrays = {name: np.concatenate([batch_arrays[name] for _, batch_arrays in results])[order] for name in names}
         arrays["shots"] = np.array([prompt.shots for prompt in prompts])
         arrays["cut"] = np.array([prompt.cut for prompt in prompts])
         notes = {"cut": int(arrays["cut"].sum()), "tokens_generated": n_new or None}
@@ -178,8 +160,7 @@ class _Exam:
         return Window((prompt.ids + max(choices, key=len)) * rows, [part], [])
 
 
-@dataclass(frozen=True)
-class _Prompt:
+class _Prompt(NamedTuple):
     text: str
     ids: list[int]  # as many as are read
     shots: int
@@ -271,11 +252,9 @@ def _require_tokens(model: LanguageModel, benchmark: Benchmark) -> None:
             f"{model.name}: the tokenizer has no token that ends a text, so that no answer would end. Give it one."
         )
     ids = [tuple(encoding.ids) for encoding in encode(tokenizer, [*letters])]
-    lacking = [
-        letter for letter, tokens in zip(letters, ids, strict=True) if not tokens or tokenizer.unk_token_id in tokens
-    ]
-    lacking = lacking or [letter for letter, tokens in zip(letters, ids, strict=True) if ids.count(tokens) > 1]
-    if lacking:
+    pairs, unknown = list(zip(letters, ids, strict=True)), tokenizer.unk_token_id
+    lacking = [letter for letter, tokens in pairs if not tokens or unknown in tokens]
+    if lacking := lacking or [letter for letter, tokens in pairs if ids.count(tokens) > 1]:
         raise ValueError(
             f"{model.name}: the tokenizer has no tokens of their own for {', '.join(lacking)}, letters of choices in "
             f"{benchmark.name}. Add them to it and resize the embeddings, or leave {benchmark.name} out for this model."

@@ -10,7 +10,6 @@ expects here, in memory.
 
 from __future__ import annotations
 
-import csv
 import importlib.metadata
 import importlib.util
 import json
@@ -33,24 +32,12 @@ WIKITEXT = "ressources/ml/wikitext-2/test.txt"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark: tasks, and the questions of each.
+    """A benchmark: tasks, and the questions of each."""
 
-    Attributes
-    ----------
-    name : str
-        As in the names of its task files.
-    tasks : DataFrame
-        Indexed by ``name``, one row a file of questions: ``task`` (several files may be one), ``category``.
-    splits : function
-        From the name of a file to its questions by split, in the layout of its task files.
-    letters : function
-        From nothing to the letters that a tokenizer must have, to be examined at all.
-    """
-
-    name: str
-    tasks: pd.DataFrame
-    splits: Callable[[str], Splits]
-    letters: Callable[[], str] = field(default_factory=lambda: str)
+    name: str  #: as in the names of its task files
+    tasks: pd.DataFrame  #: by ``name``, a row a file of questions: ``task`` (several files may be one), ``category``
+    splits: Callable[[str], Splits]  #: from the name of a file to its questions, in the layout of its task files
+    letters: Callable[[], str] = field(default_factory=lambda: str)  #: gives those that a tokenizer must have
 
     @property
     def protocols(self) -> list[str]:
@@ -58,13 +45,7 @@ class Benchmark:
         return sorted(path.stem.partition(".")[2] for path in catalog.TASKS.glob(f"{self.name}.*.yaml"))
 
     def config(self, protocol: str, name: str) -> dict:
-        """Settings of a task, as the harness takes them.
-
-        Raises
-        ------
-        LookupError
-            No such protocol, or task.
-        """
+        """Settings of a task, as the harness takes them; raises LookupError if there is no such protocol, or task."""
         if protocol not in self.protocols:
             raise LookupError(messages.unknown(f"protocol of {self.name}", protocol, self.protocols))
         if name not in self.tasks.index:
@@ -77,13 +58,7 @@ class Benchmark:
 
 
 def load(name: str) -> Benchmark:
-    """Load a published benchmark: ``mmlu`` or ``bbh``.
-
-    Raises
-    ------
-    LookupError
-        No such benchmark; the message suggests near names.
-    """
+    """Load a published benchmark: ``mmlu`` or ``bbh``; raises LookupError, with near names, for any other."""
     if name not in PUBLISHED:
         raise LookupError(messages.unknown("benchmark", name, PUBLISHED))
     splits, letters = PUBLISHED[name]
@@ -104,19 +79,15 @@ def version(config: dict) -> str:
 
 def _mmlu(subject: str) -> Splits:
     """Questions of a subject: ``question``, ``choices``, ``answer`` (the place of the right choice)."""
-    questions = {}
-    for split in ("dev", "test"):
+
+    def questions(split: str) -> list[dict]:
         path = fetch(catalog.dataset("mmlu").file(f"data/mmlu/{split}/{subject}_{split}.csv"))
-        with path.open(encoding="utf-8", newline="") as lines:  # cells are text: an answer of "1.0" or "NA" stays so
-            questions[split] = [
-                {
-                    "question": row["question"],
-                    "choices": [row[f"choice{i}"] for i in range(4)],
-                    "answer": int(row["answer"]),
-                }
-                for row in csv.DictReader(lines)
-            ]
-    return questions
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)  # an answer of "1.0" or "NA" stays so
+        choices = table[[f"choice{i}" for i in range(4)]].to_numpy().tolist()
+        rows = zip(table.question, choices, table.answer.astype(int), strict=True)
+        return [{"question": question, "choices": texts, "answer": answer} for question, texts, answer in rows]
+
+    return {split: questions(split) for split in ("dev", "test")}
 
 
 def _bbh(name: str) -> Splits:

@@ -38,33 +38,15 @@ SCALARS = (bool, int, float, str)
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of a causal model, or of an encoder-decoder.
+    """Sizes of a causal model, or of an encoder-decoder."""
 
-    Attributes
-    ----------
-    parameters : int
-        Numbers in its weights, those that are shared counted once.
-    widths : tuple of int
-        Features of each layer whose states are kept: the blocks, and what enters the first of each stack.
-    vocabulary : int
-        Tokens that it predicts among.
-    head : int
-        Numbers in the weights that predict them.
-    positions : int or None
-        Most tokens that it reads at once.
-    encoder_decoder : bool
-        Whether it has an encoder beside its decoder.
-    linear, quadratic : float
-        Operations of a pass over t tokens, without the head: linear t + quadratic t².
-    """
-
-    parameters: int
-    widths: tuple[int, ...]
-    vocabulary: int
-    head: int
-    positions: int | None
+    parameters: int  #: numbers in its weights, those that are shared counted once
+    widths: tuple[int, ...]  #: features of each layer whose states are kept: blocks, and what enters the first of each
+    vocabulary: int  #: tokens that it predicts among
+    head: int  #: numbers in the weights that predict them
+    positions: int | None  #: most tokens that it reads at once
     encoder_decoder: bool
-    linear: float
+    linear: float  #: operations of a pass over t tokens, without the head: linear t + quadratic t²
     quadratic: float
 
     @property
@@ -78,14 +60,9 @@ class Architecture:
         return len(self.widths)
 
     def flops(self, windows: int, tokens: int, head: bool = False) -> float:
-        """Operations of a forward pass over windows of a length, which encoder and decoder both read.
+        """Operations of a forward pass over windows of so many tokens each, padding included.
 
-        Parameters
-        ----------
-        windows, tokens : int
-            How many, and how long, padding and special tokens included.
-        head : bool
-            Whether probabilities over the vocabulary are computed.
+        Encoder and decoder both read them. With the head, probabilities over the vocabulary are computed.
         """
         linear = self.linear + (2.0 * self.head if head else 0.0)
         return windows * tokens * (linear + self.quadratic * tokens)
@@ -94,11 +71,8 @@ class Architecture:
 def from_settings(settings: Mapping) -> Architecture:
     """Sizes of the network that settings describe, in transformers' keys (a ``config.json``); kept in the store.
 
-    Raises
-    ------
-    ValueError
-        transformers has no class for it, or it predicts no words, or its operations cannot be counted without weights;
-        the message says which.
+    Raises ValueError where transformers has no class for it, or it predicts no words, or its operations cannot be
+    counted.
     """
     return _from_settings(json.dumps(dict(settings), sort_keys=True))
 
@@ -112,14 +86,30 @@ def _from_settings(settings: str) -> Architecture:
         sizes = store.get("architectures", identity, count).record
     except OSError:  # a plan can be made where nothing can be written
         sizes = count()[1]
-    names = Architecture.__dataclass_fields__
-    return Architecture(**{name: sizes[name] for name in names} | {"widths": tuple(sizes["widths"])})
+    sizes = {name: sizes[name] for name in Architecture.__dataclass_fields__}
+    return Architecture(**sizes | {"widths": tuple(sizes["widths"])})
+
+
+def configured(settings: Mapping) -> PreTrainedConfig:
+    """Settings of a network from the entries of a ``config.json``; raises ValueError if they are of no known kind."""
+    from transformers import CONFIG_MAPPING
+
+    kind = settings.get("model_type")
+    if kind not in CONFIG_MAPPING:
+        raise ValueError(
+            f"transformers {version('transformers')} has no class for models of type {kind!r}, and a model's own code "
+            "is never run."
+        )
+    try:
+        return CONFIG_MAPPING[kind].from_dict(dict(settings))
+    except Exception as error:  # of any kind: each class checks in its own way
+        raise ValueError(f"transformers refuses these settings of a {kind}: {error}") from error
 
 
 def _counted(settings: dict) -> dict:
     """Attributes of an `Architecture`, as JSON has them."""
     with networks.quiet():
-        config = networks.configured(settings)
+        config = configured(settings)
         networks.architecture(config)
         try:
             return _sizes(config, settings.get("model_max_length"))
@@ -152,13 +142,7 @@ def _sizes(config: PreTrainedConfig, limit: int | None) -> dict:
 
 
 def _polynomial(lengths: tuple[int, int, int], counts: Mapping[int, int]) -> dict[str, float]:
-    """Coefficients of the operations of a pass, a polynomial of its tokens without a constant; the longest must agree.
-
-    Raises
-    ------
-    ValueError
-        It does not.
-    """
+    """Coefficients of a pass's operations, a polynomial of its tokens without a constant; the longest must agree."""
     short, long, longest = lengths
     quadratic = (counts[long] / long - counts[short] / short) / (long - short)
     linear = counts[short] / short - quadratic * short
@@ -195,15 +179,10 @@ def _kind(block: torch.nn.Module) -> tuple:
 
 
 def operations(network: PreTrainedModel, lengths: Sequence[int]) -> dict[int, int]:
-    """Count the operations of passes over one window of each length, without the head.
+    """Count the operations of passes over one window of so many tokens each, without the head.
 
-    Parameters
-    ----------
-    network : PreTrainedModel
-        Of `networks.blank`; its tensors are fake from now on. Those have shapes and no values, like tensors of the meta
-        device, and transformers knows of them that it must not ask for values.
-    lengths : sequence of int
-        Tokens.
+    The network, of `networks.blank`, has fake tensors from now on. Those have shapes and no values, like tensors of the
+    meta device, and transformers knows of them that it must not ask for values.
     """
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -216,17 +195,10 @@ def operations(network: PreTrainedModel, lengths: Sequence[int]) -> dict[int, in
         network.to_empty(device="cpu")
         for tokens in lengths:
             with FlopCounterMode(display=False) as counter, _once(network, counter) as repeated:
-                _pass(network, torch.zeros((1, tokens), dtype=torch.long))
+                ids = torch.zeros((1, tokens), dtype=torch.long)
+                networks.run_without_head(network, ids, decoder_input_ids=ids)
             counts[tokens] = counter.get_total_flops() + sum(repeated)
     return counts
-
-
-def _pass(network: PreTrainedModel, ids: torch.Tensor) -> None:
-    if network.config.is_encoder_decoder:
-        encoded = network.get_encoder()(input_ids=ids).last_hidden_state
-        network.get_decoder()(input_ids=ids, encoder_hidden_states=encoded, use_cache=False)
-    else:
-        network.get_decoder()(input_ids=ids, use_cache=False)
 
 
 @contextmanager

@@ -10,10 +10,11 @@
 `sources` says where files are looked for. Weights are safetensors; no pickle is loaded, and no remote code is run.
 """
 
-import importlib.util
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,43 +34,25 @@ UNLIMITED = 10**9  # tokens; a tokenizer without a limit says 10^30
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
-    """A network with its head, in evaluation mode, without gradients; its tokenizer; and what tells it from others.
+    """A network with its head, in evaluation mode, without gradients; its tokenizer; and what tells it from others."""
 
-    Attributes
-    ----------
-    name : str
-        As asked for: the catalog's name, the hub id, or the name of the folder or file; of an untrained twin with
-        ``-untrained-SEED`` behind it.
-    config : PreTrainedConfig
-        Settings of the network.
-    tokenizer : PreTrainedTokenizerFast
-        Fast, so that it knows which characters a token stands for.
-    identity : dict
-        Plain JSON, for keys of results: all that tells weights, tokenizer and precision from any other's.
-    read : function
-        Gives the network; it reads the weights when it is first called, as what is in the store needs none.
-    """
-
-    name: str
-    config: "PreTrainedConfig" = field(repr=False)
-    tokenizer: "PreTrainedTokenizerFast" = field(repr=False)
-    identity: dict
-    read: "Callable[[], PreTrainedModel]" = field(repr=False)
+    name: str  #: as asked for, a folder's or file's own; of an untrained twin with ``-untrained-SEED`` behind it
+    config: PreTrainedConfig = field(repr=False)
+    tokenizer: PreTrainedTokenizerFast = field(repr=False)  #: fast: it knows which characters a token stands for
+    identity: dict  #: plain JSON: all that tells weights, tokenizer and precision from any other's
+    read: Callable[[], PreTrainedModel] = field(repr=False)  #: gives the network; reads it once
 
     @property
-    def network(self) -> "PreTrainedModel":
+    def network(self) -> PreTrainedModel:
         """A causal model or an encoder-decoder, whose weights are read now if they have not been yet.
 
-        Raises
-        ------
-        ValueError
-            Weights are damaged or missing or left over, or do not fit those of their base; or a file was exchanged
-            after the model was identified by it.
+        Raises ValueError where weights are damaged, missing or left over, do not fit those of their base, or were
+        exchanged after the model was identified by them.
         """
         return self.read()
 
     @cached_property
-    def blank(self) -> "PreTrainedModel":
+    def blank(self) -> PreTrainedModel:
         """The network before any weights are read: shapes, on torch's meta device."""
         return networks.blank(self.config)
 
@@ -105,7 +88,7 @@ class LanguageModel:
         return self.config.get_text_config().vocab_size
 
     @property
-    def device(self) -> "torch.device":
+    def device(self) -> torch.device:
         """Where its first weights are."""
         return self.network.device
 
@@ -118,7 +101,6 @@ def load(
     device: str | None = None,
     untrained: int | None = None,
     base: str | Path | None = None,
-    new_rows: str = "zero",
 ) -> LanguageModel:
     """Load a language model and its tokenizer, from here where the files are here, else from the hub.
 
@@ -126,79 +108,54 @@ def load(
 
     Parameters
     ----------
-    name_or_path : str or Path
+    name_or_path
         The first that fits: a checkpoint of the catalog, ``stories260k``, a llama2.c export (``.bin``), a folder in
-        Hugging Face's layout, a hub id.
-    revision : str, optional
-        Branch, tag or commit of a model on the hub.
-    dtype : str
+        Hugging Face's layout, a hub id. A model on the hub may have a revision: a branch, tag or commit.
+    dtype
         ``float32``, ``float16``, ``bfloat16``, or ``auto``: as its publisher stored it.
-    device : str, optional
+    device
         A torch device, or ``auto`` to spread it over all GPUs with accelerate; by default the GPU if there is one.
-    untrained : int, optional
+    untrained
         Seed of fresh weights instead of the trained ones, which need not be there. They are drawn in float32 on the
         CPU, as the architecture's own code draws them, so that they are the same on every device.
-    base : str or Path, optional
-        The loaded weights are differences, to be added to this model. The catalog knows it for its own checkpoints.
-    new_rows : str
-        What counts as the base's embeddings of tokens that only the difference has: ``zero``, as for FastChat's and
-        StableVicuna's, or their ``mean``, as for Alpaca's. The catalog knows it too.
-
-    Returns
-    -------
-    LanguageModel
+    base
+        The loaded weights are differences, to be added to this model, whose embeddings of tokens that only the
+        difference has count as zero. The catalog knows it for its own checkpoints, and what counts there.
 
     Raises
     ------
-    LookupError, FileNotFoundError, PermissionError, ConnectionError
-        As in `sources.find`.
-    ValueError
-        An argument, the architecture or the tokenizer is of no use here. What is wrong with weights is said when they
-        are read (`LanguageModel.network`).
-    ImportError
-        The device is ``auto`` and accelerate is not installed.
+    LookupError, OSError, ValueError
+        As in `sources.find`; or an argument, the architecture or the tokenizer is of no use here. What is wrong with
+        weights is said when they are read (`LanguageModel.network`).
     """
-    _check_options(dtype, untrained, base, new_rows)
+    _check_options(dtype, untrained, base)
     place = _device(device)
-    if untrained is None and base is None:
-        base, new_rows = _published_base(name_or_path, new_rows)
+    base, new_rows = (base, "zero") if base is not None or untrained is not None else _published_base(name_or_path)
     source = sources.find(name_or_path, revision, weights=untrained is None)
-    base_source = sources.find(base) if untrained is None and base is not None else None
-    name, identity = source.name, source.identity
+    base_source = None if base is None else sources.find(base)
+    name, identity, precision = source.name, source.identity, dtype
     with networks.quiet():
-        tokenizer = tokenizer_of(source.folder)
-        config, *_ = [_config_of(part.folder) for part in (source, base_source) if part]
+        tokenizer, config = tokenizer_of(source.folder), networks.config_of(source.folder)
         if untrained is not None:
             name, identity = f"{name}-untrained-{untrained}", identity | {"untrained": untrained} | networks.versions()
-            stored = str(config.dtype or "float32").removeprefix("torch.")
-            precision = stored if dtype == "auto" else dtype
-            make = partial(_fresh, config, untrained, precision)
-        else:
-            precision = networks.precision(source.folder, config) if dtype == "auto" else dtype
-            make = partial(_stored, source, base_source, dtype, new_rows)
-    identity |= {"base": base_source.identity, "new_rows": new_rows} if base_source else {}
-    identity |= {"dtype": precision}
+            precision = str(config.dtype or "float32").removeprefix("torch.") if dtype == "auto" else dtype
+        elif dtype == "auto":
+            precision = networks.precision(source.folder, config)
+        if base_source:
+            networks.config_of(base_source.folder)
+            identity = identity | {"base": base_source.identity, "new_rows": new_rows}
 
     @cache  # once, also where the model is given another name
-    def read() -> "PreTrainedModel":
+    def read() -> PreTrainedModel:
         with networks.quiet():
-            return make(place).eval().requires_grad_(False)
+            if untrained is not None:
+                return networks.placed(networks.fresh(config, untrained), precision, place).eval().requires_grad_(False)
+            return _stored(source, base_source, dtype, new_rows, place).eval().requires_grad_(False)
 
-    return LanguageModel(name, config, tokenizer, identity, read)
-
-
-def _config_of(folder: Path) -> "PreTrainedConfig":
-    """Settings of a network that predicts words; raises as `load`."""
-    config = networks.config_of(folder)
-    networks.architecture(config)
-    return config
+    return LanguageModel(name, config, tokenizer, identity | {"dtype": precision}, read)
 
 
-def _fresh(config: "PreTrainedConfig", seed: int, dtype: str, device: str) -> "PreTrainedModel":
-    return networks.placed(networks.fresh(config, seed), dtype, device)
-
-
-def _stored(source: Source, base_source: Source | None, dtype: str, new_rows: str, device: str) -> "PreTrainedModel":
+def _stored(source: Source, base_source: Source | None, dtype: str, new_rows: str, device: str) -> PreTrainedModel:
     """Network with the weights of a model, added to those of its base if they are differences."""
     if base_source is None:
         network = networks.trained(source.folder, dtype, device)
@@ -210,12 +167,10 @@ def _stored(source: Source, base_source: Source | None, dtype: str, new_rows: st
     return network
 
 
-def _check_options(dtype: str, untrained: int | None, base: str | Path | None, new_rows: str) -> None:
+def _check_options(dtype: str, untrained: int | None, base: str | Path | None) -> None:
     if dtype not in DTYPES:
         raise ValueError(messages.unknown("dtype", dtype, DTYPES))
-    if new_rows not in networks.NEW_ROWS:
-        raise ValueError(messages.unknown("kind of new rows", new_rows, networks.NEW_ROWS))
-    if base is not None and _published_base(base, new_rows)[0]:
+    if base is not None and _published_base(base)[0]:
         raise ValueError(
             f"{base} is itself published as a difference. Save the sum first, and give its folder as base."
         )
@@ -233,10 +188,6 @@ def _device(device: str | None) -> str:
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device == "auto":
-        if importlib.util.find_spec("accelerate") is None:
-            raise ImportError(
-                "device 'auto' takes accelerate, which is not installed. Install it: pip install accelerate"
-            )
         return device
     try:
         torch.empty(0, device=device)
@@ -248,22 +199,16 @@ def _device(device: str | None) -> str:
     return device
 
 
-def _published_base(name: str | Path, new_rows: str) -> tuple[str | None, str]:
+def _published_base(name: str | Path) -> tuple[str | None, str]:
     """Base of a checkpoint that the catalog knows to be published as a difference, and how to extend it."""
     checkpoints = catalog.checkpoints()
     if not isinstance(name, str) or name not in checkpoints.index or pd.isna(checkpoints.delta_of[name]):
-        return None, new_rows
+        return None, "zero"
     return checkpoints.delta_of[name], checkpoints.delta_rows[name]
 
 
-def tokenizer_of(folder: Path) -> "PreTrainedTokenizerFast":
-    """Tokenizer of a folder in Hugging Face's layout.
-
-    Raises
-    ------
-    ValueError
-        It has none, or none that is fast.
-    """
+def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
+    """Tokenizer of a folder in Hugging Face's layout; raises ValueError if it has none that is fast."""
     from transformers import AutoTokenizer
 
     remedy = (

@@ -1,33 +1,30 @@
 """Networks of language models: with the weights of a folder, with fresh ones, or the sum of a base and a difference."""
 
+from __future__ import annotations
+
 import logging
 import re
-from collections.abc import Collection, Iterator, Mapping
+import tempfile
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING
-
-from brainalign.llm.models.sources import Source
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-NEW_ROWS = ("zero", "mean")
+    from brainalign.llm.models.sources import Source
+
 # Masks and tables that older checkpoints hold beside their weights; networks compute them.
 BUFFERS = re.compile(
     r"attn\.(attention\.)?(masked_)?bias$|attention\.(masked_)?bias$|rotary_emb\.inv_freq$|position_ids$"
 )
 
 
-def config_of(folder: Path) -> "PreTrainedConfig":
-    """Settings of a network.
-
-    Raises
-    ------
-    ValueError
-        It is not known to transformers, or names a file of its own for its weights.
-    """
+def config_of(folder: Path) -> PreTrainedConfig:
+    """Settings of a network that predicts words; raises ValueError for any other, or if they name its weights' file."""
     from transformers import AutoConfig
 
     try:
@@ -42,59 +39,21 @@ def config_of(folder: Path) -> "PreTrainedConfig":
             f"{folder / 'config.json'} names a file of its own for its weights ({config.transformers_weights}), which "
             "can be a pickle. Save them as model.safetensors, and delete that entry."
         )
+    architecture(config)
     return config
 
 
-def configured(settings: Mapping) -> "PreTrainedConfig":
-    """Settings of a network, from the entries of a ``config.json``.
-
-    Raises
-    ------
-    ValueError
-        transformers has no class for them, or refuses them.
-    """
-    from transformers import CONFIG_MAPPING
-
-    kind = settings.get("model_type")
-    if kind not in CONFIG_MAPPING:
-        raise ValueError(
-            f"transformers {versions()['transformers']} has no class for models of type {kind!r}, and a model's own "
-            "code is never run."
-        )
-    try:
-        return CONFIG_MAPPING[kind].from_dict(dict(settings))
-    except Exception as error:  # of any kind: each class checks in its own way
-        raise ValueError(f"transformers refuses these settings of a {kind}: {error}") from error
-
-
-def positions(config: "PreTrainedConfig") -> int | None:
+def positions(config: PreTrainedConfig) -> int | None:
     """Most tokens that a network reads at once; None where its settings set no limit."""
     config = config.get_text_config()
     limits = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions"))
     return next((int(limit) for limit in limits if limit), None)
 
 
-def fresh(config: "PreTrainedConfig", seed: int) -> "PreTrainedModel":
-    """Network of random weights, drawn on the CPU as the architecture's code draws them.
+def fresh(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
+    """Network of random weights in float32, drawn on the CPU as the architecture's code draws them.
 
-    The caller's random numbers go on as if nothing had been drawn.
-
-    Parameters
-    ----------
-    config : PreTrainedConfig
-        Of a causal model or an encoder-decoder.
-    seed : int
-        Of the weights.
-
-    Returns
-    -------
-    PreTrainedModel
-        In float32.
-
-    Raises
-    ------
-    ValueError
-        It is neither a causal model nor an encoder-decoder.
+    The caller's random numbers go on as if nothing had been drawn. Raises as `architecture`.
     """
     import torch
 
@@ -103,15 +62,15 @@ def fresh(config: "PreTrainedConfig", seed: int) -> "PreTrainedModel":
         return _built(config, dtype=torch.float32)
 
 
-def blank(config: "PreTrainedConfig") -> "PreTrainedModel":
-    """Network whose weights have shapes and no values yet; raises as `fresh`."""
+def blank(config: PreTrainedConfig) -> PreTrainedModel:
+    """Network whose weights have shapes and no values yet, on torch's meta device; raises as `architecture`."""
     import torch
 
     with torch.device("meta"):
         return _built(config)
 
 
-def _built(config: "PreTrainedConfig", **options) -> "PreTrainedModel":
+def _built(config: PreTrainedConfig, **options) -> PreTrainedModel:
     """Network of a class of transformers.
 
     The head of a T5 v1.1 (one that does not scale its outputs) is its own, as in every published one: transformers 5
@@ -127,7 +86,7 @@ def _built(config: "PreTrainedConfig", **options) -> "PreTrainedModel":
     return network
 
 
-def stacks(network: "PreTrainedModel") -> "dict[str, PreTrainedModel]":
+def stacks(network: PreTrainedModel) -> dict[str, PreTrainedModel]:
     """A network's ``encoder.`` and ``decoder.``, or under an empty name that of one that only decodes.
 
     Of a network that sees too, what reads text.
@@ -137,7 +96,7 @@ def stacks(network: "PreTrainedModel") -> "dict[str, PreTrainedModel]":
     return {"": network.get_decoder()}
 
 
-def blocks(network: "PreTrainedModel") -> "dict[str, torch.nn.ModuleList]":
+def blocks(network: PreTrainedModel) -> dict[str, torch.nn.ModuleList]:
     """Blocks of each of the `stacks`: the outermost list of modules in it."""
     from torch.nn import ModuleList
 
@@ -147,14 +106,23 @@ def blocks(network: "PreTrainedModel") -> "dict[str, torch.nn.ModuleList]":
     }
 
 
-def precision(folder: Path, config: "PreTrainedConfig") -> str:
-    """Precision in which the weights of a folder are stored: as its config says, or its first weights are.
+def run_without_head(
+    network: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,
+    decoder_input_ids: torch.Tensor | None = None,
+) -> None:
+    """Compute the states of all blocks, which hooks may read, and no probabilities over the vocabulary."""
+    options = {"input_ids": input_ids}
+    if network.config.is_encoder_decoder:
+        encoded = network.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        options = {"input_ids": decoder_input_ids, "encoder_hidden_states": encoded}
+        options |= {"encoder_attention_mask": attention_mask}
+    network.get_decoder()(**options, use_cache=False)
 
-    Raises
-    ------
-    ValueError
-        The weights are damaged.
-    """
+
+def precision(folder: Path, config: PreTrainedConfig) -> str:
+    """Precision in which the weights of a folder are stored: as its config says, or its first weights are."""
     from safetensors import SafetensorError
     from transformers.modeling_utils import get_state_dict_dtype, load_state_dict
 
@@ -168,22 +136,10 @@ def precision(folder: Path, config: "PreTrainedConfig") -> str:
     return str(stored).removeprefix("torch.")
 
 
-def trained(folder: Path, dtype: str, device: str) -> "PreTrainedModel":
-    """Network with the weights of a folder, all of them and no others.
+def trained(folder: Path, dtype: str, device: str) -> PreTrainedModel:
+    """Network with the weights of a folder, all of them and no others; in a precision, or ``auto``, as it was stored.
 
-    Parameters
-    ----------
-    folder : Path
-        In Hugging Face's layout, with safetensors.
-    dtype : str
-        Its precision, or ``auto``: as it was stored.
-    device : str
-        A torch device, or ``auto`` for several.
-
-    Raises
-    ------
-    ValueError
-        Weights are damaged, missing or left over; or as in `config_of` and `fresh`.
+    Raises ValueError where weights are damaged, missing or left over; or as `config_of`.
     """
     from safetensors import SafetensorError
 
@@ -197,42 +153,26 @@ def trained(folder: Path, dtype: str, device: str) -> "PreTrainedModel":
     except (SafetensorError, RuntimeError) as error:
         raise _damaged(folder, error) from error
     leftover = {name for name in report["unexpected_keys"] if not BUFFERS.search(name)}
+    problem = None
     if report["mismatched_keys"]:
         name, stored, expected = min(report["mismatched_keys"])
-        raise ValueError(
-            f"{folder}: {name} has shape {tuple(stored)}, and by its config.json {tuple(expected)}. Save the model "
-            "there with its own config.json."
-        )
-    if report["missing_keys"]:
-        raise ValueError(
-            f"{folder} lacks weights that its config.json asks for: {_abridged(report['missing_keys'])}. They would be "
-            "random. Save the whole model there, with its head and its own config.json."
-        )
-    if leftover:
-        raise ValueError(
-            f"{folder} has weights that its config.json does not ask for: {_abridged(leftover)}. They would be left "
-            "out. Save the model there with its own config.json."
-        )
+        problem = f": {name} has shape {tuple(stored)}, and by its config.json {tuple(expected)}"
+    elif missing := report["missing_keys"]:
+        problem = f" lacks weights that its config.json asks for: {_abridged(missing)}. They would be random"
+    elif leftover:
+        problem = f" has weights that its config.json does not ask for: {_abridged(leftover)}. They would be left out"
+    if problem:
+        raise ValueError(f"{folder}{problem}. Save the whole model there, with its head and its own config.json.")
     return network if device == "auto" else network.to(device)
 
 
-def summed(source: Source, base_source: Source, dtype: str, new_rows: str) -> "PreTrainedModel":
+def summed(source: Source, base_source: Source, dtype: str, new_rows: str) -> PreTrainedModel:
     """Network whose weights are those of a base plus published differences, added in float32 on the CPU.
 
-    Parameters
-    ----------
-    source, base_source : Source
-        The differences, and the base.
-    dtype : str
-        Precision of the sums, or ``auto``: that of the differences.
-    new_rows : str
-        What counts as the base's embeddings of tokens that only the differences have: ``zero``, as in FastChat's and
-        StableVicuna's ``apply_delta.py``, or the ``mean`` of the others, as in Alpaca's ``weight_diff.py``.
-
-    Raises
-    ------
-    ValueError
-        Names or shapes of their weights do not fit; or as in `trained`.
+    The precision of the sums may be ``auto``, that of the differences. New rows are what counts as the base's
+    embeddings of tokens that only the differences have: ``zero``, as in FastChat's and StableVicuna's
+    ``apply_delta.py``, or the ``mean`` of the others, as in Alpaca's ``weight_diff.py``. Raises ValueError where names
+    or shapes do not fit.
     """
     import torch
 
@@ -260,12 +200,26 @@ def summed(source: Source, base_source: Source, dtype: str, new_rows: str) -> "P
     return network
 
 
-def placed(network: "PreTrainedModel", dtype: "str | torch.dtype", device: str) -> "PreTrainedModel":
+def placed(network: PreTrainedModel, dtype: str | torch.dtype, device: str) -> PreTrainedModel:
     """Network in another precision, but for the parts that its architecture keeps in float32, and on its device."""
     placed = type(network).from_pretrained(
         None, config=network.config, state_dict=network.state_dict(), dtype=dtype, **_map(device)
     )
     return placed if device == "auto" else placed.to(device)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[Path]:
+    """Fill a folder in Hugging Face's layout under a temporary name: it is there whole, or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        with quiet():
+            yield temporary
+        temporary.chmod(0o755)  # mkdtemp makes folders that only their owner reads
+        temporary.replace(folder)
+    finally:
+        rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -292,14 +246,8 @@ def versions() -> dict[str, str]:
     return {"torch": torch.__version__.partition("+")[0], "transformers": transformers.__version__}
 
 
-def architecture(config: "PreTrainedConfig"):
-    """Class that builds networks of this kind with their head.
-
-    Raises
-    ------
-    ValueError
-        It is neither a causal model nor an encoder-decoder.
-    """
+def architecture(config: PreTrainedConfig):
+    """Class that builds networks of this kind with their head; raises ValueError if it predicts no next words."""
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
     from transformers.models.auto import modeling_auto
 
@@ -331,7 +279,7 @@ def _map(device: str) -> dict:
     return {"device_map": "auto"} if device == "auto" else {}
 
 
-def _extended(rows: "torch.Tensor", n_rows: int, new_rows: str) -> "torch.Tensor":
+def _extended(rows: torch.Tensor, n_rows: int, new_rows: str) -> torch.Tensor:
     """Embeddings of a base with those of the tokens that a difference adds."""
     import torch
 

@@ -5,14 +5,14 @@ Files are looked for here before the network is asked. With ``BRAINALIGN_MIRROR=
 ``HF_HOME=DIR/huggingface hf download ORG/NAME`` fills it.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partialmethod
 from pathlib import Path
 
 from brainalign import catalog, messages, store
@@ -42,13 +42,7 @@ class Source:
     identity: dict
 
     def require_same(self) -> None:
-        """See that the files of a folder of one's own are those that identify it.
-
-        Raises
-        ------
-        ValueError
-            One has been exchanged since.
-        """
+        """Raise ValueError if a file of one's own folder has been exchanged since it was identified."""
         if FILES in self.identity and self.identity[FILES] != _content(self.folder, ALL):
             raise ValueError(
                 f"{self.folder}: a file has been exchanged since the model was identified by it, so that its results "
@@ -57,32 +51,16 @@ class Source:
 
 
 def find(name: str | Path, revision: str | None = None, weights: bool = True) -> Source:
-    """Folder of a model, fetched first where it is not here.
+    """Folder of a model, fetched first where it is not here; the name and the revision are as in `load.load`.
 
-    Parameters
-    ----------
-    name : str or Path
-        A checkpoint of the catalog or a data set of weights there, a folder in Hugging Face's layout, a llama2.c
-        export (``.bin``), or a hub id; the first that fits.
-    revision : str, optional
-        Branch, tag or commit of a model on the hub; by default its ``main``.
-    weights : bool
-        Without them, config and tokenizer are enough, and only they are identified.
-
-    Returns
-    -------
-    Source
+    Without weights, config and tokenizer are enough, and only they are identified.
 
     Raises
     ------
     LookupError
         No such model; the message suggests near names.
-    FileNotFoundError
-        A file, or something in the folder, or the model on the hub, is not there.
-    PermissionError
-        The hub wants its license accepted.
-    ConnectionError
-        It is not here, and the hub cannot be reached.
+    FileNotFoundError, PermissionError, ConnectionError
+        Something is not there, the hub wants its license accepted, or it cannot be reached.
     ValueError
         A revision of something that is not on the hub, an adapter, or as in `llama2c.convert`.
     """
@@ -211,24 +189,20 @@ def _from_hub(repository: str, revision: str, weights: bool) -> Path:
 
 def _cached(repository: str, revision: str) -> list[tuple[Path, Path | None]]:
     """Caches, that of the mirror first, and where each has a model, whole or not."""
-    from huggingface_hub import constants
+    from huggingface_hub import constants, try_to_load_from_cache
 
     mirror = os.environ.get("BRAINALIGN_MIRROR")
     caches = [*([Path(mirror) / "huggingface" / "hub"] if mirror else []), Path(constants.HF_HUB_CACHE)]
-    return [(cache, _snapshot(cache, repository, revision)) for cache in caches]
-
-
-def _snapshot(cache: Path, repository: str, revision: str) -> Path | None:
-    """Where a cache has a model, whole or not."""
-    model_folder = cache / f"models--{repository.replace('/', '--')}"
-    reference = model_folder / "refs" / revision
-    commit = reference.read_text(encoding="utf-8").strip() if reference.is_file() else revision
-    folder = model_folder / "snapshots" / commit
-    return folder if folder.is_dir() else None
+    configs = [try_to_load_from_cache(repository, "config.json", cache, revision) for cache in caches]
+    folders = [Path(config).parent if isinstance(config, str) else None for config in configs]
+    return list(zip(caches, folders, strict=True))
 
 
 def _download(repository: str, revision: str, weights: bool, other_places: str) -> Path:
-    from huggingface_hub import HfApi, errors, snapshot_download
+    from huggingface_hub import HfApi, errors, snapshot_download, utils
+
+    class Bars(utils.tqdm):
+        __init__ = partialmethod(utils.tqdm.__init__, disable=None)  # drawn on a terminal only
 
     patterns = [*CONFIG, *TOKENIZER, *(WEIGHTS if weights else ())]
     login = "accept its terms on its page, then log in: hf auth login, or set HF_TOKEN to a token of yours"
@@ -241,8 +215,7 @@ def _download(repository: str, revision: str, weights: bool, other_places: str) 
                 f"{repository} (revision {revision}) has its weights on the hub only as {', '.join(pickles)}: pickles, "
                 f"which run code, are never loaded. {CONVERT}"
             )
-        with _bars():
-            return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns, tqdm_class=Bars))
     except errors.GatedRepoError as error:
         raise PermissionError(f"{repository} is gated: {login}.") from error
     except errors.RepositoryNotFoundError as error:
@@ -260,18 +233,3 @@ def _download(repository: str, revision: str, weights: bool, other_places: str) 
             f"could not get {repository} (revision {revision}) from the hub: {reason}. {other_places} Try again "
             "with a network, or set BRAINALIGN_MIRROR to a folder with it in huggingface/hub, laid out as a hub cache."
         ) from error
-
-
-@contextmanager
-def _bars() -> Iterator[None]:
-    """Progress bars of downloads on a terminal only."""
-    from huggingface_hub import utils
-
-    unwanted = not sys.stderr.isatty() and not utils.are_progress_bars_disabled()
-    if unwanted:
-        utils.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if unwanted:
-            utils.enable_progress_bars()

@@ -10,7 +10,8 @@ are kept. The head is never computed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ from brainalign import messages, store
 from brainalign.human.recording import Passage
 from brainalign.llm.models import networks
 from brainalign.llm.reading import windows as reading
-from brainalign.llm.reading.batches import Batch, batched, identity, inputs, read_all, record
+from brainalign.llm.reading.batches import Arrays, Batch, batched, identity, inputs, not_finite, read_all, record
 from brainalign.llm.reading.tokens import coordinates, place_of, special_tokens
 from brainalign.llm.reading.windows import Window
 
@@ -39,32 +40,20 @@ def activations(
     *,
     context: int | None = None,
     pooling: str = "last",
-    layers: Sequence[str] | None = None,
     long: str = "strided",
     text: str = "text",
-    progress: bool | None = None,
 ) -> xr.DataArray:
     """States of every layer at every part, computed once and kept in the store (protocols, section 2).
 
     Parameters
     ----------
-    model : LanguageModel
-        Of `load`.
-    passages : sequence of Passage
-        What to read; nothing passes from one to the next.
-    context : int, optional
-        How many parts are read up to and including each; all of its passage if left out.
-    pooling : str
-        ``last``: the state of a part's last token; ``mean``: the mean over its tokens. An empty part has the state
-        of what was read before it.
-    layers : sequence of str, optional
-        Some of `layer_names`; all if left out.
-    long : str
-        How to read what is longer than the model's positions, ``strided`` or ``exact`` (see `windows`).
-    text : str
+    context, long
+        As in `windows.beginning_windows`.
+    pooling
+        ``last``: the state of a part's last token; ``mean``: the mean over its tokens. An empty part has the state of
+        what was read before it.
+    text
         What the text is called on the progress bar.
-    progress : bool, optional
-        Whether to draw that; by default on a terminal.
 
     Returns
     -------
@@ -75,33 +64,24 @@ def activations(
     Raises
     ------
     LookupError
-        No such layer, pooling, or way to read what is long.
+        No such pooling, or way to read what is long.
     ValueError
-        There is nothing to read, a part does not fit into the model's positions, a part without tokens opens a text,
-        or a state is not finite.
-    MemoryError
-        Not even one window fits into memory.
-    OSError
-        The store cannot be written to.
+        There is nothing to read, a part does not fit into the model's positions, a part without tokens opens a text, or
+        a state is not finite.
+    MemoryError, OSError
+        Not even one window fits into memory; the store cannot be written to.
     """
-    names = layer_names(model)
-    for kind, requested, choices in (("pooling", [pooling], POOLING), ("layer", layers or (), names)):
-        for name in requested:
-            if name not in choices:
-                raise LookupError(messages.unknown(kind, name, choices))
+    if pooling not in POOLING:
+        raise LookupError(messages.unknown("pooling", pooling, POOLING))
     reading.check(passages, long, context)
-    chosen_layers = [name for name in names if layers is None or name in layers]
-    options = {"context": context, "pooling": pooling, "layers": chosen_layers, "long": long}
+    options = {"context": context, "pooling": pooling, "layers": layer_names(model), "long": long}
     key = identity(model, passages, **options, revision=REVISION)
-
-    def compute() -> tuple[dict[str, np.ndarray], dict]:
-        return _compute(model, passages, key, f"{model.name}, {text}", progress)
-
-    entry = store.get("activations", key, compute)
+    title = f"{model.name}, {text}"
+    entry = store.get("activations", key, lambda: _compute(model, passages, key, title))
     return xr.DataArray(
         entry.arrays["states"],
         dims=("layer", "part", "feature"),
-        coords={"layer": chosen_layers} | coordinates(passages),
+        coords={"layer": options["layers"]} | coordinates(passages),
         attrs=entry.record,
     )
 
@@ -112,34 +92,28 @@ def layer_names(model: LanguageModel) -> list[str]:
     return [f"{stack}{k}" for stack, blocks in stacks.items() for k in range(len(blocks) + 1)]
 
 
-def _compute(
-    model: LanguageModel, passages: Sequence[Passage], key: dict, title: str, progress: bool | None
-) -> tuple[dict[str, np.ndarray], dict]:
+def _compute(model: LanguageModel, passages: Sequence[Passage], key: dict, title: str) -> tuple[Arrays, dict]:
     """States, layer x part x feature, and notes on how they were computed."""
     prefix, suffix = special_tokens(model.tokenizer)
     room = len(prefix) + len(suffix) + model.encoder_decoder
+    limit, shared = model.n_positions and model.n_positions - room, not model.encoder_decoder
     windows, n_anew = reading.beginning_windows(
-        model.tokenizer,
-        passages,
-        model.n_positions and model.n_positions - room,
-        key["long"],
-        key["context"],
-        shared=not model.encoder_decoder,
+        model.tokenizer, passages, limit, key["long"], key["context"], shared=shared
     )
     if not prefix:
         _require_tokens(passages, windows)
     batches = batched(model, windows)
 
-    def work(batch: Batch) -> dict[str, np.ndarray]:
+    def work(batch: Batch) -> Arrays:
         states = _states(model, batch, key["layers"], key["pooling"], prefix, suffix)
         _require_finite(states, batch, passages, key["layers"], model)
         return {"states": states}
 
-    results = read_all("activations", key, batches, work, title, progress)
-    order = np.concatenate([batch.parts for batch in batches])
-    states = np.empty((len(key["layers"]), len(order), model.width), results[0]["states"].dtype)
-    for batch, arrays in zip(batches, results, strict=True):
-        states[:, batch.parts] = arrays["states"].swapaxes(0, 1)
+    results = read_all("activations", key, batches, work, title)
+    n_parts, dtype = sum(len(parts) for parts, _ in results), results[0][1]["states"].dtype
+    states = np.empty((len(key["layers"]), n_parts, model.width), dtype)
+    for parts, arrays in results:
+        states[:, parts] = arrays["states"].swapaxes(0, 1)
     notes = record(model, windows, n_anew, [*prefix, *suffix]) | {
         "read_as": (
             "encoder: each part's beginning by itself; decoder: the same text, shifted right"
@@ -172,53 +146,31 @@ def _states(
         total = torch.zeros(len(counts), rows.shape[1]).index_add_(0, part, rows.float())
         return (total / counts).to(rows.dtype)
 
-    arguments = inputs(model, batch, prefix, suffix)
-    with torch.inference_mode(), _layer_states(model, layers, pool) as by_layer:
-        if model.encoder_decoder:
-            ids, mask = arguments["input_ids"], arguments["attention_mask"]
-            encoded = model.network.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
-            model.network.get_decoder()(
-                input_ids=arguments["decoder_input_ids"],
-                encoder_hidden_states=encoded,
-                encoder_attention_mask=mask,
-                use_cache=False,
-            )
-        else:
-            model.network.base_model(**arguments, use_cache=False)
+    with torch.inference_mode(), _layer_states(model, pool) as by_layer:
+        networks.run_without_head(model.network, **inputs(model, batch, prefix, suffix))
         states = torch.stack([by_layer[layer] for layer in layers], dim=1)
         return (states.float() if states.dtype is torch.bfloat16 else states).numpy()
 
 
 @contextmanager
 def _layer_states(
-    model: LanguageModel, layers: list[str], pool: Callable[[str, torch.Tensor], torch.Tensor]
+    model: LanguageModel, pool: Callable[[str, torch.Tensor], torch.Tensor]
 ) -> Iterator[dict[str, torch.Tensor]]:
     """Collect, as the network runs, what `pool` makes of each layer's states, window x token x feature."""
-    by_layer, handles = {}, []
+    by_layer = {}
 
-    def entering(stack: str):
-        def hook(block, arguments: tuple, keywords: dict) -> None:
-            by_layer[f"{stack}0"] = pool(stack, arguments[0] if arguments else keywords["hidden_states"])
+    def entering(stack: str, block, arguments: tuple, keywords: dict) -> None:
+        by_layer[f"{stack}0"] = pool(stack, arguments[0] if arguments else keywords["hidden_states"])
 
-        return hook
+    def leaving(stack: str, layer: str, block, arguments: tuple, output) -> None:
+        by_layer[layer] = pool(stack, output[0] if isinstance(output, tuple) else output)
 
-    def leaving(stack: str, layer: str):
-        def hook(block, arguments: tuple, output) -> None:
-            by_layer[layer] = pool(stack, output[0] if isinstance(output, tuple) else output)
-
-        return hook
-
-    try:
+    with ExitStack() as hooks:
         for stack, blocks in networks.blocks(model.network).items():
-            if f"{stack}0" in layers:
-                handles.append(blocks[0].register_forward_pre_hook(entering(stack), with_kwargs=True))
+            hooks.enter_context(blocks[0].register_forward_pre_hook(partial(entering, stack), with_kwargs=True))
             for k, block in enumerate(blocks, start=1):
-                if (layer := f"{stack}{k}") in layers:
-                    handles.append(block.register_forward_hook(leaving(stack, layer)))
+                hooks.enter_context(block.register_forward_hook(partial(leaving, stack, f"{stack}{k}")))
         yield by_layer
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _require_tokens(passages: Sequence[Passage], windows: Sequence[Window]) -> None:
@@ -237,7 +189,4 @@ def _require_finite(
     finite = np.isfinite(states).all(axis=2)
     if not finite.all():
         layer, part = np.argwhere(~finite.T)[0]  # of all the first layer: those above it only pass it on
-        raise ValueError(
-            f"{model.name}: layer {layers[layer]} is not finite at {place_of(passages, batch.parts[part])}. In "
-            f"{model.network.dtype} large states overflow: load the model with dtype='bfloat16' or 'float32'."
-        )
+        raise not_finite(model, f"layer {layers[layer]} is not finite at {place_of(passages, batch.parts[part])}")

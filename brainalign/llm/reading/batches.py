@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,11 +46,8 @@ class Batch:
     def rows(self, selection: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Where tokens of parts are: part (from 0, in order), window and token, (n_tokens,) int each.
 
-        Parameters
-        ----------
-        selection : str
-            Of each part ``all`` tokens, or the ``last``. An empty part has none; its last is the one before it, -1
-            where there is none. ``mean``: all, or the last of an empty part.
+        The selection is of each part ``all`` tokens, or the ``last``. An empty part has none; its last is the one
+        before it, -1 where there is none. ``mean``: all, or the last of an empty part.
         """
         rows, part = [], 0
         for number, window in enumerate(self.windows):
@@ -69,7 +65,7 @@ def identity(model: LanguageModel, passages: Sequence[Passage], **options) -> di
 
 
 def record(model: LanguageModel, windows: Sequence[Window], n_anew: int, special: Sequence[int]) -> dict:
-    """Notes on how windows were read: ``special`` are ids of the tokens around each."""
+    """Notes on how windows were read, between special tokens that have these ids."""
     return {
         "tokens": sum(len(window) for window in windows),
         "parts": sum(len(window.parts) for window in windows),
@@ -81,14 +77,7 @@ def record(model: LanguageModel, windows: Sequence[Window], n_anew: int, special
 def batched(model: LanguageModel, windows: Sequence[Window], values_per_token: int = 0) -> list[Batch]:
     """Sort windows by length and cut them into batches that fit into `MEMORY`; always the same for the same model.
 
-    Parameters
-    ----------
-    model : LanguageModel
-        Who reads.
-    windows : sequence of Window
-        In any order.
-    values_per_token : int
-        Further values that every token takes, such as a probability for each piece of the vocabulary.
+    Every token may take further values, such as a probability for each piece of the vocabulary.
     """
     size = 4 * (WIDTHS * model.width + values_per_token)
     operations = OPERATIONS.get(model.device.type, OPERATIONS["cuda"])
@@ -102,18 +91,19 @@ def batched(model: LanguageModel, windows: Sequence[Window], values_per_token: i
     return [Batch(group) for group in batches]
 
 
+def not_finite(model: LanguageModel, what: str) -> ValueError:
+    """Error that says of what a model gave no number, and what to do about it."""
+    return ValueError(
+        f"{model.name}: {what}. In {model.network.dtype} large states overflow: load the model with dtype='bfloat16' "
+        "or 'float32'."
+    )
+
+
 def inputs(model: LanguageModel, batch: Batch, prefix: list[int], suffix: list[int]) -> dict[str, torch.Tensor]:
     """What the network takes: ids, (n_windows, longest) int, padded on the right; for an encoder their mask, too.
 
-    Parameters
-    ----------
-    model : LanguageModel
-        Who reads.
-    batch : Batch
-        What is read. A causal model reads `tokens`; an encoder the `context`, or the same `tokens`, and its decoder
-        the `tokens` shifted right, after the token that starts decoding.
-    prefix, suffix : list of int
-        Special tokens around each text.
+    A causal model reads `tokens`; an encoder the `context`, or the same `tokens`, and its decoder the `tokens` shifted
+    right, after the token that starts decoding. Special tokens are put around each text.
     """
     windows = batch.windows
     if not model.encoder_decoder:
@@ -143,45 +133,19 @@ def padded(sequences: Sequence[list[int]], device: torch.device, filling: int = 
 
 
 def read_all(
-    kind: str,
-    key: dict,
-    batches: Sequence[Batch],
-    work: Callable[[Batch], Arrays],
-    title: str,
-    progress: bool | None = None,
-) -> list[Arrays]:
-    """Do all batches, or those that an earlier run has not saved.
+    kind: str, key: dict, batches: Sequence[Batch], work: Callable[[Batch], Arrays], title: str | None = None
+) -> list[tuple[list[int], Arrays]]:
+    """Do all batches, or those that an earlier run has not saved: parts of each, and arrays whose first axis they are.
 
-    Parameters
-    ----------
-    kind, key : str, dict
-        What it is for: kind and identity of an entry of the store.
-    batches : sequence of Batch
-        What is to be read.
-    work : function
-        From a batch to arrays whose first axis is its parts.
-    title : str
-        Model and text, for the progress bar.
-    progress : bool, optional
-        Whether to draw that; by default on a terminal.
-
-    Returns
-    -------
-    list of dict
-        The arrays of each batch.
-
-    Raises
-    ------
-    MemoryError
-        A single window does not fit into memory.
+    They are for an entry of the store of this kind and identity. The title is that of the progress bar on a terminal;
+    without, there is none. Raises MemoryError where a single window does not fit into memory.
     """
     from tqdm import tqdm
 
     offsets = np.cumsum([0, *(batch.n_tokens for batch in batches)])
     n_pieces = int(os.environ.get(PIECES, "1"))
-    quiet = not (sys.stderr.isatty() if progress is None else progress)
-
-    with tqdm(total=int(offsets[-1]), unit=" tokens", unit_scale=True, desc=title, disable=quiet) as bar:
+    drawn = {"desc": title, "disable": True if title is None else None}  # None: where it is no terminal
+    with tqdm(total=int(offsets[-1]), unit=" tokens", unit_scale=True, **drawn) as bar:
 
         def step(number: int) -> Arrays:
             if bar.n < offsets[number]:  # an earlier run did those: they say nothing of the speed of this one
@@ -191,7 +155,8 @@ def read_all(
             bar.update(batches[number].n_tokens)
             return arrays
 
-        return store.resumed(kind, key, len(batches), step)
+        results = store.resumed(kind, key, len(batches), step)
+    return [(batch.parts, arrays) for batch, arrays in zip(batches, results, strict=True)]
 
 
 def _in_pieces(work: Callable[[Batch], Arrays], batch: Batch, n_pieces: int) -> Arrays:
@@ -203,14 +168,17 @@ def _in_pieces(work: Callable[[Batch], Arrays], batch: Batch, n_pieces: int) -> 
 
 def _halving(work: Callable[[Batch], Arrays], batch: Batch) -> Arrays:
     """Work on a batch, on its halves if memory runs out."""
+    import torch
+
     try:
         return work(batch)
     except (RuntimeError, MemoryError) as error:
-        if not _is_memory(error):
+        on_cpu = "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
+        if not on_cpu and not isinstance(error, (MemoryError, torch.OutOfMemoryError)):
             raise
         message = str(error).splitlines()[0]
     # Out of the handler, whose traceback holds on to what the failed attempt had computed.
-    _free()
+    torch.cuda.empty_cache()
     if len(batch.windows) == 1:
         raise MemoryError(
             f"one window of {len(batch.windows[0])} tokens does not fit into memory ({message}). Load the model with a "
@@ -222,17 +190,3 @@ def _halving(work: Callable[[Batch], Arrays], batch: Batch) -> Arrays:
 
 def _joined(pieces: list[Arrays]) -> Arrays:
     return pieces[0] if len(pieces) == 1 else {k: np.concatenate([piece[k] for piece in pieces]) for k in pieces[0]}
-
-
-def _is_memory(error: Exception) -> bool:
-    import torch
-
-    on_cpu = "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or on_cpu
-
-
-def _free() -> None:
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
 """Next-word loss on a long text, in nats per token and in bits per byte, which is the same for every tokenizer.
 
 table = loss(load("gpt2-small"), benchmarks.wikitext2())       # a row a document
-table.nats.sum() / table.tokens.sum(), bits_per_byte(table)
+table.nats.sum() / table.tokens.sum(), table.nats.sum() / np.log(2) / table.bytes.sum()
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign import store
-from brainalign.llm.reading.batches import Batch, batched, read_all
+from brainalign.llm.reading.batches import Arrays, not_finite
 from brainalign.llm.reading.surprisal import MODES, bits_of, mode_of, surrounding_tokens
 from brainalign.llm.reading.tokens import Text, tokenize
 from brainalign.llm.reading.windows import stream_windows
@@ -27,102 +27,39 @@ WINDOW = 1024  # tokens that a model reads at once that sets no limit
 
 
 def loss(
-    model: LanguageModel,
-    documents: Sequence[str],
-    *,
-    mode: str | None = None,
-    window: int | None = None,
-    stride: int | None = None,
-    text: str = "text",
-    progress: bool | None = None,
+    model: LanguageModel, documents: Sequence[str], *, mode: str | None = None, text: str = "text"
 ) -> pd.DataFrame:
     """-ln p(token | tokens before it), over documents in a row, computed once and kept in the store (protocols, 9).
 
-    The text is tokenized as a whole and read in windows that overlap; a token is scored in the first that holds it.
-
-    Parameters
-    ----------
-    model : LanguageModel
-        Of `load`.
-    documents : sequence of str
-        Their text in a row is what is read. They are told apart in the outcome only.
-    mode : str, optional
-        For encoder-decoder models, ``copy`` (if left out) or ``continuation``, as in `surprisal`: the encoder reads the
-        same window, or what of it was scored before.
-    window : int, optional
-        Tokens of a window, special tokens included; as many as the model reads if left out.
-    stride : int, optional
-        Tokens that are new to a window; half of those that it has room for if left out.
-    text : str
-        What the text is called on the progress bar.
-    progress : bool, optional
-        Whether to draw that; by default on a terminal.
+    The text is tokenized as a whole and read in windows that overlap by half; a token is scored in the first that has
+    it. For encoder-decoder models there are the modes of `surprisal`: the encoder reads the same window, or what of it
+    was scored before. Raises as `surprisal`, and ValueError where there is no text.
 
     Returns
     -------
     DataFrame
-        A row a document: ``nats``, ``tokens`` that were scored, ``bytes`` (UTF-8). ``attrs``: the record, with
-        ``window``, ``stride`` and ``mode``. Where the tokenizer has no token for the beginning of a text, the first
-        token of all is not scored.
-
-    Raises
-    ------
-    LookupError
-        No such mode.
-    ValueError
-        There is nothing to read, a window or a stride is not within what the model reads, a causal model is given a
-        mode, or a loss is not a number.
-    MemoryError, OSError
-        As in `activations`.
+        A row a document: ``nats``, ``tokens`` that were scored, ``bytes`` (UTF-8). ``attrs``: the record, with the
+        tokens of a ``window``, and those that are new to it, ``stride``. Where the tokenizer has no token for the
+        beginning of a text, the first token of all is not scored.
     """
     mode = mode_of(model, mode)
     if not any(document.strip() for document in documents):
         raise ValueError("there are no documents with text, so there is nothing to read. Give one or more.")
-    window, stride = _window(model, window, stride)
-    key = {
-        "model": model.identity,
-        "documents": store.digest(list(documents)),
-        "mode": mode,
-        "window": window,
-        "stride": stride,
-        "revision": REVISION,
-    }
-
-    def compute() -> tuple[dict[str, np.ndarray], dict]:
-        return _compute(model, documents, key, f"{model.name}, {text}", progress)
-
-    entry = store.get("loss", key, compute)
+    window = model.n_positions or WINDOW
+    how = {"mode": mode, "window": window, "stride": max(1, (window - _n_special(model)) // 2)}
+    key = {"model": model.identity, "documents": store.digest(list(documents)), **how, "revision": REVISION}
+    title = f"{model.name}, {text}"
+    entry = store.get("loss", key, lambda: _compute(model, documents, key, title))
     table = pd.DataFrame({name: entry.arrays[name] for name in ("nats", "tokens", "bytes")})
-    table.attrs = entry.record | {"window": window, "stride": stride, "mode": mode}
+    table.attrs = entry.record | how
     return table
-
-
-def bits_per_byte(table: pd.DataFrame) -> float:
-    """Loss of all documents of `loss` in bits per byte."""
-    return float(table.nats.sum() / np.log(2) / table.bytes.sum())
-
-
-def _window(model: LanguageModel, window: int | None, stride: int | None) -> tuple[int, int]:
-    """Tokens of a window, and those that are new to it."""
-    limit = model.n_positions or max(window or WINDOW, WINDOW)
-    window = window or min(limit, model.n_positions or WINDOW)
-    room = window - _n_special(model)
-    stride = stride or max(1, room // 2)
-    if window > limit or not 0 < stride <= room:
-        raise ValueError(
-            f"{model.name} reads {limit} tokens at a time, {_n_special(model)} of them special: a window of {window} "
-            f"with {stride} new ones is not within that. Give fewer, or leave both out."
-        )
-    return window, stride
 
 
 def _n_special(model: LanguageModel) -> int:
     return sum(map(len, surrounding_tokens(model))) + model.encoder_decoder
 
 
-def _compute(
-    model: LanguageModel, documents: Sequence[str], key: dict, title: str, progress: bool | None
-) -> tuple[dict[str, np.ndarray], dict]:
+def _compute(model: LanguageModel, documents: Sequence[str], key: dict, title: str) -> tuple[Arrays, dict]:
     """Loss of each document, and notes on how it was computed."""
     prefix, suffix = surrounding_tokens(model)
     ends = list(accumulate(len(document) for document in documents))
@@ -133,20 +70,11 @@ def _compute(
     room = key["window"] - _n_special(model)
     separate_context = key["mode"] == MODES[1]
     windows = stream_windows(tokens.ids, stops, room, key["stride"], first=first, separate_context=separate_context)
-    batches = batched(model, windows, values_per_token=2 * model.n_vocabulary)
-
-    def work(batch: Batch) -> dict[str, np.ndarray]:
-        return {"bits": bits_of(model, batch, prefix, suffix)}
-
-    results = read_all("loss", key, batches, work, title, progress)
     nats = np.zeros(len(documents))
-    for batch, arrays in zip(batches, results, strict=True):
-        np.add.at(nats, batch.parts, arrays["bits"] * np.log(2))
+    for parts, bits in bits_of("loss", key, model, windows, title):
+        np.add.at(nats, parts, bits * np.log(2))
     if not np.isfinite(nats).all():
-        raise ValueError(
-            f"{model.name}: the loss of document {int(np.argmin(np.isfinite(nats))) + 1} is not a number. In "
-            f"{model.network.dtype} large states overflow: load the model with dtype='bfloat16' or 'float32'."
-        )
+        raise not_finite(model, f"the loss of document {int(np.argmin(np.isfinite(nats))) + 1} is not a number")
     counts = np.diff([0, *stops])
     counts[0] -= first
     n_bytes = np.array([len(document.encode()) for document in documents])

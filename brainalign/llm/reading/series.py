@@ -52,45 +52,24 @@ COLLECTIONS = {
 def models(source: str | Path) -> list[str]:
     """List the series of a collection in the catalog's order, or name the one of a file by the file's name.
 
-    Raises
-    ------
-    LookupError
-        The source is neither a collection nor a CSV or JSON file.
+    Raises LookupError where the source is neither a collection nor a CSV or JSON file.
     """
     if str(source) in COLLECTIONS:
         return list(catalog.surprisal_series(str(source)).index)
     return [_file(source).stem]
 
 
-def about(source: str | Path) -> dict[str, str]:
-    """For the record: ``source``, ``context``, ``citation`` and ``licence``; raises as `models` does."""
-    if str(source) not in COLLECTIONS:
-        return {"source": _file(source).name, "context": "not recorded", "citation": "", "licence": ""}
-    data, context = catalog.dataset(str(source)), COLLECTIONS[str(source)].context
-    return {"source": data.title, "context": context, "citation": data.citation, "licence": data.licence}
-
-
-def load(source: str | Path, words: pd.DataFrame, unit: str = "bits") -> dict[str, np.ndarray]:
-    """Every series of a source, by name; parameters and errors as in `load_one`."""
-    return {model: load_one(source, model, words, unit) for model in models(source)}
-
-
 def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "bits") -> np.ndarray:
-    """Surprisal of each word, from one series.
+    """Surprisal of each word, from one series: (n_words,) bits.
 
     Parameters
     ----------
-    source, model : str or Path, str
+    source, model
         A collection in the catalog, or a CSV or JSON file; and one of its `models`.
-    words : DataFrame
+    words
         The words that people read, in order: ``story``, ``position``, ``text`` (`ReadingTimes.table`).
-    unit : str
+    unit
         Unit of a file's values, ``bits`` or ``nats``; a collection's is known.
-
-    Returns
-    -------
-    ndarray
-        (n_words,) bits.
 
     Raises
     ------
@@ -98,8 +77,6 @@ def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "b
         No such source, model or unit, or a column is missing.
     ValueError
         Its words are not these words, or a value is not a surprisal; the message says where.
-    OSError
-        A file could not be fetched or read.
     """
     if model not in models(source):
         raise LookupError(messages.unknown(f"series in {source}", model, models(source)))
@@ -129,22 +106,9 @@ def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "b
 def gpt3(words: pd.DataFrame) -> np.ndarray:
     """Surprisal that GPT-3 (davinci) gave to the words of Natural Stories, as the corpus was released with it.
 
-    Parameters
-    ----------
-    words : DataFrame
-        The words of all ten stories, in order: ``story`` (from 1), ``text``.
-
-    Returns
-    -------
-    ndarray
-        (n_words,) bits, summed over a word's tokens; NaN for the first of a story, which nothing comes before.
-
-    Raises
-    ------
-    ValueError
-        The tokens of a story are not its words.
-    OSError
-        The file could not be fetched.
+    Takes the words of all ten stories, in order: ``story`` (from 1), ``text``. Gives (n_words,) bits, summed over a
+    word's tokens; NaN for the first of a story, which nothing comes before. Raises ValueError where a story's tokens
+    are not its words.
     """
     path = fetch(catalog.dataset("natural_stories").file(GPT3))
     tokens = pd.read_csv(path, keep_default_na=False)
@@ -204,38 +168,34 @@ def _number(value) -> float:
 
 def _in_order(table: pd.DataFrame, value: str, words: pd.DataFrame, path: Path) -> list:
     """Value of each word: by story and position where the table has them, else in its own order."""
-    stories, positions = words.story.astype(str).tolist(), words.position.tolist()
-    keys = list(zip(stories, positions, strict=True))
-    values, texts = table[value].tolist(), table["word"].tolist() if "word" in table else None
-    file_stories = [None] * len(table)
-    if "story" in table:
-        file_stories = table.story.astype(str).tolist()
-        file_keys = list(zip(file_stories, map(_number, table.position), strict=True))
+    keys, has_keys, has_words = ["story", "position"], "story" in table, "word" in table
+    table = table[[name for name in table if name in {*keys, value, "word"}]]
+    text = words[[*keys, "text"]].reset_index(drop=True).astype({"story": str, "position": float})
+    if has_keys:
+        table = table.assign(story=table.story.astype(str), position=table.position.map(_number))
     else:
-        file_keys = [*keys, *((None, row) for row in range(len(table)))][: len(table)]
+        table = table.assign(**text[keys].reindex(range(len(table))))
 
     def refuse(problem: str, story: str | None) -> ValueError:
         counts = f"expected {len(words)} values, got {len(table)}"
-        if "story" in table:
-            counts += f"; in story {story} expected {stories.count(story)}, got {file_stories.count(story)}"
-        hint = "" if texts else " A column 'word' would show where the two texts part."
+        if has_keys:
+            counts += f"; in story {story} expected {sum(text.story == story)}, got {sum(table.story == story)}"
+        hint = "" if has_words else " A column 'word' would show where the two texts part."
         return ValueError(f"{path} {problem}: {counts}. Compute it on the very words that people read.{hint}")
 
-    rows = {}
-    for row, key in enumerate(file_keys):
-        if rows.setdefault(key, row) != row:
-            raise refuse(f"has two values for story {key[0]}, position {key[1]:g}", key[0])
-    ordered_values = []
-    for key, text in zip(keys, words.text, strict=True):
-        row, word_place = rows.pop(key, None), f"story {key[0]}, position {key[1]} ({text!r})"
-        if row is None:
-            raise refuse(f"has no value for {word_place}", key[0])
-        if texts and texts[row] != text:
-            raise refuse(f"has the word {texts[row]!r} at {word_place}", key[0])
-        ordered_values.append(values[row])
-    if rows:
-        (story, position), row = next(iter(rows.items()))
-        extra = f" ({texts[row]!r})" if texts else ""
-        place = f"story {story}, position {position:g}" if story else "the end of the text"
-        raise refuse(f"has more values than words, the first at {place}{extra}", story)
-    return ordered_values
+    if has_keys and (repeated := table.duplicated(keys)).any():
+        row = table[repeated].iloc[0]
+        raise refuse(f"has two values for story {row.story}, position {row.position:g}", row.story)
+    ordered = text.merge(table, "left", on=keys, indicator="place")
+    wrong = (ordered.place == "left_only") | (has_words and ordered.word != ordered.text)
+    if wrong.any():
+        row = ordered[wrong].iloc[0]
+        problem = "has no value for" if row.place == "left_only" else f"has the word {row.word!r} at"
+        raise refuse(f"{problem} story {row.story}, position {row.position:g} ({row.text!r})", row.story)
+    extra = table.merge(text[keys], "left", on=keys, indicator="place").query("place == 'left_only'")
+    if len(extra):
+        row = extra.iloc[0]
+        place = f"story {row.story}, position {row.position:g}" if has_keys else "the end of the text"
+        word = f" ({row.word!r})" if has_words else ""
+        raise refuse(f"has more values than words, the first at {place}{word}", row.story)
+    return ordered[value].tolist()

@@ -17,7 +17,7 @@ import xarray as xr
 from brainalign import messages, store
 from brainalign.human.recording import Passage
 from brainalign.llm.reading import windows as reading
-from brainalign.llm.reading.batches import Batch, batched, identity, inputs, read_all, record
+from brainalign.llm.reading.batches import Arrays, Batch, batched, identity, inputs, not_finite, read_all, record
 from brainalign.llm.reading.tokens import coordinates, place_of, special_tokens
 from brainalign.llm.reading.windows import Window
 
@@ -36,61 +36,44 @@ def surprisal(
     mode: str | None = None,
     long: str = "strided",
     text: str = "text",
-    progress: bool | None = None,
 ) -> xr.DataArray:
     """-log2 p(word | what comes before it in its passage), computed once and kept in the store (protocols, section 8).
 
     Parameters
     ----------
-    model : LanguageModel
-        Of `load`.
-    passages : sequence of Passage
-        Their parts are words; nothing passes from one to the next.
-    mode : str, optional
+    mode
         For encoder-decoder models. ``copy``: the encoder reads the same text as the decoder, what follows included
-        (what the paper's losses suggest); it is what such a model has if left out. ``continuation``: the encoder
-        reads what comes before a word, and the decoder is scored on that word.
-    long, text, progress
+        (what the paper's losses suggest); it is what such a model has if left out. ``continuation``: the encoder reads
+        what comes before a word, and the decoder is scored on that word.
+    long, text
         As in `activations`.
 
     Returns
     -------
     DataArray
-        (part,) bits, float64. 0 for an empty word; NaN for the first word of a passage where the tokenizer has no
-        token for the beginning of a text. Coordinates and ``attrs`` as those of `activations`.
+        (part,) bits, float64. 0 for an empty word; NaN for the first word of a passage where the tokenizer has no token
+        for the beginning of a text. Coordinates and ``attrs`` as those of `activations`.
 
     Raises
     ------
-    LookupError
-        No such mode, or way to read what is long.
+    LookupError, MemoryError, OSError
+        No such mode; or as in `activations`.
     ValueError
         There is nothing to read, the tokenizer cannot tell a word from its neighbor, a word has more tokens than the
         model's positions, a probability is not a number, or a causal model is given a mode.
-    MemoryError, OSError
-        As in `activations`.
     """
     mode = mode_of(model, mode)
     reading.check(passages, long)
     key = identity(model, passages, mode=mode, long=long, revision=REVISION)
-
-    def compute() -> tuple[dict[str, np.ndarray], dict]:
-        return _compute(model, passages, key, f"{model.name}, {text}", progress)
-
-    entry = store.get("surprisal", key, compute)
-    return xr.DataArray(
-        entry.arrays["bits"], dims="part", coords=coordinates(passages), attrs=entry.record | {"units": "bits"}
-    )
+    title = f"{model.name}, {text}"
+    bits, notes = store.get("surprisal", key, lambda: _compute(model, passages, key, title))
+    return xr.DataArray(bits["bits"], dims="part", coords=coordinates(passages), attrs=notes | {"units": "bits"})
 
 
 def mode_of(model: LanguageModel, mode: str | None) -> str:
     """How a model reads: the mode asked for of an encoder-decoder, or its first; ``causal`` of any other model.
 
-    Raises
-    ------
-    LookupError
-        No such mode.
-    ValueError
-        A causal model is given one.
+    Raises LookupError where there is no such mode, and ValueError where a causal model is given one.
     """
     if mode is not None and not model.encoder_decoder:
         raise ValueError(f"{model.name} is a causal model and reads in one way, not by mode {mode!r}. Leave it out.")
@@ -99,21 +82,13 @@ def mode_of(model: LanguageModel, mode: str | None) -> str:
     return (mode or MODES[0]) if model.encoder_decoder else "causal"
 
 
-def _compute(
-    model: LanguageModel, passages: Sequence[Passage], key: dict, title: str, progress: bool | None
-) -> tuple[dict[str, np.ndarray], dict]:
+def _compute(model: LanguageModel, passages: Sequence[Passage], key: dict, title: str) -> tuple[Arrays, dict]:
     """Bits of every word, and notes on how they were computed."""
     prefix, suffix = surrounding_tokens(model)
     windows, n_anew = _windows(model, passages, key, len(prefix) + len(suffix) + model.encoder_decoder)
-    batches = batched(model, windows, values_per_token=2 * model.n_vocabulary)
-
-    def work(batch: Batch) -> dict[str, np.ndarray]:
-        return {"bits": bits_of(model, batch, prefix, suffix)}
-
-    results = read_all("surprisal", key, batches, work, title, progress)
     bits = np.empty(sum(len(passage.parts) for passage in passages))
-    for batch, arrays in zip(batches, results, strict=True):
-        bits[batch.parts] = arrays["bits"]
+    for parts, window_bits in bits_of("surprisal", key, model, windows, title):
+        bits[parts] = window_bits
     _require_numbers(bits, passages, model, scored=bool(prefix) or model.encoder_decoder)
     notes = record(model, windows, n_anew, [*prefix, *suffix]) | {
         "first_word": f"after {model.tokenizer.convert_ids_to_tokens(prefix)[-1]}" if prefix
@@ -140,8 +115,21 @@ def _windows(model: LanguageModel, passages: Sequence[Passage], key: dict, room:
     return reading.beginning_windows(model.tokenizer, passages, limit, key["long"], words=True)
 
 
-def bits_of(model: LanguageModel, batch: Batch, prefix: list[int], suffix: list[int]) -> np.ndarray:
-    """Surprisal of a batch's parts, the sum over the tokens of each: (n_parts,) bits."""
+def bits_of(
+    kind: str, key: dict, model: LanguageModel, windows: Sequence[Window], title: str
+) -> list[tuple[list[int], np.ndarray]]:
+    """Parts of each batch of windows and their surprisal, summed over the tokens of each: (n_parts,) bits."""
+    prefix, suffix = surrounding_tokens(model)
+    batches = batched(model, windows, values_per_token=2 * model.n_vocabulary)
+
+    def work(batch: Batch) -> Arrays:
+        return {"bits": _bits(model, batch, prefix, suffix)}
+
+    return [(parts, arrays["bits"]) for parts, arrays in read_all(kind, key, batches, work, title)]
+
+
+def _bits(model: LanguageModel, batch: Batch, prefix: list[int], suffix: list[int]) -> np.ndarray:
+    """Surprisal of a batch's parts."""
     import torch
 
     part, window, token = batch.rows("all")
@@ -170,7 +158,5 @@ def _require_numbers(bits: np.ndarray, passages: Sequence[Passage], model: Langu
     if not scored:
         wrong[first] = False
     if wrong.any():
-        raise ValueError(
-            f"{model.name}: the surprisal of {place_of(passages, int(wrong.argmax()))} is {bits[wrong.argmax()]}. In "
-            f"{model.network.dtype} large states overflow: load the model with dtype='bfloat16' or 'float32'."
-        )
+        first = int(wrong.argmax())
+        raise not_finite(model, f"the surprisal of {place_of(passages, first)} is {bits[first]}")

@@ -35,13 +35,7 @@ class Tokens(NamedTuple):
 
 
 def join(parts: Sequence[str]) -> Text:
-    """Join parts by one space, without blank ones and without space before ``. , ! ? ; :`` (protocols, section 2).
-
-    Parameters
-    ----------
-    parts : sequence of str
-        Texts in reading order.
-    """
+    """Join parts by one space, without blank ones and without space before ``. , ! ? ; :`` (protocols, section 2)."""
     text, ends, closed = "", [], set()
     for part in parts:
         if part.strip():

@@ -11,7 +11,7 @@ part; where it fails (a trailing space, a merge across the boundary), the beginn
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,24 +30,12 @@ REACH, AGREE = 32, 8
 
 @dataclass(frozen=True)
 class Window:
-    """Tokens to be read in one go, special tokens excluded.
+    """Tokens to be read in one go, special tokens excluded."""
 
-    Attributes
-    ----------
-    tokens : list of int
-        Of the text.
-    parts : list of int
-        The parts to be read off, counted through all passages.
-    spans : list of (int, int)
-        Start and stop of each part's tokens; empty for an empty part, which is where the one before it ended.
-    context : list of int, optional
-        What an encoder reads instead of `tokens`.
-    """
-
-    tokens: list[int]
-    parts: list[int]
-    spans: list[tuple[int, int]]
-    context: list[int] | None = None
+    tokens: list[int]  #: of the text
+    parts: list[int]  #: the parts to be read off, counted through all passages
+    spans: list[tuple[int, int]]  #: start and stop of each part's tokens; an empty part is where the one before ended
+    context: list[int] | None = None  #: what an encoder reads instead of `tokens`
 
     def __len__(self) -> int:
         return max(len(self.tokens), len(self.context or ()))
@@ -66,20 +54,16 @@ def beginning_windows(
 
     Parameters
     ----------
-    tokenizer : PreTrainedTokenizerFast
-        The model's.
-    passages : sequence of Passage
-        What to read; nothing passes from one to the next.
-    limit : int, optional
+    limit
         Most tokens that a window holds.
-    long : str
+    long
         How to read a passage with more. ``exact``: a window for each part, cut on the left. ``strided``: windows that
         overlap by half, so that a part still comes at the end of at least half of what a window holds.
-    context : int, optional
+    context
         How many parts are read up to and including each; all of the passage if left out.
-    shared : bool
+    shared
         Whether parts may share a window, as they may in a causal model. If not, each has its own.
-    words : bool
+    words
         Whether each part must have tokens that it shares with no other.
 
     Returns
@@ -91,26 +75,23 @@ def beginning_windows(
     Raises
     ------
     ValueError
-        There is nothing to read, a part has more tokens than `limit`, `context` is less than one part, or a word
-        has no tokens of its own.
+        There is nothing to read, a part has more tokens than `limit`, or a word has no tokens of its own.
     LookupError
         No such way to read what is long.
     """
     check(passages, long, context)
-    windows, n_anew, first = [], 0, 0
-    for passage in passages:
-        count = len(passage.parts)
-        if shared and context is None:
-            passage_windows, unstable = _one_pass(tokenizer, passage, limit, long, words)
-            n_anew += len(unstable)
-            passage_windows += [_beginning(tokenizer, passage, part, limit, context, words) for part in unstable]
-        elif context is None:
-            passage_windows = _each_alone(tokenizer, passage, limit, words)
-        else:
-            passage_windows = [_beginning(tokenizer, passage, part, limit, context, words) for part in range(count)]
-        windows += _counted_from(first, passage_windows)
-        first += count
-    return windows, n_anew
+    n_anew = 0
+
+    def windows_of(passage: Passage) -> list[Window]:
+        nonlocal n_anew
+        windows, anew = [], range(len(passage.parts))
+        if context is None:
+            windows, anew = _from_whole(tokenizer, passage, limit, long, shared, words)
+            n_anew += len(anew) if shared else 0
+        windows += [_beginning(tokenizer, passage, part, limit, context, words) for part in anew]
+        return windows if shared else sorted(windows, key=lambda window: window.parts)
+
+    return _over(passages, windows_of), n_anew
 
 
 def whole_text_windows(
@@ -118,13 +99,13 @@ def whole_text_windows(
 ) -> list[Window]:
     """Windows over whole passages, for a model that reads what follows a word too; as `beginning_windows`."""
     check(passages, long)
-    windows, first = [], 0
-    for passage in passages:
-        tokens = tokenize(tokenizer, join(passage.parts))
-        _require_words(passage, tokens)
-        windows += _counted_from(first, _cut(passage, tokens, limit, long))
-        first += len(passage.parts)
-    return windows
+
+    def windows_of(passage: Passage) -> list[Window]:
+        tokens, parts = tokenize(tokenizer, join(passage.parts)), range(len(passage.parts))
+        _require_words(passage, tokens, parts)
+        return _cut(passage, tokens, parts, limit, long)
+
+    return _over(passages, windows_of)
 
 
 def continuation_windows(
@@ -132,17 +113,15 @@ def continuation_windows(
 ) -> list[Window]:
     """A window for each part, and what comes before it as context, cut on the left; as `beginning_windows`."""
     check(passages)
-    windows, first = [], 0
-    for passage in passages:
-        for part, text in enumerate(passage.parts):
-            tokens = tokenize(tokenizer, join([text]))
-            _require_words(passage, tokens, first=part)
-            ids = tokens.ids
-            _require_room(passage, part, len(ids), limit)
-            context = tokenize(tokenizer, join(passage.parts[:part])).ids
-            windows.append(Window(ids, [first + part], [(0, len(ids))], context[-limit:] if limit else context))
-        first += len(passage.parts)
-    return windows
+
+    def window_of(passage: Passage, part: int) -> Window:
+        tokens = tokenize(tokenizer, join([passage.parts[part]]))
+        _require_words(passage, tokens, [0], first=part)
+        _require_room(passage, part, len(tokens.ids), limit)
+        context = tokenize(tokenizer, join(passage.parts[:part])).ids
+        return Window(tokens.ids, [part], [(0, len(tokens.ids))], context[-limit:] if limit else context)
+
+    return _over(passages, lambda passage: [window_of(passage, part) for part in range(len(passage.parts))])
 
 
 def stream_windows(
@@ -152,17 +131,13 @@ def stream_windows(
 
     Parameters
     ----------
-    ids : sequence of int
-        Tokens of the text.
-    stops : sequence of int
-        Where each of its parts stops; a part is read off every window that has new tokens of it.
-    limit : int
-        Tokens of a window.
-    stride : int
-        How much of a window is new to it, in all windows but the first.
-    first : int
+    stops
+        Where each part of the text stops; a part is read off every window that has new tokens of it.
+    limit, stride
+        Tokens of a window, and those that are new to it, in all windows but the first.
+    first
         Tokens at the beginning of the text that are not read off.
-    separate_context : bool
+    separate_context
         Whether what is not new to a window is its context, for an encoder.
     """
     windows, new = [], 0
@@ -189,35 +164,29 @@ def check(passages: Sequence[Passage], long: str = LONG[0], context: int | None 
             raise ValueError(f"passage {passage.id!r} has no text: all its {len(passage.parts)} parts are blank.")
 
 
-def _one_pass(tokenizer, passage: Passage, limit: int | None, long: str, words: bool) -> tuple[list[Window], list[int]]:
-    """Windows that parts share, and the parts that have to be read anew."""
+def _over(passages: Sequence[Passage], windows_of: Callable[[Passage], list[Window]]) -> list[Window]:
+    """Windows of all passages, whose parts are counted through."""
+    firsts = itertools.accumulate((len(passage.parts) for passage in passages), initial=0)
+    return [
+        replace(window, parts=[first + part for part in window.parts])
+        for first, passage in zip(firsts, passages, strict=False)
+        for window in windows_of(passage)
+    ]
+
+
+def _from_whole(
+    tokenizer, passage: Passage, limit: int | None, long: str, shared: bool, words: bool
+) -> tuple[list[Window], list[int]]:
+    """Windows of the passage's own tokens, and the parts that have to be read anew: all of them would take minutes."""
     text = join(passage.parts)
     tokens = tokenize(tokenizer, text)
     unstable = _unstable(tokenizer, text, tokens)
+    stable = [part for part in range(len(passage.parts)) if part not in unstable]
     if words:
-        _require_words(passage, tokens, set(range(len(passage.parts))) - unstable)
-    windows = []
-    for window in _cut(passage, tokens, limit, long):
-        pairs = [(part, span) for part, span in zip(window.parts, window.spans, strict=True) if part not in unstable]
-        if pairs:
-            parts, spans = zip(*pairs, strict=True)
-            windows.append(replace(window, parts=list(parts), spans=list(spans)))
-    return windows, sorted(unstable)
-
-
-def _each_alone(tokenizer, passage: Passage, limit: int | None, words: bool) -> list[Window]:
-    """A window for each part, from the passage's tokens where they hold: a story anew for each word takes minutes."""
-    text = join(passage.parts)
-    tokens = tokenize(tokenizer, text)
-    unstable, parts = _unstable(tokenizer, text, tokens), range(len(passage.parts))
-    if words:
-        _require_words(passage, tokens, {*parts} - unstable)
-    return [
-        _beginning(tokenizer, passage, part, limit, None, words)
-        if part in unstable
-        else _ending_at(passage, tokens.ids, part, _span(tokens.stops, part), limit)
-        for part in parts
-    ]
+        _require_words(passage, tokens, stable)
+    if shared:
+        return _cut(passage, tokens, stable, limit, long), sorted(unstable)
+    return [_ending_at(passage, tokens, part, part, limit) for part in stable], sorted(unstable)
 
 
 def _unstable(tokenizer, text: Text, tokens: Tokens) -> set[int]:
@@ -239,27 +208,25 @@ def _beginning(tokenizer, passage: Passage, part: int, limit: int | None, contex
     """One part at the end of what is read up to it: the passage, or the last few parts of it."""
     first = max(0, part + 1 - context) if context else 0
     tokens = tokenize(tokenizer, join(passage.parts[first : part + 1]))
-    last = part - first
     if words:
-        _require_words(passage, tokens, {last}, first)
-    return _ending_at(passage, tokens.ids, part, _span(tokens.stops, last), limit)
+        _require_words(passage, tokens, [part - first], first)
+    return _ending_at(passage, tokens, part, part - first, limit)
 
 
-def _cut(passage: Passage, tokens: Tokens, limit: int | None, long: str) -> list[Window]:
-    """Windows over a passage's tokens, each part in one of them."""
-    ids, stops = tokens.ids, tokens.stops
-    windows, separate_windows = [], []
-    for begin, end in bounds(len(ids), limit, long):
-        windows.append((begin, end, Window(ids[begin:end], [], [])))
-    for part in range(len(stops)):
-        start, stop = span = _span(stops, part)
-        begin, end, window = next((entry for entry in windows if stop <= entry[1]), (0, 0, None))
-        if window is None or start < begin:  # none holds it, or all of it
-            separate_windows.append(_ending_at(passage, ids, part, span, limit))
+def _cut(passage: Passage, tokens: Tokens, parts: Sequence[int], limit: int | None, long: str) -> list[Window]:
+    """Windows over a passage's tokens, each of the parts in one of them."""
+    places = bounds(len(tokens.ids), limit, long)
+    windows = [Window(tokens.ids[begin:end], [], []) for begin, end in places]
+    separate_windows = []
+    for part in parts:
+        start, stop = _span(tokens, part)
+        number = next((number for number, (_, end) in enumerate(places) if stop <= end), None)
+        if number is None or start < places[number][0]:  # none holds it, or all of it
+            separate_windows.append(_ending_at(passage, tokens, part, part, limit))
         else:
-            window.parts.append(part)
-            window.spans.append((start - begin, stop - begin))
-    return [*(window for _, _, window in windows if window.parts), *separate_windows]
+            windows[number].parts.append(part)
+            windows[number].spans.append((start - places[number][0], stop - places[number][0]))
+    return [*(window for window in windows if window.parts), *separate_windows]
 
 
 def bounds(n_tokens: int, limit: int | None, long: str = LONG[0], stride: int | None = None) -> list[tuple[int, int]]:
@@ -274,25 +241,21 @@ def bounds(n_tokens: int, limit: int | None, long: str = LONG[0], stride: int | 
     return [(0, limit), *((previous_end - (limit - stride), end) for previous_end, end in itertools.pairwise(ends))]
 
 
-def _ending_at(passage: Passage, ids: list[int], part: int, span: tuple[int, int], limit: int | None) -> Window:
-    """The window that ends with a part."""
-    start, stop = span
+def _ending_at(passage: Passage, tokens: Tokens, part: int, place: int, limit: int | None) -> Window:
+    """The window that ends with a part, whose place among the parts of these tokens may be another."""
+    start, stop = _span(tokens, place)
     _require_room(passage, part, stop - start, limit)
     begin = max(0, stop - limit) if limit else 0
-    return Window(ids[begin:stop], [part], [(start - begin, stop - begin)])
+    return Window(tokens.ids[begin:stop], [part], [(start - begin, stop - begin)])
 
 
-def _span(stops: list[int], part: int) -> tuple[int, int]:
-    return (stops[part - 1] if part else 0, stops[part])
+def _span(tokens: Tokens, part: int) -> tuple[int, int]:
+    return (tokens.stops[part - 1] if part else 0, tokens.stops[part])
 
 
-def _counted_from(first: int, windows: list[Window]) -> list[Window]:
-    return [replace(window, parts=[first + part for part in window.parts]) for window in windows]
-
-
-def _require_words(passage: Passage, tokens: Tokens, subset: set[int] | None = None, first: int = 0) -> None:
-    """See that parts have tokens of their own: all, or a `subset`, counted from `first`."""
-    if tokenless := sorted(tokens.tokenless if subset is None else tokens.tokenless & subset):
+def _require_words(passage: Passage, tokens: Tokens, parts: Sequence[int], first: int = 0) -> None:
+    """See that parts, counted from `first`, have tokens of their own."""
+    if tokenless := sorted(tokens.tokenless.intersection(parts)):
         raise ValueError(
             f"{describe(passage, first + tokenless[0])}: the tokenizer gives it no tokens of its own, so that it has "
             "no surprisal of its own. Join it with its neighbor, or use another model."

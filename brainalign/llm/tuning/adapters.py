@@ -9,7 +9,7 @@ from brainalign.llm.models import networks
 
 if TYPE_CHECKING:
     import torch
-    from peft import LoraConfig
+    from peft import LoraModel
     from transformers import PreTrainedModel
 
 NAME = "default"  # of the adapter, in peft
@@ -17,57 +17,28 @@ NAME = "default"  # of the adapter, in peft
 
 @dataclass(frozen=True)
 class Lora:
-    """Adapters: a product of two thin matrices beside each target.
+    """Adapters: a product of two thin matrices beside each target."""
 
-    Attributes
-    ----------
-    rank : int
-        Width of the thin matrices.
-    alpha : float
-        The product counts ``alpha / rank``.
-    dropout : float
-        Of what adapters read.
-    targets : tuple of str
-        Names of the layers that have one; if none is given, projections of attention, as peft knows them for the
-        architecture (query and value for Llama).
-    """
-
-    rank: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.05
+    rank: int = 8  #: width of the thin matrices
+    alpha: float = 16.0  #: the product counts ``alpha / rank``
+    dropout: float = 0.05  #: of what adapters read
+    #: Names of the layers that have one; if none is given, projections of attention, as peft knows them for the
+    #: architecture (query and value for Llama).
     targets: tuple[str, ...] = ()
-
-    def config(self) -> LoraConfig:
-        """As peft wants it."""
-        from peft import LoraConfig
-
-        targets = list(self.targets) or None
-        return LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets)
 
 
 def attach(network: PreTrainedModel, lora: Lora, seed: int) -> None:
     """Put adapters into a network, in float32, and have gradients for them alone; they change nothing yet.
 
-    Parameters
-    ----------
-    network : PreTrainedModel
-        Changed in place.
-    lora : Lora
-    seed : int
-        Of the one of the two matrices that is not zero.
-
-    Raises
-    ------
-    ValueError
-        The network has no such layers, or they are of a kind that takes no adapter.
+    The seed is that of the one of the two matrices that is not zero. Raises ValueError where the network has no such
+    layers, or they are of a kind that takes no adapter.
     """
     import torch
 
-    missing = [target for target in lora.targets if not any(_ends(name, target) for name, _ in network.named_modules())]
+    layers = {f".{name}": layer for name, layer in network.named_modules()}
+    missing = [target for target in lora.targets if not any(name.endswith(f".{target}") for name in layers)]
     if missing:
-        linear = {
-            name.rpartition(".")[2] for name, part in network.named_modules() if isinstance(part, torch.nn.Linear)
-        }
+        linear = {name.rpartition(".")[2] for name, layer in layers.items() if isinstance(layer, torch.nn.Linear)}
         raise ValueError(
             f"LoRA: {type(network).__name__} has no layers called {', '.join(missing)}. Give targets among "
             f"{', '.join(sorted(linear))}."
@@ -81,20 +52,10 @@ def attach(network: PreTrainedModel, lora: Lora, seed: int) -> None:
     network.lora = lora
 
 
-def attached(network: PreTrainedModel) -> bool:
-    """Whether a network has adapters from `attach`."""
-    return hasattr(network, "lora")
-
-
 def merged(network: PreTrainedModel, weights: dict[str, torch.Tensor]) -> PreTrainedModel:
     """Copy of a network on the CPU, into whose weights its adapters are merged; that network goes on as it is.
 
-    Parameters
-    ----------
-    network : PreTrainedModel
-        With adapters from `attach`.
-    weights : dict of str to Tensor
-        Its own, adapters among them: of a network in shards, whole.
+    The weights are its own, adapters among them: of a network in shards, whole.
     """
     copy = networks.blank(network.config)
     tuner = _inserted(copy, network.lora)
@@ -105,14 +66,13 @@ def merged(network: PreTrainedModel, weights: dict[str, torch.Tensor]) -> PreTra
     return tuner.merge_and_unload(safe_merge=True)  # into copies of weights that the network still has
 
 
-def _inserted(network: PreTrainedModel, lora: Lora):
-    from peft import LoraModel
+def _inserted(network: PreTrainedModel, lora: Lora) -> LoraModel:
+    """Put adapters into a network by peft."""
+    from peft import LoraConfig, LoraModel
 
+    targets = list(lora.targets) or None
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets)
     try:
-        return LoraModel(network, lora.config(), NAME)
+        return LoraModel(network, config, NAME)
     except ValueError as error:
         raise ValueError(f"LoRA: {error} Give names of linear layers as targets.") from error
-
-
-def _ends(name: str, target: str) -> bool:
-    return name == target or name.endswith(f".{target}")

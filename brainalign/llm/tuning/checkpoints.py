@@ -12,7 +12,6 @@ its losses the same.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,36 +34,18 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # of AdamW
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run of training in a folder of its own.
-
-    Attributes
-    ----------
-    folder : Path
-    about : dict
-        What tells it from other runs, as plain JSON; that of the first process counts.
-    weights : dict of str to Parameter
-        Those that are trained.
-    optimizer : Optimizer
-        AdamW.
-    crew : Alone
-        The processes that train.
-    """
+    """A run of training in a folder of its own."""
 
     folder: Path
-    about: dict
-    weights: dict[str, torch.nn.Parameter]
-    optimizer: torch.optim.Optimizer
-    crew: distributed.Alone
+    about: dict  #: what tells it from other runs, as plain JSON; that of the first process counts
+    weights: dict[str, torch.nn.Parameter]  #: those that are trained
+    optimizer: torch.optim.Optimizer  #: AdamW
+    crew: distributed.Alone  #: the processes that train
 
     def begin(self) -> list[float]:
         """Claim the folder, put everything back where it was, and give the losses so far: none, of a new run.
 
-        Raises
-        ------
-        ValueError
-            The folder is that of another run, or of one with another number of processes.
-        OSError
-            It cannot be written to.
+        Raises ValueError where the folder is that of another run, or of one with another number of processes.
         """
         if self.crew.rank == 0:
             self._claim()
@@ -169,16 +150,6 @@ def save_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, fol
     """Save a model in Hugging Face's layout: whole or not at all, and only where there is none yet.
 
     Adapters are merged into the weights that are saved. Of several processes the first one saves.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    OSError
-        It cannot be written.
     """
     crew, is_saved = distributed.current(), (folder / "config.json").exists()
     crew.wait()  # all have looked before one saves
@@ -186,27 +157,14 @@ def save_model(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, fol
         return folder
     weights = crew.weights(network)
     if crew.rank == 0:
-        _write(network, weights, tokenizer, folder)
-    crew.wait()
-    return folder
-
-
-def _write(
-    network: PreTrainedModel, weights: dict[str, torch.Tensor], tokenizer: PreTrainedTokenizerFast, folder: Path
-) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        with networks.quiet():
-            if adapters.attached(network):
+        with networks.writing(folder) as temporary:
+            if hasattr(network, "lora"):
                 adapters.merged(network, weights).save_pretrained(temporary)
             else:
                 network.save_pretrained(temporary, state_dict=weights)
             tokenizer.save_pretrained(temporary)
-        temporary.chmod(0o755)  # mkdtemp makes folders that only their owner reads
-        temporary.replace(folder)
-    finally:
-        rmtree(temporary, ignore_errors=True)
+    crew.wait()
+    return folder
 
 
 def _checkpoints(folder: Path) -> dict[int, Path]:

@@ -56,7 +56,7 @@ class Alone:
         return locked(path)
 
 
-class Launched(Alone):
+class _Launched(Alone):
     """One of several processes, as the configuration says with which accelerate has started them."""
 
     def __init__(self):
@@ -72,36 +72,28 @@ class Launched(Alone):
                 "Set fsdp_version: 2, as in workflow/accelerate/fsdp.yaml."
             )
 
-    def prepared(
-        self, network: PreTrainedModel, optimizer: torch.optim.Optimizer
-    ) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-        """What is called instead of the network, which is sharded in place, and the optimizer of its weights."""
-        return self.accelerator.prepare(network, optimizer)
+    def prepared(self, network: PreTrainedModel, optimizer: torch.optim.Optimizer):
+        return self.accelerator.prepare(network, optimizer)  # the network is sharded in place
 
     def precision(self, network: PreTrainedModel) -> AbstractContextManager:
-        """What is called instead of the network has its precision from the configuration."""
-        return nullcontext()
+        return nullcontext()  # what `prepared` gives has its precision from the configuration
 
     def total(self, value: float) -> float:
-        """Sum over processes."""
         import torch
 
         values = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
         return self.accelerator.reduce(values, "sum").item()
 
     def wait(self) -> None:
-        """Go on when all processes are here."""
         self.accelerator.wait_for_everyone()
 
     def weights(self, network: PreTrainedModel) -> dict[str, torch.Tensor]:
-        """All weights, whole; in the first process alone, though all take part."""
         from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
         return get_model_state_dict(network, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
 
     @contextmanager
     def alone_with(self, path: Path) -> Iterator[None]:
-        """Be the only ones that work on something in the store: the first process sees to it, for all."""
         with locked(path) if self.rank == 0 else nullcontext():
             self.wait()
             yield
@@ -111,4 +103,4 @@ class Launched(Alone):
 @cache
 def current() -> Alone:
     """The process that this is, among those that it was started with."""
-    return Launched() if int(os.environ.get("WORLD_SIZE", 1)) > 1 else Alone()
+    return _Launched() if int(os.environ.get("WORLD_SIZE", 1)) > 1 else Alone()

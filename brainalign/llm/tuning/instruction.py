@@ -4,7 +4,7 @@
     tune(network, tokenizer, some_samples, Path("runs/mine"), Tuning())        # a network and a folder of one's own
 
 Protocols, section 10. `samples` says what is read under each condition, and why; the loop is that of `training`: a run
-that is killed goes on where it was. For several GPUs, `processes`. Every checkpoint is a folder in Hugging Face's
+that is killed goes on where it was. For several GPUs, `distributed`. Every checkpoint is a folder in Hugging Face's
 layout, for `llm.load`; LoRA's adapters are merged into it.
 """
 
@@ -33,26 +33,13 @@ REVISION = 1  # of what is tuned here; a new one leaves tuned models behind
 
 @dataclass(frozen=True)
 class Tuning:
-    """How to tune a model; the defaults are Alpaca's for LLaMA-7B.
+    """How to tune a model; the defaults are Alpaca's for LLaMA-7B."""
 
-    Attributes
-    ----------
-    condition : str
-        Of `samples.CONDITIONS`.
-    recipe : Recipe
-    lora : Lora or None
-        Adapters to train in the network's stead; without, all weights are trained.
-    checkpoints : tuple of int
-        Steps after which the model is kept, beside the last; 0 is before the first.
-    gradient_checkpointing : bool
-        As in `training.train`. It does not change the outcome.
-    """
-
-    condition: str = INSTRUCTION
+    condition: str = INSTRUCTION  #: of `samples.CONDITIONS`
     recipe: Recipe = field(default_factory=Recipe)
-    lora: Lora | None = None
-    checkpoints: tuple[int, ...] = ()
-    gradient_checkpointing: bool = False
+    lora: Lora | None = None  #: adapters to train in the network's stead; without, all weights are trained
+    checkpoints: tuple[int, ...] = ()  #: steps after which the model is kept, beside the last; 0 is before the first
+    gradient_checkpointing: bool = False  #: less memory, a third more time, the same outcome
 
 
 def tune(
@@ -63,33 +50,24 @@ def tune(
     tuning: Tuning | None = None,
     **options,
 ) -> np.ndarray:
-    """Tune a network, and save it in Hugging Face's layout along the way.
+    """Tune a network, save it in Hugging Face's layout along the way, and give the losses as `train`.
 
     Parameters
     ----------
-    network, tokenizer
-        Of a causal model or an encoder-decoder. The network is changed in place: those of its weights that require a
-        gradient, or adapters that are put into it.
-    samples : sequence of dict
-        See `samples.prompt`.
-    folder : Path
-        Where ``step-N`` folders and the losses are saved, and the state of a run that is under way (`states.Run`).
-    tuning : Tuning, optional
+    network
+        A causal model or an encoder-decoder. It is changed in place: those of its weights that require a gradient, or
+        adapters that are put into it.
+    folder
+        Where ``step-N`` folders and the losses are saved, and the state of a run that is under way (`checkpoints.Run`).
+    tuning
         Alpaca's if left out.
     **options
-        ``every``, ``title`` and ``progress``, as in `train`.
-
-    Returns
-    -------
-    ndarray
-        (n_steps,) loss of each step before it was made, nats a token.
+        ``every`` and ``title``, as in `train`.
 
     Raises
     ------
-    ValueError
+    ValueError, LookupError
         A checkpoint lies behind the last step; or as in `samples.encode`, `adapters.attach` and `train`.
-    LookupError
-        No such condition.
     """
     tuning = tuning or Tuning()
     encoder_decoder = bool(network.config.is_encoder_decoder)
@@ -120,40 +98,14 @@ def tuned(
     name: str | None = None,
     device: str | None = None,
     every: float = 300.0,
-    progress: bool | None = None,
     **options,
 ) -> dict[int, Path]:
     """Tune a model that `load` knows, once: folders in the store, by the number of steps made.
 
     They are under a digest of all that determines them: the base, the samples, and the tuning. One process works on a
-    model, or several that were launched together; any others wait for them.
-
-    Parameters
-    ----------
-    name_or_path : str or Path
-        As in `load`.
-    samples, tuning
-        As in `tune`.
-    name : str, optional
-        What the folder is called, before the condition; by default as the base.
-    device : str, optional
-        As in `load`; of several processes each chooses its own.
-    every, progress
-        As in `train`.
-    **options
-        ``revision``, ``dtype`` and ``base`` of `load`.
-
-    Returns
-    -------
-    dict of int to Path
-        `Tuning.checkpoints`, and the end.
-
-    Raises
-    ------
-    LookupError, FileNotFoundError, PermissionError, ConnectionError, ValueError
-        As in `load` and `tune`.
-    OSError
-        The store cannot be written to.
+    model, or several that were launched together; any others wait for them. The name is what the folder is called,
+    before the condition; by default that of the base. Options are ``revision``, ``dtype`` and ``base`` of `load`.
+    Raises as `load` and `tune`.
     """
     tuning, crew = tuning or Tuning(), distributed.current()
     folder = _folder(name_or_path, samples, tuning, name, options)
@@ -162,9 +114,7 @@ def tuned(
             model = load(name_or_path, device="cpu" if crew.n > 1 else device, **options)
             network = model.network.requires_grad_(True)
             with few_threads(model.n_parameters):
-                tune(
-                    network, model.tokenizer, samples, folder, tuning, every=every, title=folder.name, progress=progress
-                )
+                tune(network, model.tokenizer, samples, folder, tuning, every=every, title=folder.name)
     return checkpoints.finished(folder)
 
 

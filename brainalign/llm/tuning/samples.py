@@ -65,8 +65,6 @@ def load(name_or_path: str | Path) -> list[dict[str, str]]:
         Neither a data set nor a file; the message suggests near names.
     ValueError
         The file is not JSON, or a sample lacks a field or a response.
-    OSError
-        It could not be fetched or read.
     """
     path = Path(name_or_path)
     if str(name_or_path) in names():
@@ -85,13 +83,7 @@ def load(name_or_path: str | Path) -> list[dict[str, str]]:
 
 
 def check(samples: Sequence[dict[str, str]], place: str = "") -> None:
-    """See that samples have all fields as texts, and a response.
-
-    Raises
-    ------
-    ValueError
-        One lacks something; the message names it, counted from 0.
-    """
+    """See that samples have all fields as texts, and a response; raises ValueError where one lacks some."""
     for number, sample in enumerate(samples):
         for name in FIELDS:
             if not isinstance(sample.get(name), str) or (name == "output" and not sample[name].strip()):
@@ -102,19 +94,9 @@ def check(samples: Sequence[dict[str, str]], place: str = "") -> None:
 
 
 def prompt(sample: dict[str, str], condition: str = INSTRUCTION) -> str:
-    """What stands before the response of a sample.
+    """What stands before the response of a sample, which has ``instruction``, ``input`` (may be empty) and ``output``.
 
-    Parameters
-    ----------
-    sample : dict
-        ``instruction``, ``input`` (may be empty) and ``output``.
-    condition : str
-        ``instruction`` or ``no-instruction``; in ``continued``, texts stand before no response of theirs.
-
-    Raises
-    ------
-    LookupError
-        Another condition.
+    Raises LookupError for a condition without prompts: in ``continued``, texts stand before no response of theirs.
     """
     if condition == INSTRUCTION:
         return (WITH_INPUT if sample["input"] else WITHOUT_INPUT).format_map(sample)
@@ -134,23 +116,14 @@ def encode(
 
     Parameters
     ----------
-    tokenizer : PreTrainedTokenizerFast
-        The model's; it has a token for the end of a text.
-    samples : sequence of dict
-        See `prompt`.
-    encoder_decoder : bool
+    encoder_decoder
         Whether what is read is for the encoder (in ``continued``, the end of a text alone, and the decoder has it all).
         If not, prompt and response are tokenized as one text, as in Alpaca.
-    condition : str
-        Of `CONDITIONS`.
-    max_length : int
+    condition
+        Of `CONDITIONS`; there are as many examples under each.
+    max_length
         Tokens; what is over is cut off on the right. A warning says how many were cut. Of a causal model, samples whose
         instruction in Alpaca's frame leaves no room for a response are left out, in every condition.
-
-    Returns
-    -------
-    list of Example
-        As many under each condition.
 
     Raises
     ------
@@ -165,25 +138,17 @@ def encode(
     if end is None:
         raise ValueError("the tokenizer has no token that ends a text, so that no response would end. Give it one.")
     check(samples)
-    instruction_examples = [_answered(tokenizer, sample, INSTRUCTION, encoder_decoder) for sample in samples]
-    places = [
-        i for i, example in enumerate(instruction_examples) if encoder_decoder or len(example.source) < max_length
-    ]
+    framed = [_answered(tokenizer, sample, INSTRUCTION, encoder_decoder) for sample in samples]
+    places = [i for i, example in enumerate(framed) if encoder_decoder or len(example.source) < max_length]
     if condition == CONTINUED:
-        following = places[1:] + places[:1]
-        pairs = zip(places, following, strict=True)
-        full_examples = [_plain(tokenizer, samples[i], samples[j], encoder_decoder) for i, j in pairs]
+        pairs = zip(places, places[1:] + places[:1], strict=True)
+        whole = [_plain(tokenizer, samples[i], samples[j], encoder_decoder) for i, j in pairs]
     elif condition == NO_INSTRUCTION:
-        full_examples = [_answered(tokenizer, samples[i], condition, encoder_decoder) for i in places]
+        whole = [_answered(tokenizer, samples[i], condition, encoder_decoder) for i in places]
     else:
-        full_examples = [instruction_examples[i] for i in places]
-    examples = [_cut(example, encoder_decoder, max_length) for example in full_examples]
-    n_cut = (
-        len(samples)
-        - len(places)
-        + sum(example != shortened for example, shortened in zip(full_examples, examples, strict=True))
-    )
-    if n_cut:
+        whole = [framed[i] for i in places]
+    examples = [_cut(example, encoder_decoder, max_length) for example in whole]
+    if n_cut := len(samples) - sum(map(Example.__eq__, whole, examples)):
         warnings.warn(f"{n_cut} of {len(samples)} samples were cut to {max_length} tokens.", stacklevel=2)
     if not examples:
         raise ValueError(

@@ -2,15 +2,14 @@
 
     train(network, examples, Recipe(), Path("runs/mine"), save=lambda step: ...)
 
-A run that is killed at any moment goes on from its last saved state (`states`) and gives the same losses; the order of
-examples depends on the seed alone. Several processes share the examples of a step between them (`processes`), as far as
-rounding with the outcome of one.
+A run that is killed at any moment goes on from its last saved state (`checkpoints`) and gives the same losses; the
+order of examples depends on the seed alone. Several processes share the examples of a step between them
+(`distributed`), as far as rounding with the outcome of one.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,40 +33,18 @@ SMALL = 10_000_000  # parameters: with fewer, matrices gain nothing from a secon
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; the defaults are Alpaca's for LLaMA-7B (protocols, section 10).
+    """How to train; the defaults are Alpaca's for LLaMA-7B (protocols, section 10)."""
 
-    Attributes
-    ----------
-    epochs : float
-        How often each example is seen.
-    batch_size : int
-        Examples a step.
-    at_once : int
-        Examples that go through the network together: as memory allows. It does not change the outcome but by rounding.
-    learning_rate : float
-        The highest; it grows linearly over the first steps, and falls to 0 as a cosine.
-    warmup : float
-        Share of the steps in which it grows.
-    weight_decay, beta2 : float
-        Of AdamW; a short run from scratch forgets its first gradients with a beta2 of 0.95.
-    clip : float
-        Norm to which gradients are cut.
-    max_length : int
-        Tokens of an example; what is over is cut off on the right.
-    seed : int
-        Of the order of examples, and of dropout.
-    """
-
-    epochs: float = 3.0
-    batch_size: int = 128
-    at_once: int = 8
-    learning_rate: float = 2e-5
-    warmup: float = 0.03
-    weight_decay: float = 0.0
-    beta2: float = 0.999
-    clip: float = 1.0
-    max_length: int = 512
-    seed: int = 0
+    epochs: float = 3.0  #: how often each example is seen
+    batch_size: int = 128  #: examples a step
+    at_once: int = 8  #: examples that go through the network together; no change of the outcome but by rounding
+    learning_rate: float = 2e-5  #: the highest; it grows linearly over the first steps, and falls to 0 as a cosine
+    warmup: float = 0.03  #: share of the steps in which it grows
+    weight_decay: float = 0.0  #: of AdamW
+    beta2: float = 0.999  #: of AdamW; a short run from scratch forgets its first gradients with 0.95
+    clip: float = 1.0  #: norm to which gradients are cut
+    max_length: int = 512  #: tokens of an example; what is over is cut off on the right
+    seed: int = 0  #: of the order of examples, and of dropout
 
     def n_steps(self, n_examples: int) -> int:
         """Steps in all; the last batch may be smaller."""
@@ -99,63 +76,30 @@ def train(
     every: float = 300.0,
     gradient_checkpointing: bool = False,
     title: str = "training",
-    progress: bool | None = None,
 ) -> np.ndarray:
     """Minimize the mean cross-entropy of target tokens by AdamW; go on where a killed run left off.
 
+    Changes the weights that require a gradient, and gives the loss of each step before it was made: (n_steps,) nats a
+    token. In float32 on a GPU the network computes in bfloat16 (autocast) and keeps its weights as they are. Raises
+    ValueError where the folder is that of another run, no weights require a gradient, or the loss is not finite.
+
     Parameters
     ----------
-    network : PreTrainedModel
-        Changed in place: those of its weights that require a gradient. In float32 on a GPU it computes in bfloat16
-        (autocast) and keeps its weights as they are.
-    examples : sequence of Example
-    recipe : Recipe
-    folder : Path
-        Where the run keeps its state, which is removed at the end, and its losses (`states.Run`).
-    save : function
+    folder
+        Where the run keeps its state, which is removed at the end, and its losses (`checkpoints.Run`).
+    save
         Called with the number of steps made, at each of ``keep`` and at the end; of several processes, in all.
-    keep : collection of int
-        See `tuning.tune`.
-    every : float
+    every
         Seconds from one saved state to the next: a killed run loses no more than that and one step.
-    gradient_checkpointing : bool
-        Compute activations twice instead of keeping them: less memory, a third more time, the same outcome.
-    title : str
-        For the progress bar.
-    progress : bool, optional
-        Whether to draw that; by default on a terminal.
-
-    Returns
-    -------
-    ndarray
-        (n_steps,) loss of each step before it was made, nats a token.
-
-    Raises
-    ------
-    ValueError
-        The folder is that of another run, no weights require a gradient, or the loss is not finite.
-    OSError
-        The folder cannot be written to.
     """
     import torch
     from tqdm import tqdm
 
     crew, n_steps = distributed.current(), recipe.n_steps(len(examples))
-    about = {"recipe": asdict(recipe), "samples": store.digest(list(examples)), "network": _fingerprint(network)}
-    trained = [weight for weight in network.parameters() if weight.requires_grad]
-    if not trained:
-        raise ValueError("no weights of the network require a gradient. Choose some: network.requires_grad_(True).")
-    optimizer = torch.optim.AdamW(
-        trained, lr=recipe.learning_rate, betas=(0.9, recipe.beta2), weight_decay=recipe.weight_decay
-    )
     if gradient_checkpointing:
         network.activation_checkpointing_enable({"use_reentrant": False})
-    wrapped, optimizer = crew.prepared(network, optimizer)
-    weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
-    run = checkpoints.Run(folder, about, weights, optimizer, crew)
-    quiet = crew.rank > 0 or not (sys.stderr.isatty() if progress is None else progress)
-
-    with torch.random.fork_rng(), tqdm(total=n_steps, desc=title, unit=" steps", disable=quiet) as bar:
+    wrapped, run = _prepared(network, examples, recipe, folder, crew)
+    with torch.random.fork_rng(), tqdm(total=n_steps, desc=title, unit=" steps", disable=crew.rank > 0 or None) as bar:
         torch.manual_seed(recipe.seed + crew.rank)
         losses, last_save = run.begin(), time.monotonic()
         bar.n = bar.initial = len(losses)
@@ -165,14 +109,10 @@ def train(
                 continue
             if step in keep:
                 save(step)
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.rate(step, n_steps)
             loss = _backward(network, batch, recipe.at_once, wrapped, crew)
             if not math.isfinite(loss):
                 raise ValueError(f"step {step}: the loss is {loss}. Lower the learning rate, or train in float32.")
-            torch.nn.utils.clip_grad_norm_(weights.values(), recipe.clip)
-            optimizer.step()
-            optimizer.zero_grad()
+            _make_step(run, recipe.rate(step, n_steps), recipe.clip)
             losses.append(loss)
             bar.set_postfix_str(f"loss {loss:.3f}")
             bar.update()
@@ -184,6 +124,33 @@ def train(
         save(n_steps)
     run.end(losses)
     return np.array(losses)
+
+
+def _make_step(run: checkpoints.Run, rate: float, clip: float) -> None:
+    """Change weights along their gradients, which are cut and then forgotten."""
+    import torch
+
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    torch.nn.utils.clip_grad_norm_(run.weights.values(), clip)
+    run.optimizer.step()
+    run.optimizer.zero_grad()
+
+
+def _prepared(
+    network: PreTrainedModel, examples: Sequence[Example], recipe: Recipe, folder: Path, crew: distributed.Alone
+) -> tuple[torch.nn.Module, checkpoints.Run]:
+    """What is called instead of the network, and the run, which has an optimizer."""
+    import torch
+
+    about = {"recipe": asdict(recipe), "samples": store.digest(list(examples)), "network": _fingerprint(network)}
+    trained = [weight for weight in network.parameters() if weight.requires_grad]
+    if not trained:
+        raise ValueError("no weights of the network require a gradient. Choose some: network.requires_grad_(True).")
+    options = {"lr": recipe.learning_rate, "betas": (0.9, recipe.beta2), "weight_decay": recipe.weight_decay}
+    wrapped, optimizer = crew.prepared(network, torch.optim.AdamW(trained, **options))
+    weights = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+    return wrapped, checkpoints.Run(folder, about, weights, optimizer, crew)
 
 
 @contextmanager

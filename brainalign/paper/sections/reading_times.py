@@ -96,7 +96,7 @@ def numbers_of_people(readers: Readers) -> list[Live]:
     words, models = readers.words[first], readers.models
     whose, context = "of this study", "the story so far, as much of it as it can hold"
     if (readers.scores.origin == "series").all():
-        whose, context = "that others have published", series.about("kuribayashi2024")["context"]
+        whose, context = "that others have published", series.COLLECTIONS["kuribayashi2024"].context
     reliability = "of the word means, from their standard deviations and counts"
     return [
         Live("people.who", "simulated people" if readers.simulated else "people"),
