@@ -2,8 +2,8 @@
 
 import numpy as np
 import pandas as pd
-import scipy
 import pytest
+import scipy
 
 from brainalign.paper import factors
 from brainalign.paper.factors import BY_BASE, GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE

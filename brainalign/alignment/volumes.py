@@ -22,13 +22,7 @@ MOTION = "motion"  # how names of regressors begin that are nothing of the text
 
 
 def parts_to_stimuli(features: np.ndarray, recording: Recording) -> np.ndarray:
-    """Bring features of the parts of all passages, one below the other, to the stimuli of a recording.
-
-    Parameters
-    ----------
-    features : ndarray
-        (n_parts, n_features) in the order of `Recording.passages`.
-    recording : Recording
+    """Bring features of the parts of all passages, (n_parts, n_features), to the stimuli of a recording.
 
     Returns
     -------
@@ -50,21 +44,8 @@ def components(features: np.ndarray, recording: Recording, splits: Sequence[Spli
     """Bring features of words to volumes by their first ten principal components: protocols, section 4.
 
     Components are fitted, in each split anew, on the words that begin in the training volumes. Then the mean over
-    the words of a volume, four delays, and z-scores within each run.
-
-    Parameters
-    ----------
-    features : ndarray
-        (n_words, n_features), ten or more.
-    recording : Recording
-        A time series.
-    splits : sequence of Split
-        Those of the protocol.
-
-    Returns
-    -------
-    ndarray
-        (n_splits, n_stimuli, 40).
+    the words of a volume, four delays, and z-scores within each run: from (n_words, n_features) to
+    (n_splits, n_stimuli, 40).
 
     Raises
     ------
@@ -95,17 +76,7 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
     fitted to a test set then knows nothing of the training set, nor the other way round. Sound and the rate of words
     stay in: they are of the text, and `controls` asks what they explain. Where folds are runs, z-scores are all that is
     done, as in the paper. Volumes between the ends of a run and a tenth that are too few for that are set to 0.
-
-    Parameters
-    ----------
-    recording : Recording
-    splits : str
-        As in `Protocol.splits`.
-
-    Returns
-    -------
-    ndarray
-        (n_stimuli, n_units) float32.
+    Splits are named as in `Protocol.splits`; responses of a time series, (n_stimuli, n_units), are float32.
 
     Raises
     ------

@@ -32,9 +32,7 @@ def resampled(n_clusters: int, seed: int, resamples: int) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(n_clusters, np.full(n_clusters, 1 / n_clusters), size=resamples)
 
 
-def bootstrap_by_cluster(
-    terms, clusters, statistic: Callable, *, seed: int = 0, resamples: int = 10_000
-) -> Estimate:
+def bootstrap_by_cluster(terms, clusters, statistic: Callable, *, seed: int = 0, resamples: int = 10_000) -> Estimate:
     """Cluster bootstrap of a function of sums: a mean, a ratio of means, a correlation.
 
     Each resample draws as many whole clusters as there are, with replacement. With about eight of them,

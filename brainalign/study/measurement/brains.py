@@ -96,8 +96,8 @@ def scores_at_one_width(study: Study, features: Features, recording: Recording) 
 def unique_variance(features: Features, recording: Recording) -> pd.DataFrame:
     """R² beyond length (word rate) and position, on held-out stimuli whose neighbors are held out too.
 
-    All layers of a model, side by side, are one band (`side_by_side`), so that no layer is chosen; see
-    `banded.unique_variance`, whose second half is the same for all models.
+    All layers of a model, side by side, are one band (`side_by_side`), so that no layer is chosen; what length and
+    position explain alone is the same for all models.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def similarities(features: Features, recording: Recording) -> pd.DataFrame:
 
     def similarity_score(compare, x: np.ndarray) -> float:
         is_constant = (np.ptp(x, axis=0) == 0).all() or (compare is similarity.rsa and (np.ptp(x, axis=1) == 0).any())
-        return np.nan if is_constant else compare(x, responses, subsets).score
+        return np.nan if is_constant else compare(x, responses, subsets)
 
     rows = []
     for layer, x in features.layers.items():

@@ -290,7 +290,7 @@ def _reading(model: LanguageModel, dataset: str, aligned: Sequence[ReadingTimes]
     bits = llm.surprisal(model, aligned[0].passages, text=dataset).to_numpy()
     rows = [{"measure": f"loss on {dataset}", "value": bits[np.isfinite(bits)].mean()}]
     for times in aligned:
-        r = reading_time_correlation(bits, times.table().reading_time.to_numpy(), ~times.first_in_sentence).r
+        r = reading_time_correlation(bits, times.table().reading_time.to_numpy(), ~times.first_in_sentence)
         rows.append({"measure": f"reading times, {times.alignment}", "value": r})
     return pd.DataFrame(rows)
 
