@@ -109,7 +109,6 @@ def test_the_true_ceiling_without_drift_is_the_root_of_the_share():
     people = People(WORLD, **FEW, shares=Shares().without("drift"))
     nearly_all = [(np.arange(2), np.arange(2, len(people.stimuli)))]
     np.testing.assert_allclose(people.true_ceiling(nearly_all), np.sqrt(0.4), atol=5e-3)
-    np.testing.assert_allclose(people.true_ceiling(nearly_all, ["meaning"]), np.sqrt(0.3), atol=5e-3)
 
 
 def test_truth_as_features_nearly_reaches_the_true_ceiling_and_never_passes_it():

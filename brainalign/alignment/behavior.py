@@ -220,18 +220,14 @@ def pair_difference(
 ) -> pd.DataFrame:
     """Difference of two models' scores, ``table`` minus ``other``, on the same resampled stories.
 
-    The tables are those of `behavioral_alignment`, one model each; saved and read again as they are.
+    The tables are those of `behavioral_alignment`, one model each; saved and read again as they are. A `ValueError`
+    says where the two were not scored on the same words.
 
     Returns
     -------
     DataFrame
         A row per combination of `KEYS`: ``value``, ``low`` and ``high`` (95 % percentile interval over
         stories), ``n_words``, ``n_stories``.
-
-    Raises
-    ------
-    ValueError
-        The two were not scored on the same words.
     """
     scores, other_scores = (part[part.story != "all"].set_index([*KEYS, "story"]) for part in (table, other))
     n_words = pd.concat([scores.n_words, other_scores.n_words], axis=1, keys=["ours", "theirs"]).fillna(0).astype(int)

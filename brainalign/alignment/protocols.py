@@ -187,12 +187,8 @@ def ceiling_of(protocol: Protocol, recording: Recording) -> extrapolated.Extrapo
     """Give the noise ceiling under a protocol: its regression, its splits; kept in the store.
 
     A pool of participants predicts with one penalty for all units of a participant, also where the protocol lets
-    every unit have its own. Of more than ten participants, three deals into combinations of eight sizes count.
-
-    Raises
-    ------
-    ValueError
-        There are fewer than three participants, or as in `splits_of`.
+    every unit have its own. Of more than ten participants, three deals into combinations of eight sizes count. A
+    `ValueError` says where there are fewer than three.
     """
     return extrapolated.cached(
         volumes.responses_of(recording, protocol.splits),

@@ -85,14 +85,7 @@ def effort(name: str) -> float:
 def pretrained(world: World, name: str, progress: bool | None = None) -> Path:
     """Folder of one of `SHAPES`, trained on the corpus of a world: made once, read off the store from then on.
 
-    Progress is a bar while it is trained; by default on a terminal.
-
-    Raises
-    ------
-    LookupError
-        No such model.
-    OSError
-        The store cannot be written to.
+    Progress is a bar while it is trained; by default on a terminal. Raises as `shape_of`.
     """
     shape = shape_of(name)
     folder = _folder(name, _identity(world, name))

@@ -129,25 +129,22 @@ class People:
         labeled = responses(values, self.stimuli, units)
         return Recording("microworld", labeled, passages, LICENCE, CITATION, evidence="microworld")
 
-    def true_ceiling(self, splits: Sequence[Split], parts: Collection[str] = FROM_TEXT) -> np.ndarray:
+    def true_ceiling(self, splits: Sequence[Split]) -> np.ndarray:
         """Score of a model that knows what text can tell of each unit: (n_units_total,) Pearson r, mean over splits.
 
         r = sqrt(S / (S + D + N)) in a test set of n stimuli: S the sum of squares of the signal about its mean there;
         N = (n - 1) times the share of noise; D that of the drift, trace(C) - sum(C) / n with its covariance C among
         the stimuli. Drift varies less within a fold of neighbors than over the whole, so that the ceiling depends on
-        the protocol. Drift and noise are taken by their expectation, which is off by the order of 1/n. What text tells
-        beyond the parts is noise to the model.
+        the protocol. Drift and noise are taken by their expectation, which is off by the order of 1/n.
         """
         check(splits, len(self.stimuli))
-        prediction, signal = self.signal(parts), self.signal()
-        scores = []
+        signal, scores = self.signal(), []
         for _, test in splits:
-            n = len(test)
-            x, y = prediction[test] - prediction[test].mean(axis=0), signal[test] - signal[test].mean(axis=0)
+            explained = ((signal[test] - signal[test].mean(axis=0)) ** 2).sum(axis=0)
             drift = [self._drift_within(participant, test) for participant in range(self.n_participants)]
-            unexplained = np.repeat(drift, self.n_units) * self.shares.drift + (n - 1) * self.shares.noise
-            norms = (x**2).sum(axis=0) * ((y**2).sum(axis=0) + unexplained)
-            scores.append((x * y).sum(axis=0) / np.sqrt(np.where(norms > 0, norms, np.inf)))
+            unexplained = np.repeat(drift, self.n_units) * self.shares.drift + (len(test) - 1) * self.shares.noise
+            norms = explained * (explained + unexplained)
+            scores.append(explained / np.sqrt(np.where(norms > 0, norms, np.inf)))
         return np.mean(scores, axis=0)
 
     def _rng(self, *stream: int) -> np.random.Generator:

@@ -81,6 +81,11 @@ class Question:
         return f"{self.context} {self.question}".strip()
 
     @property
+    def sample(self) -> dict[str, str]:
+        """The question and the right answer in Alpaca's layout."""
+        return {"instruction": self.question, "input": self.context, "output": self.right}
+
+    @property
     def right(self) -> str:
         """The right answer."""
         return self.choices[self.answer]
@@ -117,9 +122,7 @@ def instructions(world: World, n_samples: int = 3000, seed: int = 0) -> tuple[di
     """Samples in Alpaca's layout: ``instruction``, ``input`` (empty in about a third) and ``output``."""
     rng = np.random.default_rng([world.seed, TUNED, seed])
     training = _training(world, rng)
-    return tuple(
-        _question_sample(next(training)) if rng.random() < 0.5 else _text_sample(world, rng) for _ in range(n_samples)
-    )
+    return tuple(next(training).sample if rng.random() < 0.5 else _text_sample(world, rng) for _ in range(n_samples))
 
 
 def vocabulary() -> list[str]:
@@ -252,10 +255,6 @@ def _whereabouts(people: list[str], things: list[str], places: list[str]) -> tup
 
 def _acquisition(who: str, thing: str, rng: np.random.Generator) -> str:
     return GOT[rng.integers(len(GOT))].format(who=who, a=grammar.article(thing), thing=thing)
-
-
-def _question_sample(question: Question) -> dict[str, str]:
-    return {"instruction": question.question, "input": question.context, "output": question.right}
 
 
 def _text_sample(world: World, rng: np.random.Generator) -> dict[str, str]:

@@ -73,10 +73,7 @@ def make_pairs(models: pd.DataFrame, score: str) -> pd.DataFrame:
 def percent_changes(pairs: pd.DataFrame) -> pd.DataFrame:
     """Pairs with one more column, `percent_change` = 100 (tuned - vanilla) / vanilla.
 
-    Raises
-    ------
-    ValueError
-        When a score is missing, or a vanilla score is not positive.
+    A `ValueError` names those of which a score is missing, or the vanilla score is not positive.
     """
     _require_positive(_checked(pairs), ["vanilla"])
     return pairs.assign(percent_change=100 * (pairs["tuned"] - pairs["vanilla"]) / pairs["vanilla"])

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
-from brainalign.alignment.ceilings.extrapolated import members_of, seen_units
+from brainalign.alignment.ceilings.extrapolated import members_of
 from brainalign.alignment.encoding import gram, threads
+from brainalign.alignment.encoding.predictivity import seen_units
 from brainalign.alignment.encoding.splits import Split, check
 
 PENALTY = 0.01  # of the mean eigenvalue: small, since what shrinkage does to both predictions is no error of one

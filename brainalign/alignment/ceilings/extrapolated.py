@@ -81,7 +81,7 @@ def extrapolated(
         Shapes differ, a response is not finite, there are fewer than three participants, or a split is unusable.
     """
     responses, participants = np.asarray(responses), np.asarray(participants)
-    seen = seen_units(responses, participants)
+    seen = predictivity.seen_units(responses, participants)
     check(splits, len(responses))
     members = members_of(participants, seen, "the recording")
     # Neither r nor regression sees a unit's mean, but products in float32 do.
@@ -122,16 +122,6 @@ def cached(
     return Extrapolation(
         *(arrays[name] if arrays[name].ndim else float(arrays[name]) for name in Extrapolation._fields)
     )
-
-
-def seen_units(responses: np.ndarray, participants: np.ndarray) -> np.ndarray:
-    """Which units have responses, (n_units,); those must be finite."""
-    if np.ndim(responses) != 2 or np.shape(participants) != np.shape(responses)[1:]:
-        raise ValueError(
-            f"responses of shape {np.shape(responses)} do not fit participants of shape {np.shape(participants)}. "
-            "Give stimulus x unit, and a participant for each unit."
-        )
-    return predictivity.seen_units(responses, participants)
 
 
 def members_of(participants: np.ndarray, mask: np.ndarray, place: str) -> list[np.ndarray]:

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
-from brainalign.alignment.ceilings.extrapolated import members_of, seen_units
+from brainalign.alignment.ceilings.extrapolated import members_of
+from brainalign.alignment.encoding.predictivity import seen_units
 from brainalign.statistics import INTERVAL
 
 HALVINGS = 10

@@ -98,9 +98,7 @@ def least_squares(layer: Gram, train: np.ndarray, test: np.ndarray) -> Array:
 
 def unused_stimuli(n_stimuli: int, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Stimuli that a split neither trains nor tests on, in order."""
-    mask = np.ones(n_stimuli, bool)
-    mask[train] = mask[test] = False
-    return np.flatnonzero(mask)
+    return np.setdiff1d(np.arange(n_stimuli), np.concatenate([train, test]))
 
 
 def ridge(spectrum: Spectrum, alpha: float) -> Array:

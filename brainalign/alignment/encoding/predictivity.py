@@ -80,7 +80,12 @@ def scores_of_each(
 
 
 def seen_units(responses: np.ndarray, owners: np.ndarray | None = None) -> np.ndarray:
-    """Which units have responses, (n_units,); those must be finite."""
+    """Which units have responses, (n_units,), and must be finite; owners are their participants."""
+    if owners is not None and (responses.ndim != 2 or owners.shape != responses.shape[1:]):
+        raise ValueError(
+            f"responses of shape {responses.shape} do not fit participants of shape {owners.shape}. "
+            "Give stimulus x unit, and a participant for each unit."
+        )
     finite = np.isfinite(responses)
     if finite.all():
         return np.ones(responses.shape[1], bool)

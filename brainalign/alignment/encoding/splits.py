@@ -29,12 +29,8 @@ def grouped(groups: np.ndarray, n_splits: int = 10, seed: int = 1234) -> list[Sp
     """Folds that keep groups whole as Brain-Score's ridge benchmarks do: `GroupKFold(10, shuffle=True)`.
 
     Groups, (n_stimuli,), are the story or topic of each stimulus, and the seed is of their assignment to folds;
-    Brain-Score takes 10 folds for Pereira2018 and 8, one a story, for Blank2014.
-
-    Raises
-    ------
-    ValueError
-        There are fewer groups than folds.
+    Brain-Score takes 10 folds for Pereira2018 and 8, one a story, for Blank2014. A `ValueError` says where there are
+    fewer groups than folds.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -50,12 +46,8 @@ def contiguous(n_stimuli: int, n_splits: int = 10, gap: int = 5) -> list[Split]:
     """Folds of consecutive stimuli, with a gap on either side of the test block that neither set contains.
 
     For one long recording without stories, where slow responses make neighbours in time alike: the gap is as many
-    stimuli (or volumes) as a response lasts. Sizes of folds differ by at most one.
-
-    Raises
-    ------
-    ValueError
-        A fold would have no test stimulus or nothing left to train on.
+    stimuli (or volumes) as a response lasts. Sizes of folds differ by at most one. A `ValueError` says where a fold
+    would have no test stimulus or nothing left to train on.
     """
     edges = np.linspace(0, n_stimuli, n_splits + 1).astype(int)
     stimuli = np.arange(n_stimuli)
@@ -103,14 +95,7 @@ def leave_one_run_out(runs: np.ndarray, gap: int = 5) -> list[Split]:
 
 
 def check(splits: Sequence[Split], n_stimuli: int) -> None:
-    """Raise an error that names the first split which cannot be scored, if any.
-
-    Raises
-    ------
-    ValueError
-        There are no splits, or one has fewer than two stimuli to train or test on, some in both, or some that the
-        recording lacks.
-    """
+    """Raise a `ValueError` that names the first split which cannot be scored, if any, or says that there are none."""
     if len(splits) == 0:
         raise ValueError("there are no splits. Give those of the protocol.")
     for number, (train, test) in enumerate(splits):
