@@ -14,9 +14,10 @@ from brainalign.alignment import controls, protocols, similarity, volumes
 from brainalign.alignment.brain import brain_alignment, to_stimuli
 from brainalign.alignment.encoding import banded, gram
 from brainalign.alignment.summary import ALL, POOLED
+from brainalign.study.description.settings import LoadedModel
 from brainalign.study.measurement import brains
 from brainalign.study.measurement.brains import Features
-from brainalign.study.measurement.measures import features_of
+from brainalign.study.measurement.measures import encoding_device, features_of
 
 LAYERS = {"0": noise(len(STORIES), 7, 1), "1": noise(len(STORIES), 30, 2)}
 
@@ -50,6 +51,19 @@ def test_features_of_parts_are_brought_to_stimuli(study, recording):
             brought[str(k)], to_stimuli(states.sel(layer=k).to_numpy(), recording, "contiguous")
         )
     assert Features(LAYERS, at_parts=False).at_stimuli(recording, "contiguous") == LAYERS
+
+
+def test_encoding_models_are_fitted_on_the_gpu_that_a_study_names(study, recording):
+    assert [encoding_device(LoadedModel(load="a", device=device)) for device in (None, "auto", "cpu", "cuda:1")] == [
+        *[None] * 3, "cuda:1",
+    ]  # fmt: skip
+    states = llm.activations(studies.load_model(study, "wide"), recording.passages)
+    assert features_of(states, "cuda:1").device == "cuda:1"
+    plain, by_torch = (Features(LAYERS, at_parts=False, device=device) for device in (None, "cpu"))
+    for measure in (brains.scores, brains.scores_at_one_width):
+        r, other = (measure(study, features, recording).r for features in (plain, by_torch))
+        np.testing.assert_allclose(other, r, atol=1e-4)
+        assert not np.array_equal(other, r)
 
 
 def test_layers_side_by_side_are_all_their_features():
