@@ -14,9 +14,10 @@ from brainalign.alignment import controls, protocols, similarity, volumes
 from brainalign.alignment.brain import brain_alignment, to_stimuli
 from brainalign.alignment.encoding import banded, gram
 from brainalign.alignment.summary import ALL, POOLED
+from brainalign.study.description.settings import LoadedModel
 from brainalign.study.measurement import brains
 from brainalign.study.measurement.brains import Features
-from brainalign.study.measurement.measures import features_of
+from brainalign.study.measurement.measures import encoding_device, features_of
 
 LAYERS = {"0": noise(len(STORIES), 7, 1), "1": noise(len(STORIES), 30, 2)}
 
@@ -50,6 +51,19 @@ def test_features_of_parts_are_brought_to_stimuli(study, recording):
             brought[str(k)], to_stimuli(states.sel(layer=k).to_numpy(), recording, "contiguous")
         )
     assert Features(LAYERS, at_parts=False).at_stimuli(recording, "contiguous") == LAYERS
+
+
+def test_encoding_models_are_fitted_on_the_gpu_that_a_study_names(study, recording):
+    assert [encoding_device(LoadedModel(load="a", device=device)) for device in (None, "auto", "cpu", "cuda:1")] == [
+        *[None] * 3, "cuda:1",
+    ]  # fmt: skip
+    states = llm.activations(studies.load_model(study, "wide"), recording.passages)
+    assert features_of(states, "cuda:1").device == "cuda:1"
+    plain, by_torch = (Features(LAYERS, at_parts=False, device=device) for device in (None, "cpu"))
+    for measure in (brains.scores, brains.scores_at_one_width):
+        r, other = (measure(study, features, recording).r for features in (plain, by_torch))
+        np.testing.assert_allclose(other, r, atol=1e-4)
+        assert not np.array_equal(other, r)
 
 
 def test_layers_side_by_side_are_all_their_features():
@@ -121,20 +135,20 @@ def test_unique_variance_is_that_of_all_layers_beside_length_and_position(record
     table = brains.unique_variance(Features(LAYERS, at_parts=False), recording)
     recipe = protocols.resolve("contiguous", recording)
     made = controls.features(recording)
-    plain = banded.unique_variance(
-        brains.side_by_side(LAYERS),
-        {name: made[name] for name in brains.NUISANCE},
-        volumes.responses_of(recording, recipe.splits).astype(float),
-        protocols.splits_of(recipe, recording),
-        protocols.groups_of(recording),
-        brains.WEIGHTS,
-    )
+    nuisance = {name: made[name] for name in brains.NUISANCE}
+
+    def explained(bands):
+        responses = volumes.responses_of(recording, recipe.splits).astype(float)
+        splits, groups = protocols.splits_of(recipe, recording), protocols.groups_of(recording)
+        return banded.banded_ridge(bands, responses, splits, groups, brains.WEIGHTS)
+
+    plain = {"both": explained({"model": brains.side_by_side(LAYERS), **nuisance}), "nuisance": explained(nuisance)}
+    plain["unique"] = plain["both"] - plain["nuisance"]
     owners = recording.units.participant.to_numpy()
     assert list(table.participant) == ["p0", "p1", "p2"]
     for row in table.itertuples():
-        for column in ("both", "nuisance", "unique"):
-            expected = np.median(getattr(plain, column)[owners == row.participant])
-            assert getattr(row, column) == pytest.approx(expected, abs=1e-9)
+        for column, values in plain.items():
+            assert getattr(row, column) == pytest.approx(np.median(values[owners == row.participant]), abs=1e-9)
 
 
 def test_what_length_and_position_explain_is_computed_once_a_recording(recording, monkeypatch):
@@ -153,6 +167,6 @@ def test_similarities_are_those_of_each_layer_with_all_responses(recording):
     responses = volumes.responses_of(recording, protocols.resolve("aw2024", recording).splits)
     subsets = similarity.brainscore_subsets(len(responses))
     for layer, x in LAYERS.items():
-        assert table.cka[layer] == pytest.approx(similarity.linear_cka(x, responses, subsets).score)
-        assert table.rsa[layer] == pytest.approx(similarity.rsa(x, responses, subsets).score)
+        assert table.cka[layer] == pytest.approx(similarity.linear_cka(x, responses, subsets))
+        assert table.rsa[layer] == pytest.approx(similarity.rsa(x, responses, subsets))
     assert table.loc["flat", ["cka", "rsa"]].isna().all()

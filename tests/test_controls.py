@@ -29,22 +29,20 @@ SERIES = listening(noise(60, 2), np.repeat([1, 2], 30))
 
 
 def test_oasm_is_a_gaussian_within_passages():
-    ours = controls.oasm(sentences(3, 4), width=1.1)
+    ours = controls.oasm(sentences(3, 4))
     for one in range(12):
         for other in range(12):
             same = one // 4 == other // 4
-            near = same and abs(one - other) < 3  # cut off at 2.75
-            assert ours[one, other] == pytest.approx(np.exp(-((one - other) ** 2) / 2.42) if near else 0)
+            near = same and abs(one - other) < 3
+            assert ours[one, other] == pytest.approx(np.exp(-((one - other) ** 2) / 2) if near else 0)
 
 
 def test_oasm_of_a_time_series_ends_with_its_run_and_over_a_gap():
-    ours = controls.oasm(SERIES, width=1.0)
+    ours = controls.oasm(SERIES)
     assert ours[28, 29] > 0
     assert ours[29, 30] == 0
     for train, test in contiguous(60, 5, gap=5):
         assert not (ours[test] @ ours[train].T).any()
-    with pytest.raises(ValueError, match="width must be positive, got 0"):
-        controls.oasm(SERIES, 0)
 
 
 def test_oasm_predicts_drift_under_shuffled_splits_only():
@@ -168,15 +166,16 @@ def test_banded_ridge_is_himalayas():
 def test_unique_variance_is_what_the_nuisance_does_not_explain():
     model, nuisance, y, groups = bands()
     model, splits = model[:, :4], grouped(groups, 8)
-    ours = banded.unique_variance(np.hstack([model, nuisance / 100]), {"nuisance": nuisance}, y, splits, groups)
-    np.testing.assert_array_equal(ours.unique, ours.both - ours.nuisance)
-    assert (ours.nuisance[[1, 5]] > 0.8).all()
-    assert (np.abs(ours.unique[[1, 3, 5]]) < 0.2).all()  # what the nuisance has, and what nobody has
-    assert (ours.unique[[0, 4]] > 0.2).all()
+    both = {"model": np.hstack([model, nuisance / 100]), "nuisance": nuisance}
+    alone = banded.banded_ridge({"nuisance": nuisance}, y, splits, groups)
+    unique = banded.banded_ridge(both, y, splits, groups) - alone
+    assert (alone[[1, 5]] > 0.8).all()
+    assert (np.abs(unique[[1, 3, 5]]) < 0.2).all()  # what the nuisance has, and what nobody has
+    assert (unique[[0, 4]] > 0.2).all()
     # Units of features do not matter: each band is brought to one variance.
-    scaled = banded.unique_variance(1000 * model + 5, {"nuisance": nuisance / 1e4}, y, splits, groups)
-    plain = banded.unique_variance(model, {"nuisance": nuisance}, y, splits, groups)
-    np.testing.assert_allclose(scaled.both, plain.both, atol=1e-6)
+    scaled = banded.banded_ridge({"model": 1000 * model + 5, "nuisance": nuisance / 1e4}, y, splits, groups)
+    plain = banded.banded_ridge({"model": model, "nuisance": nuisance}, y, splits, groups)
+    np.testing.assert_allclose(scaled, plain, atol=1e-6)
 
 
 def test_a_band_without_variance_changes_nothing():

@@ -7,8 +7,7 @@ import torch
 from brainalign import llm
 from brainalign.llm.exams.answers import answers
 from brainalign.microworld import make
-from brainalign.microworld.exam import benchmark
-from brainalign.microworld.questions import questions
+from brainalign.microworld.questions import benchmark, questions
 
 
 @pytest.fixture(scope="module")

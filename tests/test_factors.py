@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 
 from brainalign.paper import factors
 from brainalign.paper.factors import BY_BASE, GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE
 from brainalign.paper.figures import correlates
-from brainalign.statistics.correlations import fdr, partial_pearson, pearson
+from brainalign.statistics.correlations import partial_pearson, pearson
 
 pytestmark = pytest.mark.usefixtures("book_style")
 
@@ -99,7 +100,7 @@ def test_correlations_are_those_of_the_plain_functions_and_adjusted_by_method(ca
     given = partial_pearson(table[LOSS], table.contiguous, table[SIZE])
     assert by.loc[("contiguous", LOSS, GIVEN_SIZE)].estimate == given.r
     for _, of_method in found.groupby(["method", "overall"]):
-        np.testing.assert_allclose(of_method.adjusted, fdr(of_method.p))
+        np.testing.assert_allclose(of_method.adjusted, scipy.stats.false_discovery_control(of_method.p))
 
 
 def test_inside_families_are_the_plain_correlations_of_their_models(capability, scores):

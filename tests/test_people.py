@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from brainalign.alignment import controls
-from brainalign.alignment.encoding import predictivity
+from brainalign.alignment.encoding import Penalties, predictivity
 from brainalign.alignment.encoding.held_out import pearson
 from brainalign.alignment.encoding.splits import grouped, shuffled
 from brainalign.microworld import grammar, make
-from brainalign.microworld.participants import People, Shares
+from brainalign.microworld.participants import FROM_TEXT, People, Shares
 from brainalign.microworld.readers import Effects, reading_times
 
 WORLD = make(0)
@@ -70,8 +70,8 @@ def test_participants_have_part_of_their_weights_in_common():
         assert pearson(signal[:, :60], signal[:, 60:]).mean() == pytest.approx(common, abs=0.1)
 
 
-def test_null_people_have_no_meaning_and_else_what_the_others_have(people):
-    null = People(WORLD, **FEW, null=True)
+def test_people_without_meaning_have_what_place_and_length_tell(people):
+    null = People(WORLD, **FEW, shares=Shares().without("meaning"))
     assert np.all(null.signal(["meaning"]) == 0)
     for part in ("position", "length"):
         np.testing.assert_array_equal(null.signal([part]), people.signal([part]))
@@ -79,9 +79,9 @@ def test_null_people_have_no_meaning_and_else_what_the_others_have(people):
 
 
 def test_the_latent_meaning_explains_nothing_of_null_people():
-    null = People(WORLD, 2, 60, Shares().without("position", "length"), null=True)
+    null = People(WORLD, 2, 60, Shares().without(*FROM_TEXT))
     splits = grouped(topics(null), 8)
-    (r,) = predictivity.ridge(null.meaning, [values(null)], splits)
+    (r,) = predictivity.scores_of_each(null.meaning, [values(null)], splits, Penalties())
     of_units = r.mean(axis=0)
     assert abs(of_units.mean()) < 3 * of_units.std() / np.sqrt(len(of_units)) + 0.01
     assert np.all(null.true_ceiling(splits) == 0)
@@ -109,7 +109,6 @@ def test_the_true_ceiling_without_drift_is_the_root_of_the_share():
     people = People(WORLD, **FEW, shares=Shares().without("drift"))
     nearly_all = [(np.arange(2), np.arange(2, len(people.stimuli)))]
     np.testing.assert_allclose(people.true_ceiling(nearly_all), np.sqrt(0.4), atol=5e-3)
-    np.testing.assert_allclose(people.true_ceiling(nearly_all, ["meaning"]), np.sqrt(0.3), atol=5e-3)
 
 
 def test_truth_as_features_nearly_reaches_the_true_ceiling_and_never_passes_it():
@@ -117,7 +116,7 @@ def test_truth_as_features_nearly_reaches_the_true_ceiling_and_never_passes_it()
     splits = grouped(topics(people), 8)
     recording = people.recording()
     truth = np.hstack([people.meaning, controls.position(recording), controls.length(recording)[:, :1]])
-    (r,) = predictivity.ridge(truth, [values(people)], splits)
+    (r,) = predictivity.scores_of_each(truth, [values(people)], splits, Penalties())
     ceiling = people.true_ceiling(splits)
     assert 0.93 < r.mean() / ceiling.mean() <= 1
 
@@ -126,7 +125,10 @@ def test_neighborhood_scores_under_shuffled_splits_only(people):
     recording = people.recording()
     near = controls.oasm(recording)
     apart, mixed = grouped(topics(people), 8), shuffled(len(people.stimuli))
-    score = {name: predictivity.ridge(near, [values(people)], s)[0].mean() for name, s in (("a", apart), ("m", mixed))}
+    score = {
+        name: predictivity.scores_of_each(near, [values(people)], splits, Penalties())[0].mean()
+        for name, splits in (("a", apart), ("m", mixed))
+    }
     assert abs(score["a"]) < 0.02
     assert score["m"] > 0.2
 
@@ -182,7 +184,7 @@ def test_reading_times_are_positive_and_of_every_reader(times):
 
 
 def test_null_readers_do_not_care_for_surprisal(times):
-    null = reading_times(WORLD, n_readers=200, n_stories=2, n_sentences=30, null=True)
+    null = reading_times(WORLD, n_readers=200, n_stories=2, n_sentences=30, effects=Effects(surprisal=0, spillover=0))
     words = null.table()
     bits = null.times.true_surprisal.to_numpy()
     rest = words.reading_time - np.poly1d(np.polyfit(words.length, words.reading_time, 1))(words.length)

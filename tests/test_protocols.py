@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from brainalign.alignment import protocols, volumes
 from brainalign.alignment.ceilings import extrapolated
-from brainalign.alignment.encoding import predictivity
+from brainalign.alignment.encoding import Penalties
 from brainalign.human import timeseries
 
 # Which protocol, which splits
@@ -113,24 +113,20 @@ def test_the_ceilings_splits_are_the_protocols():
     args = recording.responses.to_numpy(), recording.units.participant.to_numpy()
     for protocol in (protocols.AW2024, protocols.CONTIGUOUS):
         ours = protocols.ceiling_of(protocol, recording)
-        metric = predictivity.least_squares
+        penalties = None
         if protocol is protocols.CONTIGUOUS:
-
-            def metric(features, several, splits):
-                alphas = protocols.CONTIGUOUS.alphas
-                return predictivity.ridge(features, several, splits, alphas, groups=STORIES, relative=True)
-
-        theirs = extrapolated.extrapolated(*args, protocols.splits_of(protocol, recording), metric)
+            penalties = Penalties(protocols.CONTIGUOUS.alphas, True, STORIES)
+        theirs = extrapolated.extrapolated(*args, protocols.splits_of(protocol, recording), penalties)
         np.testing.assert_array_equal(ours.unit_ceiling, theirs.unit_ceiling)
 
 
 def test_a_ceiling_of_many_people_takes_some_of_their_combinations(monkeypatch):
     asked = []
-    monkeypatch.setattr(extrapolated, "cached", lambda *_, **options: asked.append(options))
+    monkeypatch.setattr(extrapolated, "cached", lambda *arguments: asked.append(arguments[-1]))
     for n_participants in (9, 27):
         recording = reading(noise(48, 27), STORIES, n_participants=n_participants)
         protocols.ceiling_of(protocols.AW2024, recording)
-    assert asked == [{}, {"n_deals": 3}]
+    assert asked == [None, 3]
 
 
 # Words and volumes

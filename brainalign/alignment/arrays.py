@@ -10,24 +10,23 @@ from scipy.linalg import lapack
 Array = Any  # numpy.ndarray or torch.Tensor, on any device
 
 
-def as_array(values) -> Array:
-    """``values`` as they are if a tensor, else as a numpy array."""
-    return values if _is_tensor(values) else np.asarray(values)
+def on(device: str | None, values) -> Array:
+    """``values`` as a tensor on a torch device; on none, as a numpy array."""
+    if device is None:
+        return np.asarray(values)
+    import torch
+
+    return torch.as_tensor(values, device=device)
 
 
 def namespace(array: Array) -> ModuleType:
     """The module whose functions take the array: `numpy` or `torch`."""
-    return sys.modules["torch"] if _is_tensor(array) else np
-
-
-def place(array: Array) -> str:
-    """Where an array is, for messages and comparison, such as ``numpy`` or ``torch on cuda:0``."""
-    return f"torch on {array.device}" if _is_tensor(array) else "numpy"
+    return np if isinstance(array, np.ndarray) else sys.modules["torch"]
 
 
 def like(values, array: Array, dtype: str | None = None) -> Array:
     """``values`` as an array of the same kind and on the same device, of the dtype named, or of their own."""
-    if not _is_tensor(array):
+    if isinstance(array, np.ndarray):
         return np.asarray(values, dtype)
     torch = namespace(array)
     return torch.as_tensor(values, dtype=dtype and getattr(torch, dtype), device=array.device)
@@ -35,7 +34,7 @@ def like(values, array: Array, dtype: str | None = None) -> Array:
 
 def zeros(shape: tuple[int, ...], array: Array) -> Array:
     """Zeros of the same kind and dtype, on the same device."""
-    return array.new_zeros(shape) if _is_tensor(array) else np.zeros(shape, array.dtype)
+    return np.zeros(shape, array.dtype) if isinstance(array, np.ndarray) else array.new_zeros(shape)
 
 
 def precision(array: Array) -> str:
@@ -45,34 +44,22 @@ def precision(array: Array) -> str:
 
 def as_numpy(array: Array) -> np.ndarray:
     """The array in main memory."""
-    return array.cpu().numpy() if _is_tensor(array) else array
+    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
 
 
 def inverse_definite(matrix: Array, floor: float) -> Array | None:
-    """Inverse by Cholesky, or None if an eigenvalue may be below ``floor``: none is below 1 / ||matrix⁻¹||₁.
+    """Inverse of a symmetric float64 matrix by Cholesky, or None if an eigenvalue may be below the positive ``floor``.
 
-    Parameters
-    ----------
-    matrix : ndarray or Tensor
-        (n, n) float64, symmetric.
-    floor : float
-        Positive, in units of the matrix.
+    None is below 1 / ||matrix⁻¹||₁.
     """
-    if _is_tensor(matrix):
-        cholesky = namespace(matrix).linalg.cholesky_ex(matrix)
-        inverse = None if cholesky.info else cholesky.L.cholesky_inverse()
-    else:
+    if isinstance(matrix, np.ndarray):
         factor, failed = lapack.dpotrf(matrix, lower=1)
         inverse = None if failed else lapack.dpotri(factor, lower=1)[0]
         if inverse is not None:  # its lower half; the other is zero
-            diagonal = np.diag(inverse).copy()
-            inverse = inverse + inverse.T
-            np.fill_diagonal(inverse, diagonal)
+            inverse += np.tril(inverse, -1).T
+    else:
+        cholesky = namespace(matrix).linalg.cholesky_ex(matrix)
+        inverse = None if cholesky.info else cholesky.L.cholesky_inverse()
     if inverse is None or not float(abs(inverse).sum(axis=0).max()) * floor < 1:
         return None
     return inverse
-
-
-def _is_tensor(array) -> bool:
-    torch = sys.modules.get("torch")  # not imported: then nothing is a tensor
-    return torch is not None and isinstance(array, torch.Tensor)

@@ -6,7 +6,6 @@
 - ``ppp``, protocol ``contiguous``: psychometric predictive power, the gain in log-likelihood (nats per
   word; divided by ln 2 it is bits) of a regression of reading time when surprisal joins length, frequency
   and position, on stories that the regression has not seen.
-
 - ``exact``: where the true surprisal of every word is known (coordinate ``true_surprisal``, bits), its Pearson
   correlation with that of the model, over the words that count for ``r``.
 
@@ -14,62 +13,22 @@ Each is a function of sums over stories, so an interval over stories resamples t
 words. A table keeps those rows: two models saved apart can be compared on the same resampled stories.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
 
 from brainalign.human.reading_times import ReadingTimes
+from brainalign.statistics import INTERVAL
+from brainalign.statistics.clusters import resampled
+from brainalign.statistics.correlations import correlation_of_sums
 
 SPILLOVER = 2  # words before the current one that still count (protocols, section 8)
 RESAMPLES = 10_000
-INTERVAL = [2.5, 97.5]  # percentiles
 KEYS = ["dataset", "alignment", "measure", "protocol", "unit"]
 # What a measure needs of each story: columns that add up over stories. x is surprisal (bits), y time (ms).
 SUMS = {"r": ["n_words", "sum_x", "sum_y", "sum_xx", "sum_yy", "sum_xy"], "ppp": ["n_words", "gain"]}
 SUMS["exact"] = SUMS["r"]  # y is true surprisal (bits)
-
-
-class Correlation(NamedTuple):
-    """Pearson's r, its magnitude (what Brain-Score reports), and how many words count or lack surprisal or time."""
-
-    r: float
-    magnitude: float
-    n_words: int
-    n_missing: int
-
-
-def reading_time_correlation(surprisal: np.ndarray, reading_time: np.ndarray, keep: np.ndarray) -> Correlation:
-    """Correlate surprisal with reading time as the paper does (protocols, section 8).
-
-    Parameters
-    ----------
-    surprisal, reading_time : ndarray
-        (n_words,) bits, and milliseconds. Words where either is NaN are left out, and counted.
-    keep : ndarray of bool
-        (n_words,) the words that count; the paper leaves out the first of each sentence.
-
-    Returns
-    -------
-    Correlation
-        NaN where surprisal or reading time does not vary.
-    """
-    measured = ~(np.isnan(surprisal) | np.isnan(reading_time))
-    sums = _moments(surprisal, reading_time, np.zeros(len(keep), int), keep & measured)
-    r = float(correlation_of_sums(sums.to_numpy())[0])
-    return Correlation(r, abs(r), int((keep & measured).sum()), int((keep & ~measured).sum()))
-
-
-def correlation_of_sums(sums: np.ndarray) -> np.ndarray:
-    """Pearson's r from sums over words, (..., 6) as in `SUMS`; NaN where something does not vary."""
-    n, x, y, xx, yy, xy = np.moveaxis(np.asarray(sums, float), -1, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        spread = (xx - x * x / n) * (yy - y * y / n)
-        # What rounding leaves of a constant is not variance.
-        return np.where(spread > 1e-13 * xx * yy, (xy - x * y / n) / np.sqrt(spread), np.nan)
-
-
 # From sums over stories (..., column) to the measure.
 STATISTIC = {
     "r": correlation_of_sums,
@@ -78,10 +37,13 @@ STATISTIC = {
 }
 
 
-def _moments(x: np.ndarray, y: np.ndarray, story: np.ndarray, keep: np.ndarray) -> pd.DataFrame:
-    """Columns of `SUMS["r"]`, a row per story, over the words to keep."""
-    columns = np.where(keep[:, None], np.stack([np.ones_like(y), x, y, x * x, y * y, x * y], axis=1), 0.0)
-    return pd.DataFrame(columns, columns=SUMS["r"]).groupby(story, sort=False).sum()
+def reading_time_correlation(surprisal: np.ndarray, reading_time: np.ndarray, keep: np.ndarray) -> float:
+    """Pearson's r of surprisal (bits) and reading time (ms) over the words to keep, (n_words,) each.
+
+    The paper keeps all but the first of each sentence (protocols, section 8). Words where either is NaN are left out.
+    NaN where one does not vary.
+    """
+    return pd.Series(np.asarray(surprisal)[keep]).corr(pd.Series(np.asarray(reading_time)[keep]))
 
 
 def predictive_power(surprisal: np.ndarray, words: pd.DataFrame) -> pd.DataFrame:
@@ -110,39 +72,41 @@ def predictive_power(surprisal: np.ndarray, words: pd.DataFrame) -> pd.DataFrame
     ValueError
         A word that counts lacks length or frequency, or fewer than two stories have words that count.
     """
-    story = words.story
-
-    def with_spillover(columns: pd.DataFrame) -> np.ndarray:
-        shifts = [columns.groupby(story).shift(lag) for lag in range(1, SPILLOVER + 1)]
-        return np.hstack([columns, *shifts]).astype(float)
-
-    place = words[["position"]].assign(in_sentence=words.groupby(["story", "sentence"]).cumcount())
-    controls = np.hstack([place, with_spillover(words[["length", "log_frequency"]])])
-    surprisal_columns = with_spillover(pd.DataFrame({"surprisal": surprisal}, index=words.index))
-    design = np.hstack([controls, surprisal_columns])
-
-    keep = (words.position > SPILLOVER) & words.reading_time.notna() & ~np.isnan(surprisal_columns).any(axis=1)
-    blank = keep & np.isnan(controls).any(axis=1)
-    if blank.any():
-        word = words.loc[blank.idxmax()]
-        raise ValueError(
-            f"{_place(word)}, or a word before it, lacks length or frequency. Complete the table, or "
-            "leave its reading time out (NaN)."
-        )
-    if story[keep].nunique() < 2:
-        raise ValueError(f"words of two stories are needed to cross-validate, got {story[keep].nunique()}.")
-
+    keep, controls, surprisal_columns = _designs(surprisal, words)
+    story = words.story[keep]
+    if story.nunique() < 2:
+        raise ValueError(f"words of two stories are needed to cross-validate, got {story.nunique()}.")
     # Centering and scaling changes no prediction, and saves the normal equations' digits.
-    x, y = design[keep], words.reading_time[keep].to_numpy()
+    x, y = np.hstack([controls, surprisal_columns])[keep], words.reading_time[keep].to_numpy()
     scale = x.std(axis=0)
     x = (x - x.mean(axis=0)) / np.where(scale > 0, scale, 1)
     matrix = np.column_stack([np.ones(len(y)), x, y - y.mean()])
-    parts = {name: matrix[(story[keep] == name).to_numpy()] for name in story[keep].unique()}
+    parts = {name: matrix[(story == name).to_numpy()] for name in story.unique()}
     n = np.array([len(part) for part in parts.values()])
     gram = np.stack([part.T @ part for part in parts.values()])  # story x column x column, time last
     control_columns = [*range(1 + controls.shape[1]), -1]
     gain = _log_likelihood(gram, n) - _log_likelihood(gram[:, control_columns][:, :, control_columns], n)
     return pd.DataFrame({"n_words": n, "gain": gain}, index=pd.Index(parts, name="story"))
+
+
+def _designs(surprisal: np.ndarray, words: pd.DataFrame) -> tuple[pd.Series, np.ndarray, np.ndarray]:
+    """Which words count, and columns of the regression: of controls and of surprisal, with spill-over."""
+
+    def with_spillover(columns: pd.DataFrame) -> np.ndarray:
+        shifts = [columns.groupby(words.story).shift(lag) for lag in range(1, SPILLOVER + 1)]
+        return np.hstack([columns, *shifts]).astype(float)
+
+    place = words[["position"]].assign(in_sentence=words.groupby(["story", "sentence"]).cumcount())
+    controls = np.hstack([place, with_spillover(words[["length", "log_frequency"]])])
+    surprisal_columns = with_spillover(pd.DataFrame({"surprisal": surprisal}, index=words.index))
+    keep = (words.position > SPILLOVER) & words.reading_time.notna() & ~np.isnan(surprisal_columns).any(axis=1)
+    blank = keep & np.isnan(controls).any(axis=1)
+    if blank.any():
+        raise ValueError(
+            f"{_place(words.loc[blank.idxmax()])}, or a word before it, lacks length or frequency. Complete the "
+            "table, or leave its reading time out (NaN)."
+        )
+    return keep, controls, surprisal_columns
 
 
 def _log_likelihood(gram: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -159,16 +123,9 @@ def _log_likelihood(gram: np.ndarray, n: np.ndarray) -> np.ndarray:
 def lag_profile(
     x: np.ndarray, reading_time: np.ndarray, story: np.ndarray, lags: Iterable[int] = range(-3, 4)
 ) -> pd.DataFrame:
-    """Correlate a property of words with the reading time some words later (lag > 0) or earlier.
+    """Correlate a property of words with the reading time some words later (lag > 0) or earlier: (n_words,) each.
 
-    Parameters
-    ----------
-    x, reading_time : ndarray
-        (n_words,) any unit; NaN where missing.
-    story : ndarray
-        (n_words,) no pair crosses its borders.
-    lags : iterable of int
-        Words from x to the time: r of a lag is corr(x[i], reading_time[i + lag]).
+    r of a lag is corr(x[i], reading_time[i + lag]); no pair crosses the borders of a story.
 
     Returns
     -------
@@ -184,17 +141,13 @@ def lag_profile(
 
 
 def reliability_of_means(mean: np.ndarray, sd: np.ndarray, n_readers: np.ndarray) -> float:
-    """Share of the variance of word means that is not sampling noise: 1 - mean(sd² / n) / var(mean).
+    """Share of the variance of word means (ms) that is not sampling noise: 1 - mean(sd² / n) / var(mean).
 
     The published standard deviations are over readers, fast and slow. Where (nearly) the same people read
     all words of a story, their speed shifts all means alike and is no noise between words. Here it counts
     as noise, which makes this a lower bound rather than an estimate. Like Brain-Score's split-half ceiling
-    it is a reliability: what a perfect predictor could correlate is its square root.
-
-    Parameters
-    ----------
-    mean, sd, n_readers : ndarray
-        (n_words,) the first two in milliseconds; words with NaN or fewer than two readers are left out.
+    it is a reliability: what a perfect predictor could correlate is its square root. Words, (n_words,), with NaN or
+    fewer than two readers are left out.
     """
     mean, sd, n_readers = (np.asarray(values, float) for values in (mean, sd, n_readers))
     measured = ~np.isnan(mean) & ~np.isnan(sd) & (n_readers > 1)
@@ -202,25 +155,12 @@ def reliability_of_means(mean: np.ndarray, sd: np.ndarray, n_readers: np.ndarray
 
 
 def behavioral_alignment(
-    surprisal: np.ndarray,
-    times: ReadingTimes,
-    ceiling: float | None = None,
-    seed: int = 0,
-    n_resamples: int = RESAMPLES,
+    surprisal: np.ndarray, times: ReadingTimes, seed: int = 0, n_resamples: int = RESAMPLES
 ) -> pd.DataFrame:
-    """Score one series of surprisal against reading times, by each measure.
+    """Score one series of surprisal, (n_words,) bits, against reading times of two stories or more, by each measure.
 
-    Parameters
-    ----------
-    surprisal : ndarray
-        (n_words,) bits, in the order of the words. NaN where missing, as the first word of each story is to a
-        model without a token for the beginning of a text.
-    times : ReadingTimes
-        Two stories or more.
-    ceiling : float, optional
-        What ``r`` could reach, for the record; values stay raw.
-    seed, n_resamples : int
-        Of the bootstrap over stories.
+    Surprisal is NaN where missing, as the first word of each story is to a model without a token for the beginning of
+    a text.
 
     Returns
     -------
@@ -228,7 +168,7 @@ def behavioral_alignment(
         A row per measure and story, and one with story ``all``: `KEYS`, ``story`` (text), ``value`` (r
         signed), ``n_words``, ``n_missing`` (words that would count but lack time or surprisal; for PPP, that of
         the two words before too), ``low`` and ``high`` (95 % percentile interval over stories, for ``all``;
-        PPP's regressions are not fitted anew), ``ceiling``, and the sums that `pair_difference` needs.
+        PPP's regressions are not fitted anew), and the sums that `pair_difference` needs.
 
     Raises
     ------
@@ -236,38 +176,43 @@ def behavioral_alignment(
         Surprisal does not fit the words, or as in `predictive_power`.
     """
     words, surprisal = times.table(), np.asarray(surprisal, float)
-    n_values = len(np.unique(surprisal[~np.isnan(surprisal)]))
-    if surprisal.shape != (len(words),) or n_values < 2:
-        description = f"shape {surprisal.shape} with {n_values} different values"
-        raise ValueError(f"{times.name} has {len(words)} words, got surprisal of {description}. Give one value a word.")
-    if np.isinf(surprisal).any():
-        word = words.iloc[int(np.isinf(surprisal).argmax())]
-        raise ValueError(f"{times.name}: the surprisal of {_place(word)} is infinite. Compute it again.")
-    time = words.reading_time.to_numpy()
-    inner_words, later_words = ~times.first_in_sentence, (words.position > SPILLOVER).to_numpy()
-
-    def moments(y: np.ndarray) -> pd.DataFrame:
-        return _moments(surprisal, y, words.story.to_numpy(), inner_words & ~(np.isnan(y) | np.isnan(surprisal)))
-
-    measures = [
-        ("r", "aw2024", "Pearson r", moments(time), inner_words),
-        ("ppp", "contiguous", "nats per word", predictive_power(surprisal, words), later_words),
-    ]
-    if "true_surprisal" in times.times.coords:
-        measures.append(("exact", "aw2024", "Pearson r", moments(times.times.true_surprisal.to_numpy()), inner_words))
+    _check_surprisal(surprisal, words, times.name)
     tables = []
-    for measure, protocol, unit, sums, counts in measures:
+    for measure, protocol, unit, sums, counts in _measures(surprisal, words, times):
         stories = sums.assign(n_missing=words.story[counts].value_counts()[sums.index] - sums.n_words)
         rows = pd.concat([stories, stories.sum().to_frame("all").T])
         rows["value"] = STATISTIC[measure](rows[SUMS[measure]].to_numpy())
         draws = STATISTIC[measure](resampled(len(sums), seed, n_resamples) @ sums.to_numpy())
         rows.loc["all", ["low", "high"]] = np.percentile(draws, INTERVAL)
-        rows = rows.assign(measure=measure, protocol=protocol, unit=unit, story=rows.index.astype(str))
-        tables.append(rows.assign(ceiling=ceiling if measure == "r" else None))
+        tables.append(rows.assign(measure=measure, protocol=protocol, unit=unit, story=rows.index.astype(str)))
     table = pd.concat(tables, ignore_index=True).assign(dataset=times.name, alignment=times.alignment)
-    front = [*KEYS, "story", "value", "n_words", "n_missing", "low", "high", "ceiling"]
-    table = table[[*front, *SUMS["r"][1:], *SUMS["ppp"][1:]]]
-    return table.astype({"n_words": int, "n_missing": int, "ceiling": float})
+    front = [*KEYS, "story", "value", "n_words", "n_missing", "low", "high"]
+    return table[[*front, *SUMS["r"][1:], *SUMS["ppp"][1:]]].astype({"n_words": int, "n_missing": int})
+
+
+def _check_surprisal(surprisal: np.ndarray, words: pd.DataFrame, name: str) -> None:
+    n_values = len(np.unique(surprisal[~np.isnan(surprisal)]))
+    if surprisal.shape != (len(words),) or n_values < 2:
+        description = f"shape {surprisal.shape} with {n_values} different values"
+        raise ValueError(f"{name} has {len(words)} words, got surprisal of {description}. Give one value a word.")
+    if np.isinf(surprisal).any():
+        word = words.iloc[int(np.isinf(surprisal).argmax())]
+        raise ValueError(f"{name}: the surprisal of {_place(word)} is infinite. Compute it again.")
+
+
+def _measures(surprisal: np.ndarray, words: pd.DataFrame, times: ReadingTimes) -> Iterator[tuple]:
+    """Each measure, its protocol and unit, the sums by story, and the words that count or would count."""
+    inner_words, later_words = ~times.first_in_sentence, (words.position > SPILLOVER).to_numpy()
+
+    def moments(y: np.ndarray) -> pd.DataFrame:
+        keep, x = inner_words & ~(np.isnan(y) | np.isnan(surprisal)), surprisal
+        columns = np.where(keep[:, None], np.stack([np.ones_like(y), x, y, x * x, y * y, x * y], axis=1), 0.0)
+        return pd.DataFrame(columns, columns=SUMS["r"]).groupby(words.story.to_numpy(), sort=False).sum()
+
+    yield "r", "aw2024", "Pearson r", moments(words.reading_time.to_numpy()), inner_words
+    yield "ppp", "contiguous", "nats per word", predictive_power(surprisal, words), later_words
+    if "true_surprisal" in times.times.coords:
+        yield "exact", "aw2024", "Pearson r", moments(times.times.true_surprisal.to_numpy()), inner_words
 
 
 def pair_difference(
@@ -275,23 +220,14 @@ def pair_difference(
 ) -> pd.DataFrame:
     """Difference of two models' scores, ``table`` minus ``other``, on the same resampled stories.
 
-    Parameters
-    ----------
-    table, other : DataFrame
-        From `behavioral_alignment`, one model each; saved and read again as they are.
-    seed, n_resamples : int
-        Of the bootstrap.
+    The tables are those of `behavioral_alignment`, one model each; saved and read again as they are. A `ValueError`
+    says where the two were not scored on the same words.
 
     Returns
     -------
     DataFrame
         A row per combination of `KEYS`: ``value``, ``low`` and ``high`` (95 % percentile interval over
         stories), ``n_words``, ``n_stories``.
-
-    Raises
-    ------
-    ValueError
-        The two were not scored on the same words.
     """
     scores, other_scores = (part[part.story != "all"].set_index([*KEYS, "story"]) for part in (table, other))
     n_words = pd.concat([scores.n_words, other_scores.n_words], axis=1, keys=["ours", "theirs"]).fillna(0).astype(int)
@@ -311,12 +247,6 @@ def pair_difference(
         value, *differences = values - other_values
         rows.append((*key, value, *np.percentile(differences, INTERVAL), stories.n_words.sum(), len(stories)))
     return pd.DataFrame(rows, columns=[*KEYS, "value", "low", "high", "n_words", "n_stories"])
-
-
-def resampled(n_stories: int, seed: int, n_resamples: int) -> np.ndarray:
-    """How often each story is drawn, with replacement: (n_resamples, n_stories) counts."""
-    probabilities = np.full(n_stories, 1 / n_stories)
-    return np.random.default_rng(seed).multinomial(n_stories, probabilities, size=n_resamples)
 
 
 def _place(word: pd.Series) -> str:

@@ -8,9 +8,8 @@ A protocol says how (`protocols`), `predictivity.scores` does it for all layers 
 and makes the table.
 """
 
-import itertools
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
 import numpy as np
@@ -24,29 +23,12 @@ from brainalign.alignment.encoding.splits import Split
 from brainalign.alignment.protocols import Protocol
 from brainalign.human.recording import Recording
 
-Layers = Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]
-
 
 def to_stimuli(features: np.ndarray, recording: Recording, protocol: str | Protocol) -> np.ndarray:
-    """Bring features of the parts of a text to the stimuli of a recording, as a protocol does.
+    """Bring features of the parts of a text, (n_parts, n_features), to the stimuli of a recording, as a protocol does.
 
-    Parameters
-    ----------
-    features : ndarray
-        (n_parts, n_features) of the parts of all passages, one below the other.
-    recording : Recording
-    protocol : str or Protocol
-
-    Returns
-    -------
-    ndarray
-        (n_stimuli, n_features), or (n_splits, n_stimuli, n_features) where the protocol fits features in the
-        training sets: what `brain_alignment` takes.
-
-    Raises
-    ------
-    LookupError, ValueError
-        As in `protocols.resolve`, `volumes.parts_to_stimuli` and `volumes.components`.
+    (n_stimuli, n_features), or (n_splits, n_stimuli, n_features) where the protocol fits features in the training sets:
+    what `brain_alignment` takes. Raises as `protocols.resolve`, `volumes.parts_to_stimuli` and `volumes.components`.
     """
     protocol = _resolved(protocol, recording)
     if protocol.series == "components":
@@ -55,25 +37,16 @@ def to_stimuli(features: np.ndarray, recording: Recording, protocol: str | Proto
 
 
 def brain_alignment(
-    features: Layers,
+    features: Mapping[str, np.ndarray],
     recording: Recording,
     protocol: str | Protocol,
     ceiling: Extrapolation | None = None,
-    stimulus_ids: Sequence[str] | None = None,
+    device: str | None = None,
 ) -> pd.DataFrame:
     """Predict every unit of a recording from every layer of a model, and choose a layer, as a protocol does.
 
-    Parameters
-    ----------
-    features : mapping, or iterable of pairs
-        Layer name and (n_stimuli, n_features) any unit, finite, of `to_stimuli`. Pairs are taken one by one.
-    recording : Recording
-    protocol : str or Protocol
-        Such as ``contiguous``: one of `protocols.PROTOCOLS`.
-    ceiling : Extrapolation, optional
-        Of `protocols.ceiling_of`, the same recording and protocol; without, nothing is normalized.
-    stimulus_ids : sequence of str, optional
-        What the rows of the features are, to be held against the recording's.
+    Features of each layer are those of `to_stimuli`, any unit, finite. The ceiling is that of `protocols.ceiling_of`,
+    the same recording and protocol; without, nothing is normalized. Torch computes on the device, if one is named.
 
     Returns
     -------
@@ -100,30 +73,35 @@ def brain_alignment(
     """
     protocol = _resolved(protocol, recording)
     splits = protocols.splits_of(protocol, recording)
-    _check_recording(recording, stimulus_ids)
-    names: list[str] = []
-    layers = _checked(features, recording, len(splits), protocol, names)
-    result = _scores(layers, recording, protocol, splits)
-    return summary.table(result, names, recording, protocol, ceiling)
+    if not features or summary.NESTED in features:
+        raise ValueError(f"{recording.name}: give one layer of features or more, none called {summary.NESTED!r}.")
+    try:
+        result = _scores(features, recording, protocol, splits, device)
+    except ValueError as error:
+        name = f"{recording.name}: "
+        raise ValueError(name + str(error).removeprefix(name)) from error
+    return summary.table(result, list(features), recording, protocol, ceiling)
 
 
-# Scores
-
-
-def _scores(layers: Iterable[np.ndarray], recording: Recording, protocol: Protocol, splits: Sequence[Split]) -> Scores:
+def _scores(
+    features: Mapping[str, np.ndarray],
+    recording: Recording,
+    protocol: Protocol,
+    splits: Sequence[Split],
+    device: str | None,
+) -> Scores:
+    seen_units(recording.responses.to_numpy(), recording.units.participant.to_numpy())
     responses = volumes.responses_of(recording, protocol.splits)
     with warnings.catch_warnings():
         # With a penalty that large only directions are left, and no larger one changes r.
         warnings.filterwarnings("ignore", message=".*Extend the grid upwards")
         if protocol.left_out != "tenth" and protocol.series != "components":
-            return scores(layers, responses, splits, protocols.penalties_of(protocol, recording))
-        # Features and groups are of each training set.
-        layers, by_split = list(layers), []
+            return scores(features, responses, splits, protocols.penalties_of(protocol, recording), device)
+        by_split = []  # features and groups are of each training set
         for number, split in enumerate(splits):
-            split_layers = [x[number] if x.ndim == 3 else x for x in layers]
-            by_split.append(
-                scores(split_layers, responses, [split], protocols.penalties_of(protocol, recording, split[0]))
-            )
+            layers = {name: x[number] if np.ndim(x) == 3 else x for name, x in features.items()}
+            penalties = protocols.penalties_of(protocol, recording, split[0])
+            by_split.append(scores(layers, responses, [split], penalties, device))
     return _joined(by_split)
 
 
@@ -137,51 +115,5 @@ def _joined(parts: Sequence[Scores]) -> Scores:
     return replace(parts[0], **arrays)
 
 
-# At the edge
-
-
 def _resolved(protocol: str | Protocol, recording: Recording) -> Protocol:
     return protocols.resolve(protocol, recording) if isinstance(protocol, str) else protocol
-
-
-def _check_recording(recording: Recording, stimulus_ids: Sequence[str] | None) -> None:
-    try:
-        seen_units(recording.responses.to_numpy(), recording.units.participant.to_numpy())
-    except ValueError as error:
-        raise ValueError(f"{recording.name}: {error}") from error
-    if stimulus_ids is None:
-        return
-    pairs = list(itertools.zip_longest(recording.stimuli.stimulus_id, stimulus_ids))
-    if mismatches := [place for place, (recording_id, feature_id) in enumerate(pairs) if recording_id != feature_id]:
-        recording_id, feature_id = pairs[mismatches[0]]
-        raise ValueError(
-            f"{recording.name}: features are of other stimuli: {feature_id!r} where the recording has "
-            f"{recording_id!r}, and so in {len(mismatches)} rows. Bring them to its stimuli with to_stimuli."
-        )
-
-
-def _checked(
-    features: Layers, recording: Recording, n_splits: int, protocol: Protocol, names: list[str]
-) -> Iterator[np.ndarray]:
-    """Features layer by layer, while their names are taken down."""
-    ids = recording.stimuli.stimulus_id.to_numpy()
-    for name, values in features.items() if isinstance(features, Mapping) else features:
-        x = np.asarray(values)
-        shapes = [(len(ids),)] + [(n_splits, len(ids))] * (protocol.series == "components")
-        if x.shape[:-1] not in shapes:
-            raise ValueError(
-                f"{recording.name}: layer {name}: features have shape {x.shape}, the recording {len(ids)} stimuli. "
-                "Bring them to its stimuli with to_stimuli."
-            )
-        if not np.isfinite(x).all():
-            *_, stimulus, feature = np.argwhere(~np.isfinite(x))[0]
-            raise ValueError(
-                f"{recording.name}: layer {name}: feature {feature} is not finite at stimulus {ids[stimulus]!r}. Run "
-                "the model in a wider precision, or leave the layer out."
-            )
-        if str(name) in (*names, summary.NESTED):
-            raise ValueError(f"{recording.name}: layer {name}: the name is taken. Give each layer its own.")
-        names.append(str(name))
-        yield x
-    if not names:
-        raise ValueError(f"{recording.name}: there are no features. Give one layer or more.")

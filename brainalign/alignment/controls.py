@@ -7,7 +7,7 @@ Each function makes stimulus x feature arrays, so that a control runs like a mod
 
 Two controls come with the model itself: static embeddings are its layer 0, and an untrained twin is the model loaded
 with fresh weights. `project` brings models to one width. What a model explains beyond controls is
-`banded.unique_variance`.
+`banded.banded_ridge` with and without it.
 """
 
 import numpy as np
@@ -16,27 +16,14 @@ import pandas as pd
 from brainalign.human import timeseries
 from brainalign.human.recording import Recording
 
-TRUNCATE = 2.5  # widths after which a Gaussian is cut off
+REACH = 2  # stimuli, or volumes, after which the Gaussian of neighbors is cut off
 ONE_HOT = 8  # positions that each get an indicator; longer passages get a curve
 
 
 def features(recording: Recording, width: int = 512, seed: int = 0) -> dict[str, np.ndarray]:
-    """Every control that a recording gets.
+    """Every control that a recording gets, (n_stimuli, n_features) by name; width and seed are of the random one.
 
-    Parameters
-    ----------
-    recording : Recording
-        Of people or of the microworld.
-    width : int
-        Of the random features.
-    seed : int
-        Of the random features.
-
-    Returns
-    -------
-    dict
-        (n_stimuli, n_features) by name: ``oasm``, ``length`` (word rate, where stimuli last equally long),
-        ``position``, ``length+position`` and ``random``.
+    ``oasm``, ``length`` (word rate, where stimuli last equally long), ``position``, ``length+position``, ``random``.
     """
     length_features, position_features = length(recording), position(recording)
     return {
@@ -48,37 +35,19 @@ def features(recording: Recording, width: int = 512, seed: int = 0) -> dict[str,
     }
 
 
-def oasm(recording: Recording, width: float = 1.0) -> np.ndarray:
-    """Who is whose neighbor, and nothing else: exp(-d² / (2 width²)), d the distance of two stimuli in a passage.
+def oasm(recording: Recording) -> np.ndarray:
+    """Who is whose neighbor, and nothing else: exp(-d² / 2), d the distance of two stimuli in a passage.
 
     The orthogonal autocorrelated sequences model of Feghhi et al. 2024 (arXiv 2406.01538): a block-diagonal matrix,
-    one block a passage (a run of a time series). Under shuffled splits it passes responses on from a stimulus to its
-    neighbors in the test set. Where passages are kept whole it predicts nothing. The Gaussian is cut off, so that
-    stimuli more than five widths apart have no neighbor in common, through whom to pass something on over a gap.
-
-    Parameters
-    ----------
-    recording : Recording
-        Its passages are those that people saw in one piece.
-    width : float
-        Stimuli, or volumes.
-
-    Returns
-    -------
-    ndarray
-        (n_stimuli, n_stimuli) 1 on the diagonal.
-
-    Raises
-    ------
-    ValueError
-        The width is not positive.
+    (n_stimuli, n_stimuli), one block a passage that people saw in one piece (a run of a time series). Under shuffled
+    splits it passes responses on from a stimulus to its neighbors in the test set. Where passages are kept whole it
+    predicts nothing. The Gaussian is cut off, so that stimuli five or more apart have no neighbor in common, through
+    whom to pass something on over a gap.
     """
-    if not width > 0:
-        raise ValueError(f"oasm: the width must be positive, got {width}. Without one, no stimulus has a neighbor.")
     block, place = _places(recording)
     distance = np.abs(place[:, None] - place)
-    neighbors = (block[:, None] == block) & (distance <= TRUNCATE * width)
-    return np.where(neighbors, np.exp(-(distance**2) / (2 * width**2)), 0.0)
+    neighbors = (block[:, None] == block) & (distance <= REACH)
+    return np.where(neighbors, np.exp(-(distance**2) / 2), 0.0)
 
 
 def length(recording: Recording) -> np.ndarray:
@@ -98,12 +67,8 @@ def length(recording: Recording) -> np.ndarray:
 def position(recording: Recording) -> np.ndarray:
     """Place of each stimulus in its passage (or run): an indicator each, or a curve where passages are long.
 
-    Feghhi et al. 2024 take indicators for Pereira2018. The curve is the place, its square and its logarithm, z-scored.
-
-    Returns
-    -------
-    ndarray
-        (n_stimuli, longest passage) or (n_stimuli, 3).
+    Feghhi et al. 2024 take indicators for Pereira2018, (n_stimuli, longest passage). The curve is the place, its
+    square and its logarithm, z-scored, (n_stimuli, 3).
     """
     block, place = _places(recording)
     place = place - pd.Series(place).groupby(block).transform("min").to_numpy()
@@ -121,26 +86,8 @@ def project(features: np.ndarray, width: int, seed: int) -> np.ndarray:
     """Bring features to a common width by a random projection: X R / sqrt(width), R standard normal.
 
     Inner products of stimuli stay the same but for noise of relative size 1 / sqrt(width) (Johnson-Lindenstrauss).
-    Features of that width are projected too, so that no model is spared the noise.
-
-    Parameters
-    ----------
-    features : ndarray
-        (n_stimuli, n_features).
-    width : int
-        At most n_features: that of the narrowest model.
-    seed : int
-        Of R. Arrays of as many features get the same R.
-
-    Returns
-    -------
-    ndarray
-        (n_stimuli, width).
-
-    Raises
-    ------
-    ValueError
-        There are fewer features than that.
+    Features of that width are projected too, so that no model is spared the noise; arrays of as many features get the
+    same R. A `ValueError` says where there are fewer features than that: take the narrowest model's width.
     """
     features = np.asarray(features)
     if not 1 <= width <= features.shape[1]:

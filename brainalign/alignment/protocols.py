@@ -8,17 +8,16 @@ grouped benchmark. A protocol says all in which they differ. What they share is 
 `llm.activations` and `volumes`, Pearson r in `predictivity`, medians, means and ceilings in `brain.brain_alignment`.
 """
 
-import functools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from brainalign import messages
 from brainalign.alignment import volumes
 from brainalign.alignment.ceilings import extrapolated
-from brainalign.alignment.encoding import predictivity, splits
-from brainalign.alignment.encoding.predictivity import Penalties
+from brainalign.alignment.encoding import Penalties, splits
 from brainalign.alignment.encoding.splits import Split
 from brainalign.human.recording import Recording
 
@@ -33,39 +32,17 @@ SEVERAL = 3  # groups that it takes to leave one out of a training set
 
 @dataclass(frozen=True)
 class Protocol:
-    """A recipe; every field changes a score.
-
-    Attributes
-    ----------
-    name : str
-        Its name.
-    regression : str
-        ``least squares`` or ``ridge``.
-    splits : str
-        ``shuffled`` stimuli, ``stories`` kept whole, ``neighbors`` kept together, or ``runs``.
-    layer : str
-        How the layer of the model's score is chosen: ``best on test``, or ``nested leave-one-group-out``.
-    alphas : tuple of float
-        Penalties of ridge.
-    relative : bool
-        Whether they are multiples of the mean eigenvalue of the training Gram matrix.
-    per : str
-        Who shares a penalty, as in `Penalties`; labels are participants.
-    left_out : str
-        What is left out of a training set to choose the penalty: a ``stimulus``, a ``group`` or a ``tenth``.
-    series : str
-        How words become volumes: ``delays`` (`volumes.parts_to_stimuli`) or ``components`` (`volumes.components`).
-    """
+    """A recipe; every field changes a score."""
 
     name: str
-    regression: str
-    splits: str
-    layer: str
-    alphas: tuple[float, ...] = ()
+    regression: str  # least squares or ridge
+    splits: str  # shuffled stimuli, stories kept whole, neighbors kept together, or runs
+    layer: str  # how that of the model's score is chosen: best on test, or nested leave-one-group-out
+    alphas: tuple[float, ...] = ()  # penalties of ridge; relative, and per whom (labels are participants): `Penalties`
     relative: bool = False
     per: str = "all"
-    left_out: str = ""
-    series: str = "delays"
+    left_out: str = ""  # of a training set, to choose the penalty: a stimulus, a group or a tenth
+    series: str = "delays"  # how words become volumes: delays (`volumes.parts_to_stimuli`) or `volumes.components`
 
     @property
     def penalty(self) -> str:
@@ -80,12 +57,7 @@ class Protocol:
 
 # What the paper did: least squares on shuffled splits, and the layer that is best on the test sets. Neighbors of a test
 # stimulus are in the training set.
-AW2024 = Protocol(
-    "aw2024",
-    regression="least squares",
-    splits="shuffled",
-    layer=BEST_ON_TEST,
-)
+AW2024 = Protocol("aw2024", regression="least squares", splits="shuffled", layer=BEST_ON_TEST)
 # What the paper did with Wehbe2014: a word's features reduced to ten components and delayed by one to four volumes,
 # ridge with a penalty for each voxel, a fold a run.
 AW2024_RUNS = replace(
@@ -131,10 +103,7 @@ def by_strictness(names: Collection[str]) -> list[str]:
 def resolve(name: str, recording: Recording) -> Protocol:
     """Give a protocol as it is for a recording: ``aw2024`` treats a time series of several runs in its own way.
 
-    Raises
-    ------
-    LookupError
-        No such protocol; the message suggests near names.
+    A `LookupError` suggests near names where there is none.
     """
     if name not in PROTOCOLS:
         raise LookupError(messages.unknown("protocol", name, PROTOCOLS))
@@ -149,17 +118,12 @@ def applicable(names: Sequence[str], recording: Recording) -> list[str]:
     return [name for name in names if several or PROTOCOLS[name].splits != "stories"]
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=REMEMBERED)
 def splits_of(protocol: Protocol, recording: Recording) -> tuple[Split, ...]:
-    """Training and test sets, as rows of the recording.
+    """Training and test sets, as rows of the recording; a `ValueError` says what it lacks to be split so.
 
     Shuffled splits depend on the order of stimuli. Theirs is that of the recording's file, which the coordinate
     ``row`` has where it is not that of the recording.
-
-    Raises
-    ------
-    ValueError
-        The recording cannot be split so; the message says what it lacks.
     """
     stimuli = recording.stimuli
     n_stories = stimuli.story.nunique()
@@ -186,12 +150,8 @@ def splits_of(protocol: Protocol, recording: Recording) -> tuple[Split, ...]:
 def groups_of(recording: Recording) -> np.ndarray:
     """What belongs together: the story (or topic) of each stimulus, else its passage, else its tenth of the recording.
 
-    The first of them of which there are three or more, since one is for testing, and of the others one is left out.
-
-    Returns
-    -------
-    ndarray
-        (n_stimuli,) str.
+    The first of them of which there are three or more, since one is for testing, and of the others one is left out:
+    (n_stimuli,) str.
     """
     level = _level(recording)
     if level is not None:
@@ -207,43 +167,33 @@ def _level(recording: Recording) -> str | None:
 def penalties_of(protocol: Protocol, recording: Recording, train: np.ndarray | None = None) -> Penalties | None:
     """Penalties of ridge and how one is chosen; None for least squares.
 
-    Parameters
-    ----------
-    protocol : Protocol
-    recording : Recording
-    train : ndarray of int, optional
-        Stimuli, of which tenths are left out; without, tenths are of the recording.
+    Tenths that are left out are of the recording, or of the stimuli ``train``.
     """
     if protocol.regression == "least squares":
         return None
-    groups = None
+    groups, n = None, recording.responses.sizes["stimulus"]
     if protocol.left_out == "group":
         groups = groups_of(recording)
     elif protocol.left_out == "tenth":
-        train = np.arange(recording.responses.sizes["stimulus"]) if train is None else train
-        groups = np.zeros(recording.responses.sizes["stimulus"], int)
+        train = np.arange(n) if train is None else train
+        groups = np.zeros(n, int)
         groups[train] = volumes.tenths(len(train))
     labels = recording.units.participant.to_numpy() if protocol.per == "label" else None
     return Penalties(protocol.alphas, protocol.relative, groups, protocol.per, labels)
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=REMEMBERED)
 def ceiling_of(protocol: Protocol, recording: Recording) -> extrapolated.Extrapolation:
     """Give the noise ceiling under a protocol: its regression, its splits; kept in the store.
 
     A pool of participants predicts with one penalty for all units of a participant, also where the protocol lets
-    every unit have its own. Of more than ten participants, three deals into combinations of eight sizes count.
-
-    Raises
-    ------
-    ValueError
-        There are fewer than three participants, or as in `splits_of`.
+    every unit have its own. Of more than ten participants, three deals into combinations of eight sizes count. A
+    `ValueError` says where there are fewer than three.
     """
-    metric = predictivity.least_squares
-    if (penalties := penalties_of(protocol, recording)) is not None:
-        settings = {"alphas": penalties.alphas, "groups": penalties.groups, "relative": penalties.relative}
-        metric = functools.partial(predictivity.ridge, **settings)
-    participants = recording.units.participant.to_numpy()
-    options = {"n_deals": DEALS} if len(recording.participants) > CROWD else {}
-    responses = volumes.responses_of(recording, protocol.splits)
-    return extrapolated.cached(responses, participants, splits_of(protocol, recording), metric, **options)
+    return extrapolated.cached(
+        volumes.responses_of(recording, protocol.splits),
+        recording.units.participant.to_numpy(),
+        splits_of(protocol, recording),
+        penalties_of(protocol, recording),
+        DEALS if len(recording.participants) > CROWD else None,
+    )

@@ -3,11 +3,10 @@
 Both compare stimuli with stimuli, so that neither side's units need to be matched with the other's. There is nothing
 to train and therefore nothing to leak, but nothing either to keep apart what neighbors in time share: a control that
 knows only who is whose neighbor (`controls.oasm`) belongs beside each value. As Brain-Score does, a score may be the
-mean over random subsets of the stimuli, whose spread says how much it depends on which there are.
+mean over random subsets of the stimuli.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
@@ -15,14 +14,7 @@ import scipy  # scipy loads scipy.stats when it is first used; that takes half a
 from brainalign.alignment.encoding.splits import shuffled
 
 
-class Similarity(NamedTuple):
-    """A similarity, the mean over subsets of the stimuli; and that of each, (n_subsets,)."""
-
-    score: float
-    subsets: np.ndarray
-
-
-def linear_cka(features: np.ndarray, responses: np.ndarray, subsets: Sequence[np.ndarray] | None = None) -> Similarity:
+def linear_cka(features: np.ndarray, responses: np.ndarray, subsets: Sequence[np.ndarray] | None = None) -> float:
     """Linear centered kernel alignment: <HKH, HLH> / (‖HKH‖ ‖HLH‖), K = X Xᵀ, L = Y Yᵀ, H = I - 11ᵀ/n.
 
     Kornblith et al. 2019 (arXiv 1905.00414), section 3. Invariant to rotation and to one scale for all of a side,
@@ -34,11 +26,7 @@ def linear_cka(features: np.ndarray, responses: np.ndarray, subsets: Sequence[np
     features, responses : ndarray
         (n_stimuli, n_features) and (n_stimuli, n_units) any unit, finite.
     subsets : sequence of ndarray of int, optional
-        Stimuli to compare at a time, such as `brainscore_subsets`; without, all at once.
-
-    Returns
-    -------
-    Similarity
+        Stimuli to compare at a time, such as `brainscore_subsets`, for the mean over them; without, all at once.
 
     Raises
     ------
@@ -54,33 +42,16 @@ def linear_cka(features: np.ndarray, responses: np.ndarray, subsets: Sequence[np
         for z in (x, y):
             _vary(np.ptp(z[subset], axis=0).max() > 0)
         first, second = (_centered(gram[np.ix_(subset, subset)]) for gram in grams)
-        return _cosine(first, second)
+        return np.vdot(first, second) / (np.linalg.norm(first) * np.linalg.norm(second))
 
-    return _by_subset(subsets, len(x), alignment)
+    return _mean_over(subsets, len(x), alignment)
 
 
-def rsa(
-    features: np.ndarray, responses: np.ndarray, subsets: Sequence[np.ndarray] | None = None, ranks: bool = True
-) -> Similarity:
-    """Representational similarity analysis: correlation of the upper triangles of two `rdm`.
+def rsa(features: np.ndarray, responses: np.ndarray, subsets: Sequence[np.ndarray] | None = None) -> float:
+    """Representational similarity analysis: rank correlation of the upper triangles of two `rdm`.
 
-    Kriegeskorte et al. 2008, doi 10.3389/neuro.06.004.2008.
-
-    Parameters
-    ----------
-    features, responses, subsets
-        As in `linear_cka`, of two dimensions or more.
-    ranks : bool
-        Whether to correlate ranks (Spearman, as Brain-Score does) or distances (Pearson).
-
-    Returns
-    -------
-    Similarity
-
-    Raises
-    ------
-    ValueError
-        As in `linear_cka`, or a stimulus has the same value in all dimensions, which correlates with nothing.
+    Kriegeskorte et al. 2008, doi 10.3389/neuro.06.004.2008; as `linear_cka`, of two dimensions or more. Also raises
+    where a stimulus has the same value in all dimensions, which correlates with nothing.
     """
     x, y = checked(features, "features"), checked(responses, "responses", len(features))
     distances = [rdm(x, "features"), rdm(y, "responses")]
@@ -90,31 +61,15 @@ def rsa(
         pairs = [distance[np.ix_(subset, subset)][triangle] for distance in distances]
         for pair in pairs:
             _vary(np.ptp(pair) > 1e-12)  # of numbers up to 2, what rounding leaves
-        first, second = (z - z.mean() for z in (map(scipy.stats.rankdata, pairs) if ranks else pairs))
-        return _cosine(first, second)
+        return np.corrcoef(*map(scipy.stats.rankdata, pairs))[0, 1]
 
-    return _by_subset(subsets, len(x), correlation)
+    return _mean_over(subsets, len(x), correlation)
 
 
 def rdm(values: np.ndarray, name: str = "values") -> np.ndarray:
-    """Representational dissimilarity matrix: 1 - Pearson r of the patterns of two stimuli.
+    """Representational dissimilarity matrix, (n_stimuli, n_stimuli): 1 - Pearson r of the patterns of two stimuli.
 
-    Parameters
-    ----------
-    values : ndarray
-        (n_stimuli, n_dimensions) any unit, finite.
-    name : str
-        What messages call them.
-
-    Returns
-    -------
-    ndarray
-        (n_stimuli, n_stimuli) 0 on the diagonal, at most 2.
-
-    Raises
-    ------
-    ValueError
-        A stimulus has the same value in all dimensions.
+    A `ValueError` says where a stimulus has the same value in all dimensions.
     """
     z = np.asarray(values, float)
     if (flat := np.ptp(z, axis=1) == 0).any():
@@ -122,9 +77,7 @@ def rdm(values: np.ndarray, name: str = "values") -> np.ndarray:
             f"{name}: stimulus {int(flat.argmax())} has the same value in all {z.shape[1]} dimensions, so that it "
             "correlates with no other. Leave it out, or use linear_cka."
         )
-    z = z - z.mean(axis=1, keepdims=True)
-    z /= np.linalg.norm(z, axis=1, keepdims=True)
-    distances = 1 - z @ z.T
+    distances = 1 - np.corrcoef(z)
     np.fill_diagonal(distances, 0)
     return distances
 
@@ -139,13 +92,7 @@ def brainscore_subsets(n_stimuli: int) -> list[np.ndarray]:
 
 
 def checked(values: np.ndarray, name: str, n_stimuli: int | None = None) -> np.ndarray:
-    """See that values are finite, stimulus x dimension, of as many stimuli as expected; float64.
-
-    Raises
-    ------
-    ValueError
-        They are not.
-    """
+    """Values as float64; a `ValueError` if not finite, stimulus x dimension, of as many stimuli as expected."""
     values = np.asarray(values, float)
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f"{name}: expected stimulus x dimension, got shape {values.shape}. Reshape them.")
@@ -162,26 +109,18 @@ def checked(values: np.ndarray, name: str, n_stimuli: int | None = None) -> np.n
     return values
 
 
-def _by_subset(
-    subsets: Sequence[np.ndarray] | None, n_stimuli: int, compare: Callable[[np.ndarray], float]
-) -> Similarity:
+def _mean_over(subsets: Sequence[np.ndarray] | None, n_stimuli: int, compare: Callable[[np.ndarray], float]) -> float:
     """Compare on each subset, or on everything."""
     subsets = [np.arange(n_stimuli)] if subsets is None else subsets
     for number, subset in enumerate(subsets):
         if len(subset) < 3:
             raise ValueError(f"subset {number} has {len(subset)} stimuli, too few to compare. Give three or more.")
-    scores = np.array([compare(subset) for subset in subsets])
-    return Similarity(float(scores.mean()), scores)
+    return float(np.mean([compare(subset) for subset in subsets]))
 
 
 def _vary(varies: bool) -> None:
     if not varies:
         raise ValueError("all stimuli are alike in features or in responses. Leave out what does not vary.")
-
-
-def _cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """<a, b> / (|a| |b|)."""
-    return float(np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _centered(gram: np.ndarray) -> np.ndarray:

@@ -22,22 +22,7 @@ COLUMNS += ["layer_choice", "alpha_choice"]
 def table(
     result: Scores, names: Sequence[str], recording: Recording, protocol: Protocol, ceiling: Extrapolation | None
 ) -> pd.DataFrame:
-    """Choose a layer as a protocol does, and summarize units by participant and region.
-
-    Parameters
-    ----------
-    result : Scores
-        Of all layers, splits and units.
-    names : sequence of str
-        (n_layers,).
-    recording, protocol, ceiling
-        As in `brain.brain_alignment`.
-
-    Returns
-    -------
-    DataFrame
-        As `brain.brain_alignment`.
-    """
+    """Choose a layer as a protocol does, and summarize units by participant and region: `brain.brain_alignment`."""
     units = recording.units
     layers = _with_choice(result, list(names), protocol, units.participant.to_numpy())
     # A unit whose region is "all" has none of its own.
@@ -58,27 +43,11 @@ def table(
 
 
 def mean_over_experiments(tables: Sequence[pd.DataFrame], dataset: str) -> pd.DataFrame:
-    """Average the tables of one protocol over experiments, as Pereira2018 is over its two.
+    """Average the tables of a model under one protocol over experiments, as Pereira2018 is over its two.
 
     A layer that is best on the test sets is the one whose mean is best. A participant who missed an experiment has
-    the mean of the others. The ceiling is the mean of the ceilings.
-
-    Parameters
-    ----------
-    tables : sequence of DataFrame
-        Of `brain_alignment`, the same model and protocol.
-    dataset : str
-        What to call the mean.
-
-    Returns
-    -------
-    DataFrame
-        In the same columns, of all splits together; ``n_units`` is the sum.
-
-    Raises
-    ------
-    ValueError
-        Tables are of several protocols.
+    the mean of the others. The ceiling is the mean of the ceilings, ``n_units`` the sum. A `ValueError` says where
+    tables are of several protocols.
     """
     scores = pd.concat(tables, ignore_index=True).query("split == 'all'")
     if len(names := scores.protocol.unique()) != 1:
@@ -137,26 +106,20 @@ def _layers_of_splits(result: Scores, protocol: Protocol) -> np.ndarray:
 
 def _rows(
     layers: _Layers, mask: np.ndarray, participant: str, region: str, ceiling: Extrapolation | None
-) -> list[dict[str, object]]:
+) -> list[dict]:
     """Columns of some units, a row a layer: for all splits together, and for everybody's units of each split."""
     r, alpha = (np.median(values[:, :, mask], axis=2) for values in (layers.r, layers.alpha))  # layer x split
     limit = np.nan if ceiling is None else np.nanmedian(ceiling.unit_ceiling[mask])
-    shared = {
-        "participant": participant,
-        "region": region,
-        "layer": layers.names,
-        "n_units": mask.sum(),
-        "ceiling": limit,
-    }
-    shared |= {"share": layers.share, "chosen": layers.chosen}
+    shared = {"participant": participant, "region": region, "layer": layers.names, "n_units": mask.sum()}
+    shared |= {"ceiling": limit, "share": layers.share, "chosen": layers.chosen}
     r2 = np.median(layers.r2[:, mask], axis=1)
-    overall = {"split": ALL, "r": r.mean(axis=1), "r2": r2, "alpha": np.median(alpha, axis=1)}
-    rows = [shared | overall]
+    rows = [{"split": ALL, "r": r.mean(axis=1), "r2": r2, "alpha": np.median(alpha, axis=1)}]
     if (participant, region) == (POOLED, ALL):
-        for split in range(r.shape[1]):
-            row = {"split": str(split), "r": r[:, split], "r2": np.nan, "alpha": alpha[:, split]}
-            rows.append(shared | row)
-    return rows
+        rows += [
+            {"split": str(split), "r": r[:, split], "r2": np.nan, "alpha": alpha[:, split]}
+            for split in range(r.shape[1])
+        ]
+    return [shared | row for row in rows]
 
 
 def _with_deviation(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,23 +22,10 @@ MOTION = "motion"  # how names of regressors begin that are nothing of the text
 
 
 def parts_to_stimuli(features: np.ndarray, recording: Recording) -> np.ndarray:
-    """Bring features of the parts of all passages, one below the other, to the stimuli of a recording.
+    """Bring features of the parts of all passages, (n_parts, n_features), to the stimuli of a recording.
 
-    Parameters
-    ----------
-    features : ndarray
-        (n_parts, n_features) in the order of `Recording.passages`.
-    recording : Recording
-
-    Returns
-    -------
-    ndarray
-        (n_stimuli, n_features), for a time series (n_stimuli, 4 * n_features); in the precision of ``features``.
-
-    Raises
-    ------
-    ValueError
-        There is not a row a part.
+    (n_stimuli, n_features), for a time series (n_stimuli, 4 * n_features); in the precision of ``features``. A
+    `ValueError` says where there is not a row a part.
     """
     features = _checked(features, recording)
     if recording.tr is None:
@@ -50,26 +37,8 @@ def components(features: np.ndarray, recording: Recording, splits: Sequence[Spli
     """Bring features of words to volumes by their first ten principal components: protocols, section 4.
 
     Components are fitted, in each split anew, on the words that begin in the training volumes. Then the mean over
-    the words of a volume, four delays, and z-scores within each run.
-
-    Parameters
-    ----------
-    features : ndarray
-        (n_words, n_features), ten or more.
-    recording : Recording
-        A time series.
-    splits : sequence of Split
-        Those of the protocol.
-
-    Returns
-    -------
-    ndarray
-        (n_splits, n_stimuli, 40).
-
-    Raises
-    ------
-    ValueError
-        There is not a row a word, or there are too few features or words for ten components.
+    the words of a volume, four delays, and z-scores within each run: from (n_words, n_features) to
+    (n_splits, n_stimuli, 40). A `ValueError` says where there is not a row a word, or too few for ten components.
     """
     from sklearn.decomposition import PCA
 
@@ -95,22 +64,8 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
     fitted to a test set then knows nothing of the training set, nor the other way round. Sound and the rate of words
     stay in: they are of the text, and `controls` asks what they explain. Where folds are runs, z-scores are all that is
     done, as in the paper. Volumes between the ends of a run and a tenth that are too few for that are set to 0.
-
-    Parameters
-    ----------
-    recording : Recording
-    splits : str
-        As in `Protocol.splits`.
-
-    Returns
-    -------
-    ndarray
-        (n_stimuli, n_units) float32.
-
-    Raises
-    ------
-    ValueError
-        There are too few volumes for that.
+    Splits are named as in `Protocol.splits`; responses of a time series, (n_stimuli, n_units), are float32. A
+    `ValueError` says where there are too few volumes for that.
     """
     values = recording.responses.to_numpy()
     if recording.tr is None:
@@ -145,10 +100,8 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
 
 def tenths(n_stimuli: int) -> np.ndarray:
     """Which tenth of a recording each stimulus is in: the blocks that `splits.contiguous` tests, (n_stimuli,) int."""
-    tenth = np.empty(n_stimuli, int)
-    for number, (_, test) in enumerate(contiguous(n_stimuli, 10, gap=0)):
-        tenth[test] = number
-    return tenth
+    tests = [test for _, test in contiguous(n_stimuli, 10, gap=0)]
+    return np.repeat(np.arange(10), [len(test) for test in tests])
 
 
 def _checked(features: np.ndarray, recording: Recording) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Is the noise ceiling what it says? Ceilings estimated from simulated people, against the true one.
 
-``extrapolated`` is the field's estimate, `alignment.ceiling`, and ``disattenuated`` ours, `alignment.disattenuation`.
+``extrapolated`` is the field's estimate, `ceilings.extrapolated`, and ``disattenuated`` ours.
 The ``attainable`` score is that of a model with all that text tells, under the protocol: below the true ceiling,
 since its weights have to be fitted to a finite number of responses.
 """
@@ -25,20 +25,11 @@ N_UNITS = 60  # of each participant: pools need more units than meaning has dime
 
 
 def ceilings(repetitions: int, seed: int = 0, sizes: Sequence[tuple[int, int]] = SIZES) -> pd.DataFrame:
-    """Estimate ceilings of people whose true one is known; each repetition reads other texts.
+    """Estimate ceilings of people whose true one is known; each repetition, a crowd, reads other texts.
 
-    Parameters
-    ----------
-    repetitions, seed
-        Crowds, and their seed.
-    sizes : sequence of (int, int)
-        Numbers of participants and of passages. The slow extrapolation is done at `SLOW` and for every fourth crowd.
-
-    Returns
-    -------
-    DataFrame
-        A row per ``protocol``, ``n_participants``, ``n_passages``, ``repetition`` and ``estimator`` (``attainable``
-        has no interval): ``estimate``, ``low``, ``high`` and ``true``, Pearson r; ``bias`` and ``covered``.
+    The slow extrapolation is done at `SLOW` and for every fourth crowd. A row per ``protocol``, ``n_participants``,
+    ``n_passages``, ``repetition`` and ``estimator`` (``attainable`` has no interval): ``estimate``, ``low``, ``high``
+    and ``true``, Pearson r; ``bias`` and ``covered``.
     """
 
     def compute() -> pd.DataFrame:
@@ -67,17 +58,16 @@ def _estimates(people: People, name: str, slow: bool) -> list[dict]:
     groups = protocols.groups_of(recording) if protocol.partition else None
     true = people.true_ceiling(splits)
     estimate = disattenuated(responses, participants, splits, groups)
+    attainable = _attainable(people, recording, protocol), np.nan, np.nan
     rows = [
-        {"estimator": "disattenuated", "estimate": estimate.ceiling, "low": estimate.low, "high": estimate.high}
-        | {"true": np.sqrt((true**2).mean())},
-        {"estimator": "attainable", "estimate": _attainable(people, recording, protocol), "low": np.nan, "high": np.nan}
-        | {"true": np.median(true)},
+        ("disattenuated", estimate.ceiling, estimate.low, estimate.high, np.sqrt((true**2).mean())),
+        ("attainable", *attainable, np.median(true)),
     ]
     if slow:
         v0 = protocols.ceiling_of(protocol, recording)
-        rows.append({"estimator": "extrapolated", "estimate": v0.ceiling, "low": v0.low, "high": v0.high})
-        rows[-1]["true"] = np.median(true)
-    return [{"protocol": name, **row} for row in rows]
+        rows.append(("extrapolated", v0.ceiling, v0.low, v0.high, np.median(true)))
+    columns = ("estimator", "estimate", "low", "high", "true")
+    return [{"protocol": name, **dict(zip(columns, row, strict=True))} for row in rows]
 
 
 def _attainable(people: People, recording: Recording, protocol: Protocol) -> float:

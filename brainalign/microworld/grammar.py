@@ -78,24 +78,12 @@ Continuations = Callable[[Situation], Iterable[tuple[Words, float, Situation]]]
 
 @dataclass(frozen=True, eq=False)
 class Text:
-    """A text and what it tells.
+    """A text and what it tells."""
 
-    Attributes
-    ----------
-    topic : str
-        The person it is about.
-    sentences : tuple of str
-        In order.
-    events : tuple of Event
-        What each sentence tells.
-    situations : tuple of Situation
-        After each sentence.
-    """
-
-    topic: str
+    topic: str  # the person it is about
     sentences: tuple[str, ...]
-    events: tuple[Event, ...]
-    situations: tuple[Situation, ...]
+    events: tuple[Event, ...]  # what each sentence tells
+    situations: tuple[Situation, ...]  # after each sentence
 
     def __str__(self) -> str:
         return " ".join(self.sentences)
@@ -143,9 +131,8 @@ def write(world: World, topic: str, n_sentences: int, rng: np.random.Generator) 
 @cache
 def meanings(world: World, texts: tuple[Text, ...]) -> np.ndarray:
     """Meaning of every sentence of some texts, one below the other: (n_sentences, n_dimensions) as `world.meaning`."""
-    return np.array(
-        [meaning(world, *pair) for text in texts for pair in zip(text.events, text.situations, strict=True)]
-    )
+    steps = [step for text in texts for step in zip(text.events, text.situations, strict=True)]
+    return np.array([meaning(world, *step) for step in steps])
 
 
 def _draw(probabilities: Sequence[float], rng: np.random.Generator) -> int:
@@ -180,18 +167,11 @@ def _references(world: World, situation: Situation, event: Event) -> list[tuple[
     """What fills the slots of a wording. A pronoun is for whom the last sentence was about, if it can be no other."""
     who, whom, places = world.people[event.who], world.people.get(event.whom), situation.values("at", event.who)
     pronoun = who.pronoun
-    slots = {
-        "what": event.what,
-        "a": f"{article(event.what)} {event.what}",
-        "animal": who.animal,
-        "her": POSSESSIVE[pronoun],
-        "there": _place_phrase(event.what),
-        "here": "there"
-        if situation.last == "go" and situation.focus == who.name
-        else _place_phrase(places[0])
-        if places
-        else "",
-    }
+    slots = {"what": event.what, "a": f"{article(event.what)} {event.what}", "animal": who.animal}
+    slots |= {"her": POSSESSIVE[pronoun], "there": _place_phrase(event.what)}
+    slots["here"] = _place_phrase(places[0]) if places else ""
+    if situation.last == "go" and situation.focus == who.name:
+        slots["here"] = "there"
     name = {"who": who.name, "whose": f"{who.name}'s", "him": who.name}
     short = {"who": pronoun, "whose": POSSESSIVE[pronoun], "him": OBJECTIVE[pronoun]}
     matches = [person for person in situation.mentioned if world.people[person].pronoun == pronoun]
@@ -214,15 +194,7 @@ def _place_phrase(place: str) -> str:
 def surprisal(world: World, text: Text) -> np.ndarray:
     """Exact surprisal of each word, -log2 p(word | words before), for a reader who knows all but whom it is about.
 
-    Returns
-    -------
-    ndarray
-        (n_words,) bits. Words are what white space separates; their number of sentences is known.
-
-    Raises
-    ------
-    ValueError
-        The generator cannot have drawn the text.
+    (n_words,) bits. Words are what white space separates; their number of sentences is known. Raises as `forward`.
     """
 
     def continuations(situation: Situation) -> Iterator[tuple[Words, float, Situation]]:
@@ -236,26 +208,10 @@ def surprisal(world: World, text: Text) -> np.ndarray:
 
 
 def forward(start: Mapping[Situation, float], continuations: Continuations, sentences: Sequence[Words]) -> np.ndarray:
-    """Surprisal of each word of sentences that a process with states draws; sums over all that it may have done.
+    """Surprisal of each word of sentences that a process with states draws: (n_words,) bits.
 
-    Parameters
-    ----------
-    start : mapping
-        Probability of each state before the first sentence.
-    continuations : function
-        What can come next in a state. No sentence begins another.
-    sentences : sequence of tuple of str
-        Words of each sentence.
-
-    Returns
-    -------
-    ndarray
-        (n_words,) bits.
-
-    Raises
-    ------
-    ValueError
-        No state can lead to a sentence.
+    Sums over all that it may have done, from the probability of each state before the first sentence. No sentence
+    begins another. A `ValueError` says which sentence no state can lead to.
     """
     belief, bits = dict(start), []
     for number, sentence in enumerate(sentences, start=1):
@@ -263,8 +219,7 @@ def forward(start: Mapping[Situation, float], continuations: Continuations, sent
         beginning, successors = np.zeros(len(sentence) + 1), {}
         for state, p_state in belief.items():
             for words, p, successor in continuations(state):
-                n_shared = _n_shared(words, sentence)
-                beginning[: n_shared + 1] += p_state * p
+                beginning[: _n_shared(words, sentence) + 1] += p_state * p
                 if words == sentence:
                     successors[successor] = successors.get(successor, 0.0) + p_state * p
         if not successors:
@@ -277,16 +232,11 @@ def forward(start: Mapping[Situation, float], continuations: Continuations, sent
 
 def _n_shared(first: Words, second: Words) -> int:
     """How many words two sentences begin with in common."""
-    for n, (a, b) in enumerate(zip(first, second, strict=False)):
-        if a != b:
-            return n
-    return min(len(first), len(second))
+    pairs = zip(first, second, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
-def as_passages(texts: Sequence[Text], prefix: str, words: bool = False) -> tuple[Passage, ...]:
-    """Texts as a language model reads them: a part a sentence, or a word."""
-    parts = [str(text).split() if words else text.sentences for text in texts]
-    return tuple(
-        Passage(name, tuple(text_parts), tuple(f"{name}.{i}" for i in range(1, len(text_parts) + 1)))
-        for name, text_parts in zip((f"{prefix}{number}" for number in range(1, len(texts) + 1)), parts, strict=True)
-    )
+def as_passages(texts: Sequence[Text], prefix: str) -> tuple[Passage, ...]:
+    """Texts as a language model reads them: a part a sentence."""
+    named = [(f"{prefix}{number}", text.sentences) for number, text in enumerate(texts, start=1)]
+    return tuple(Passage(name, parts, tuple(f"{name}.{i}" for i in range(1, len(parts) + 1))) for name, parts in named)

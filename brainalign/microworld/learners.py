@@ -74,28 +74,18 @@ def shape_of(name: str) -> Shape:
 
 def effort(name: str) -> float:
     """How long a model is trained, relative to the mean of them: by tokens, width and blocks of all stacks."""
-    efforts = {}
-    for model, shape in SHAPES.items():
+
+    def product(shape: Shape) -> int:
         stacks = 3 if shape.family == "t5" else 1  # blocks of a decoder that attends to an encoder count twice
-        efforts[model] = shape.n_steps * shape.batch_size * shape.length * shape.width * shape.n_blocks * stacks
-    return efforts[name] * len(efforts) / sum(efforts.values())
+        return shape.n_steps * shape.batch_size * shape.length * shape.width * shape.n_blocks * stacks
+
+    return product(SHAPES[name]) / np.mean([*map(product, SHAPES.values())])
 
 
 def pretrained(world: World, name: str) -> Path:
-    """Folder of a model that is trained on the corpus of a world: made once, read off the store from then on.
+    """Folder of one of `SHAPES`, trained on the corpus of a world: made once, read off the store from then on.
 
-    Parameters
-    ----------
-    world : World
-    name : str
-        Of `SHAPES`.
-
-    Raises
-    ------
-    LookupError
-        No such model.
-    OSError
-        The store cannot be written to.
+    Raises as `shape_of`.
     """
     shape = shape_of(name)
     folder = _folder(name, _identity(world, name))
@@ -116,20 +106,7 @@ def pretrained(world: World, name: str) -> Path:
 
 
 def tuned(world: World, name: str, settings: Tuning | None = None) -> dict[int, Path]:
-    """Folders of a model along its tuning on the world's samples, by the number of steps made.
-
-    Parameters
-    ----------
-    world, name
-        As in `pretrained`.
-    settings : Tuning, optional
-        `TUNING` if left out.
-
-    Raises
-    ------
-    LookupError, OSError
-        As in `pretrained`.
-    """
+    """Folders of a model along its tuning (`TUNING`) on the world's samples, by the steps made; as `pretrained`."""
     base = pretrained(world, name)
     options = {"name": f"microworld-{name}", "device": "cpu", "every": 20}
     return tuning.tuned(base, questions.instructions(world, N_SAMPLES), settings or TUNING, **options)
@@ -147,9 +124,8 @@ def tokenizer(family: str) -> "PreTrainedTokenizerFast":
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     single, special = ("<s> $A", ("<s>", BEGIN)) if family == "llama" else ("$A </s>", ("</s>", END))
     words.post_processor = processors.TemplateProcessing(single=single, special_tokens=[special])
-    tokens = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIAL, strict=True))
-    if family == "t5":
-        del tokens["bos_token"]
+    roles = ("pad_token", "bos_token", "eos_token", "unk_token")
+    tokens = {role: token for role, token in zip(roles, SPECIAL, strict=True) if (role, family) != ("bos_token", "t5")}
     return PreTrainedTokenizerFast(tokenizer_object=words, model_max_length=POSITIONS, **tokens)
 
 

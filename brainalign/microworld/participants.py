@@ -28,32 +28,13 @@ LICENCE, CITATION = "none needed: simulated", "simulated by brainalign.microworl
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares of a unit's variance; they sum to 1.
+    """Shares of a unit's variance; a `ValueError` if one is negative, or they do not sum to 1."""
 
-    Attributes
-    ----------
-    meaning : float
-        Of the sentence, as far as neither place nor length tells it.
-    position : float
-        Place in the passage.
-    length : float
-        Words of the sentence, as far as its place does not tell it.
-    drift : float
-        Slow, in the order in which a participant saw the passages; no text tells it.
-    noise : float
-        Independent from sentence to sentence.
-
-    Raises
-    ------
-    ValueError
-        A share is negative, or they do not sum to 1.
-    """
-
-    meaning: float = 0.30
-    position: float = 0.05
-    length: float = 0.05
-    drift: float = 0.20
-    noise: float = 0.40
+    meaning: float = 0.30  # of the sentence, as far as neither place nor length tells it
+    position: float = 0.05  # place in the passage
+    length: float = 0.05  # words of the sentence, as far as its place does not tell it
+    drift: float = 0.20  # slow, in the order in which a participant saw the passages; no text tells it
+    noise: float = 0.40  # independent from sentence to sentence
 
     def __post_init__(self):
         values = asdict(self)
@@ -69,37 +50,18 @@ class Shares:
 class People:
     """Participants who read passages of the world, and what is true of them.
 
-    Attributes
-    ----------
-    world : World
-    n_participants : int
-    n_units : int
-        Of each participant.
-    shares : Shares
-        Of each unit's variance.
-    common : float
-        Share of the variance of weights that a unit has in common with the same unit of other participants.
-    drift_length : float
-        Sentences after which the correlation of drift with itself is 1/e.
-    null : bool
-        Whether meaning has no share: its share is noise. What place and length tell remains; take
-        ``Shares().without("meaning", "position", "length")`` for people of whom no text can tell anything.
-    n_passages, text_seed : int
-        Of `grammar.passages`.
-    seed : int
-        Of weights, order of passages, drift and noise. A participant is the same however many there are.
+    ``Shares().without(*FROM_TEXT)`` makes people of whom no text can tell anything.
     """
 
     world: World
     n_participants: int = 6
-    n_units: int = 40
+    n_units: int = 40  # of each participant
     shares: Shares = field(default_factory=Shares)
-    common: float = 0.5
-    drift_length: float = 8.0
-    null: bool = False
+    common: float = 0.5  # share of the variance of weights that a unit has in common with that of other participants
+    drift_length: float = 8.0  # sentences after which the correlation of drift with itself is 1/e
     n_passages: int = 80
-    text_seed: int = 0
-    seed: int = 0
+    text_seed: int = 0  # of `grammar.passages`
+    seed: int = 0  # of weights, order, drift and noise; a participant is the same however many there are
 
     @cached_property
     def texts(self) -> tuple[grammar.Text, ...]:
@@ -136,15 +98,10 @@ class People:
         """What text tells of the responses, without drift and noise: (n_stimuli, n_participants * n_units).
 
         The parts are uncorrelated, and their variances over the stimuli are their shares exactly.
-
-        Parameters
-        ----------
-        parts : collection of str
-            Of ``meaning``, ``position`` and ``length``.
         """
         total = np.zeros((len(self.stimuli), self.n_participants * self.n_units))
         for part in parts:
-            total += np.sqrt(getattr(self._shares, part)) * self._by_part[part]
+            total += np.sqrt(getattr(self.shares, part)) * self._by_part[part]
         return total
 
     def recording(self) -> Recording:
@@ -159,7 +116,7 @@ class People:
             columns = slice(participant * self.n_units, (participant + 1) * self.n_units)
             drift = self._drift(participant, rng)
             noise = rng.normal(size=drift.shape)
-            values[:, columns] += np.sqrt(self._shares.drift) * drift + np.sqrt(self._shares.noise) * noise
+            values[:, columns] += np.sqrt(self.shares.drift) * drift + np.sqrt(self.shares.noise) * noise
         names = [f"m{participant + 1}" for participant in range(self.n_participants)]
         units = pd.DataFrame(
             {
@@ -172,36 +129,23 @@ class People:
         labeled = responses(values, self.stimuli, units)
         return Recording("microworld", labeled, passages, LICENCE, CITATION, evidence="microworld")
 
-    def true_ceiling(self, splits: Sequence[Split], parts: Collection[str] = FROM_TEXT) -> np.ndarray:
+    def true_ceiling(self, splits: Sequence[Split]) -> np.ndarray:
         """Score of a model that knows what text can tell of each unit: (n_units_total,) Pearson r, mean over splits.
 
         r = sqrt(S / (S + D + N)) in a test set of n stimuli: S the sum of squares of the signal about its mean there;
         N = (n - 1) times the share of noise; D that of the drift, trace(C) - sum(C) / n with its covariance C among
         the stimuli. Drift varies less within a fold of neighbors than over the whole, so that the ceiling depends on
         the protocol. Drift and noise are taken by their expectation, which is off by the order of 1/n.
-
-        Parameters
-        ----------
-        splits : sequence of Split
-            Those of the protocol.
-        parts : collection of str
-            What the model knows; the rest of what text tells is then noise to it.
         """
         check(splits, len(self.stimuli))
-        prediction, signal = self.signal(parts), self.signal()
-        scores = []
+        signal, scores = self.signal(), []
         for _, test in splits:
-            n = len(test)
-            x, y = prediction[test] - prediction[test].mean(axis=0), signal[test] - signal[test].mean(axis=0)
+            explained = ((signal[test] - signal[test].mean(axis=0)) ** 2).sum(axis=0)
             drift = [self._drift_within(participant, test) for participant in range(self.n_participants)]
-            unexplained = np.repeat(drift, self.n_units) * self._shares.drift + (n - 1) * self._shares.noise
-            norms = (x**2).sum(axis=0) * ((y**2).sum(axis=0) + unexplained)
-            scores.append((x * y).sum(axis=0) / np.sqrt(np.where(norms > 0, norms, np.inf)))
+            unexplained = np.repeat(drift, self.n_units) * self.shares.drift + (len(test) - 1) * self.shares.noise
+            norms = explained * (explained + unexplained)
+            scores.append(explained / np.sqrt(np.where(norms > 0, norms, np.inf)))
         return np.mean(scores, axis=0)
-
-    @property
-    def _shares(self) -> Shares:
-        return self.shares.without("meaning") if self.null else self.shares
 
     def _rng(self, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self.world.seed, self.seed, *stream])
@@ -235,10 +179,7 @@ class People:
 
     @cached_property
     def _times(self) -> np.ndarray:
-        """When each participant saw each sentence, counted in sentences: (n_participants, n_stimuli) int.
-
-        Passages come in an order of each one's own.
-        """
+        """When each participant saw each sentence, in sentences and an own order: (n_participants, n_stimuli) int."""
         codes = pd.factorize(self.stimuli.passage)[0]
         times = np.empty((self.n_participants, len(codes)), int)
         for participant in range(self.n_participants):

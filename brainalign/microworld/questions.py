@@ -10,13 +10,15 @@ that occurs nowhere else.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice, pairwise
 
 import numpy as np
+import pandas as pd
 
+from brainalign.llm.exams.benchmarks import Benchmark, Splits
 from brainalign.microworld import grammar
 from brainalign.microworld.world import (
     ANIMALS,
@@ -64,35 +66,24 @@ IS_ABOUT = "The text is about {name}."
 
 @dataclass(frozen=True)
 class Question:
-    """A question with four answers, one of them right.
+    """A question with four answers, one of them right."""
 
-    Attributes
-    ----------
-    kind : str
-        ``world knowledge`` or ``reasoning``.
-    domain : str
-        Which lasting fact, or ``counting``, ``order`` or ``deduction``.
-    context : str
-        The text that it is about; empty for knowledge.
-    question : str
-        It ends with a question mark.
-    choices : tuple of str
-        Whole sentences.
-    answer : int
-        Which choice is right.
-    """
-
-    kind: str
-    domain: str
-    context: str
-    question: str
-    choices: tuple[str, ...]
-    answer: int
+    kind: str  # world knowledge or reasoning
+    domain: str  # which lasting fact, or counting, order or deduction
+    context: str  # the text that it is about; empty for knowledge
+    question: str  # with a question mark
+    choices: tuple[str, ...]  # whole sentences
+    answer: int  # which choice is right
 
     @property
     def prompt(self) -> str:
         """What stands before an answer."""
         return f"{self.context} {self.question}".strip()
+
+    @property
+    def sample(self) -> dict[str, str]:
+        """The question and the right answer in Alpaca's layout."""
+        return {"instruction": self.question, "input": self.context, "output": self.right}
 
     @property
     def right(self) -> str:
@@ -103,11 +94,7 @@ class Question:
 def questions(world: World, n_reasoning: int = 48) -> list[Question]:
     """Examine a model: questions that no training text has, right answers in each place equally often.
 
-    Parameters
-    ----------
-    world : World
-    n_reasoning : int
-        Questions of each domain of reasoning; those of knowledge are 8 of each domain.
+    As many as said of each domain of reasoning, and 8 of each domain of knowledge.
     """
     rng = np.random.default_rng([world.seed, HELD_OUT, len(DOMAINS)])
     exam = []
@@ -135,10 +122,7 @@ def instructions(world: World, n_samples: int = 3000, seed: int = 0) -> tuple[di
     """Samples in Alpaca's layout: ``instruction``, ``input`` (empty in about a third) and ``output``."""
     rng = np.random.default_rng([world.seed, TUNED, seed])
     training = _training(world, rng)
-    draws = (
-        _question_sample(next(training)) if rng.random() < 0.5 else _text_sample(world, rng) for _ in range(n_samples)
-    )
-    return tuple(draws)
+    return tuple(next(training).sample if rng.random() < 0.5 else _text_sample(world, rng) for _ in range(n_samples))
 
 
 def vocabulary() -> list[str]:
@@ -152,6 +136,26 @@ def vocabulary() -> list[str]:
     words = " ".join(re.sub(r"\{.*?\}", " ", template) for template in templates).split()
     values = (*PLACES, *PLACES.values(), *TRADES, *ANIMALS, *FOODS, *THINGS, *SHE, *HE)
     return sorted({word.strip(".,?").lower() for word in (*words, *values)} - {""})
+
+
+def benchmark(exam: Sequence[Question]) -> Benchmark:
+    """Questions as a benchmark like any other: its tasks are domains, and their categories the kinds of question.
+
+    An encoder reads the question, and its decoder is scored on the choices.
+    """
+    domains = {question.domain: question.kind for question in exam}
+    tasks = pd.DataFrame({"task": domains.keys(), "category": domains.values()}, index=pd.Index(domains, name="name"))
+
+    def splits(domain: str) -> Splits:
+        return {
+            "test": [
+                {"prompt": question.prompt, "choices": list(question.choices), "answer": question.answer}
+                for question in exam
+                if question.domain == domain
+            ]
+        }
+
+    return Benchmark("microworld", tasks, splits)
 
 
 @cache
@@ -182,9 +186,8 @@ def _knowledge(world: World, name: str, domain: str, place: int, rng: np.random.
     question, answer = ASKED[domain]
     right = getattr(world.people[name], domain)
     # All wrong answers are right ones of other questions of the kind: none is known to be wrong from its rarity.
-    alternatives = sorted(
-        {getattr(world.people[person], domain) for person in _examined(world, domain)} - {right, name}
-    )
+    answers = {getattr(world.people[person], domain) for person in _examined(world, domain)}
+    alternatives = sorted(answers - {right, name})
 
     def sentence(value: str) -> str:
         return answer.format(name=name, value=value, at=PLACES.get(value), a=grammar.article(value))
@@ -254,10 +257,6 @@ def _acquisition(who: str, thing: str, rng: np.random.Generator) -> str:
     return GOT[rng.integers(len(GOT))].format(who=who, a=grammar.article(thing), thing=thing)
 
 
-def _question_sample(question: Question) -> dict[str, str]:
-    return {"instruction": question.question, "input": question.context, "output": question.right}
-
-
 def _text_sample(world: World, rng: np.random.Generator) -> dict[str, str]:
     """Something to do with a person, a sentence or a text."""
     names = [*world.people]
@@ -272,9 +271,8 @@ def _text_sample(world: World, rng: np.random.Generator) -> dict[str, str]:
     if task == ONWARD:
         return {"instruction": task, "input": " ".join(beginning), "output": last}
     situation = text.situations[-2]._replace(focus="", mentioned=())
-    wording, paraphrase = rng.choice(
-        sorted(grammar.wordings(world, situation, text.events[-1])), 2, replace=False
-    ).tolist()
+    wordings = sorted(grammar.wordings(world, situation, text.events[-1]))
+    wording, paraphrase = rng.choice(wordings, 2, replace=False).tolist()
     return {"instruction": task, "input": wording, "output": paraphrase}
 
 

@@ -6,7 +6,7 @@ A time grows with the exact surprisal of the word and of the one before it, and 
 """
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -24,28 +24,14 @@ COUNTED = 50_000  # words of the corpus in which words are counted
 
 @dataclass(frozen=True)
 class Effects:
-    """What a word's reading time is made of, in milliseconds of the average reader.
+    """What a word's reading time is made of, in milliseconds of the average reader."""
 
-    Attributes
-    ----------
-    base : float
-        Of every word.
-    surprisal, spillover : float
-        A bit of the word, and of the word before it.
-    length : float
-        A character.
-    noise : float
-        Standard deviation of the time's logarithm, from word to word.
-    readers : float
-        Standard deviation of the logarithm of how slow a reader is.
-    """
-
-    base: float = 240.0
-    surprisal: float = 8.0
-    spillover: float = 4.0
-    length: float = 6.0
-    noise: float = 0.3
-    readers: float = 0.2
+    base: float = 240.0  # of every word
+    surprisal: float = 8.0  # a bit of the word
+    spillover: float = 4.0  # a bit of the word before it
+    length: float = 6.0  # a character
+    noise: float = 0.3  # standard deviation of the time's logarithm, from word to word
+    readers: float = 0.2  # standard deviation of the logarithm of how slow a reader is
 
 
 def reading_times(
@@ -55,46 +41,22 @@ def reading_times(
     n_stories: int = 6,
     n_sentences: int = 50,
     effects: Effects | None = None,
-    null: bool = False,
-    text_seed: int = 0,
     seed: int = 0,
 ) -> ReadingTimes:
     """Self-paced reading of stories: time = pace_r (base + a s(w) + b s(w-1) + c length(w)) exp(noise), s exact.
 
-    The noise has a mean of 1, so that the mean over readers estimates a time that is linear in true surprisal.
-
-    Parameters
-    ----------
-    world : World
-    n_readers : int
-        Each reads every word.
-    n_stories, n_sentences, text_seed : int
-        As in `grammar.stories`.
-    effects : Effects, optional
-        Sizes, the default ones if left out.
-    null : bool
-        Whether surprisal has no effect; the other effects are drawn as before.
-    seed : int
-        Of readers and noise.
-
-    Returns
-    -------
-    ReadingTimes
-        ``log_frequency`` is the natural logarithm of 1 + the count in the world's corpus. A further coordinate on
-        ``word``, ``true_surprisal``, is the exact one, bits.
+    The noise has a mean of 1, so that the mean over readers, of whom each reads every word, estimates a time that is
+    linear in true surprisal. ``log_frequency`` is the natural logarithm of 1 + the count in the world's corpus. A
+    further coordinate on ``word``, ``true_surprisal``, is the exact one, bits. The seed is of readers and noise.
     """
     effects = effects or Effects()
-    effects = replace(effects, surprisal=0.0, spillover=0.0) if null else effects
-    texts = grammar.stories(world, n_stories, n_sentences, text_seed)
+    texts = grammar.stories(world, n_stories, n_sentences)
     words = pd.concat([_words(story, text) for story, text in enumerate(texts, start=1)], ignore_index=True)
     words["length"] = letters(words.text)
     properties = _word_properties(world, texts, words.text)
     words["log_frequency"], bits = properties["log_frequency"], properties["bits"]
-    previous_bits = pd.Series(bits).groupby(words.story).shift(fill_value=0.0).to_numpy()
-    expected = (
-        effects.base + effects.surprisal * bits + effects.spillover * previous_bits + effects.length * words.length
-    )
-
+    previous = pd.Series(bits).groupby(words.story).shift(fill_value=0.0).to_numpy()
+    expected = effects.base + effects.surprisal * bits + effects.spillover * previous + effects.length * words.length
     rng = np.random.default_rng([world.seed, seed, READERS])
 
     def lognormal(sd: float, *size: int) -> np.ndarray:

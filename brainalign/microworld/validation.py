@@ -20,7 +20,6 @@ from brainalign import store
 from brainalign.alignment import controls, protocols
 from brainalign.alignment.encoding import predictivity
 from brainalign.alignment.encoding.held_out import Scores
-from brainalign.human.recording import Recording
 from brainalign.human.timeseries import zscore
 from brainalign.microworld.participants import People, Shares
 from brainalign.microworld.world import make
@@ -48,27 +47,9 @@ def space(people: People, overlap: float, filler: str, seed: int) -> np.ndarray:
     """A feature space that holds a share of what sentences mean, and is filled up to the same width.
 
     Meaning is whitened and rotated at random, so that each of its dimensions is as good as another, and the share of
-    the variance of responses to meaning that a space holds is its overlap, on average over spaces.
-
-    Parameters
-    ----------
-    people : People
-    overlap : float
-        Share of the dimensions of meaning, from 0 to 1.
-    filler : str
-        What the other dimensions are: ``unrelated`` to anything, or ``neighborhood``, random but alike in neighbors.
-    seed : int
-        Of the rotation and the filler.
-
-    Returns
-    -------
-    ndarray
-        (n_stimuli, n_dimensions) z-scored.
-
-    Raises
-    ------
-    ValueError
-        The overlap is no share, or the filler is unknown.
+    the variance of responses to meaning that a space holds is its overlap, on average over spaces. The other
+    dimensions, of (n_stimuli, n_dimensions) z-scored ones, are ``unrelated`` to anything, or ``neighborhood``, random
+    but alike in neighbors. A `ValueError` says where the overlap is no share, or the filler is unknown.
     """
     if not 0 <= overlap <= 1 or filler not in FILLERS:
         raise ValueError(f"space: overlap {overlap} with {filler!r}. Give a share, and one of {', '.join(FILLERS)}.")
@@ -82,20 +63,10 @@ def space(people: People, overlap: float, filler: str, seed: int) -> np.ndarray:
 
 
 def spaces(repetitions: int, seed: int = 0, passages: Sequence[int] = PASSAGES) -> pd.DataFrame:
-    """Score spaces of known overlap: how well does the order of scores give the order of overlaps?
+    """Score spaces of known overlap for crowds of eight: how well does the order of scores give that of overlaps?
 
-    Parameters
-    ----------
-    repetitions, seed
-        Crowds of eight, and their seed.
-    passages : sequence of int
-        Numbers of passages that they read.
-
-    Returns
-    -------
-    DataFrame
-        A row per ``protocol``, ``filler``, ``n_passages``, ``n_participants``, ``repetition`` and ``overlap``: ``r``,
-        as `brain.brain_alignment` has it.
+    A row per ``protocol``, ``filler``, ``n_passages``, ``n_participants``, ``repetition`` and ``overlap``: ``r``, as
+    `brain.brain_alignment` has it.
     """
 
     def compute() -> pd.DataFrame:
@@ -132,15 +103,9 @@ def ranks(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def layers(repetitions: int, seed: int = 0, sizes: Sequence[int] = (2, 4, 8, 16), n_passages: int = 48) -> pd.DataFrame:
-    """Choose layers of stacks in which one has the most overlap, and of stacks that know nothing.
+    """Choose layers of stacks in which one has the most overlap, and of stacks that know nothing, for crowds of four.
 
-    Parameters
-    ----------
-    repetitions, seed
-        Crowds of four, and their seed.
-    sizes : sequence of int
-        Numbers of layers: those next to the best one.
-    n_passages : int
+    Sizes are numbers of layers: those next to the best one.
 
     Returns
     -------
@@ -168,11 +133,8 @@ def layers(repetitions: int, seed: int = 0, sizes: Sequence[int] = (2, 4, 8, 16)
 def neighborhood(repetitions: int, seed: int = 0, n_passages: int = 48) -> pd.DataFrame:
     """Score features with and without meaning, on people and on people whose responses no text predicts.
 
-    Returns
-    -------
-    DataFrame
-        A row per ``people`` (``reading`` or ``null``), ``protocol``, ``features`` (``meaning``, ``oasm``, ``random``)
-        and ``repetition``: ``r`` of a crowd of four.
+    A row per ``people`` (``reading`` or ``null``), ``protocol``, ``features`` (``meaning``, ``oasm``, ``random``) and
+    ``repetition``: ``r`` of a crowd of four.
     """
 
     def compute() -> pd.DataFrame:
@@ -214,13 +176,9 @@ def cached_table(name: str, compute: Callable[[], pd.DataFrame], **settings) -> 
 def by_participants(
     features: Sequence[np.ndarray], people: Sequence[People], protocol: str
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Scores on the first few participants of each crowd, for ever more of them, up to all.
+    """Scores on the first few participants of each crowd, for ever more of them, up to all: yields both.
 
-    Yields
-    ------
-    n_participants : int
-    scores : ndarray
-        (n_spaces, n_crowds) Pearson r: median over units, then mean over splits.
+    Scores are (n_spaces, n_crowds) Pearson r: median over units, then mean over splits.
     """
     r = _r(_scored(features, people, protocol), people)
     for n_participants in [n for n in PARTICIPANTS if n <= people[0].n_participants]:
@@ -232,24 +190,15 @@ def _scored(features: Sequence[np.ndarray], people: Sequence[People], protocol: 
     """Scores of all crowds at once: units are those of one crowd after the other, each participant with a label."""
     recordings = [group.recording() for group in people]
     recipe = protocols.resolve(protocol, recordings[0])
+    # In an order that is also that of the names.
+    labels = [f"{i:04}.{name}" for i, group in enumerate(recordings) for name in group.units.participant]
     penalties = protocols.penalties_of(recipe, recordings[0])
-    if penalties is not None:
-        penalties = replace(penalties, labels=_labels(recordings))
+    penalties = penalties and replace(penalties, labels=np.array(labels))
     responses = np.hstack([recording.responses.to_numpy() for recording in recordings])
     with warnings.catch_warnings():
         # As in `brain_alignment`: with a penalty that large no larger one changes r.
         warnings.filterwarnings("ignore", message=".*Extend the grid upwards")
         return predictivity.scores(features, responses, protocols.splits_of(recipe, recordings[0]), penalties)
-
-
-def _labels(recordings: Sequence[Recording]) -> np.ndarray:
-    """A label for each participant of each crowd, in an order that is also that of their names."""
-    return np.concatenate(
-        [
-            [f"{i:04}.{participant}" for participant in recording.units.participant]
-            for i, recording in enumerate(recordings)
-        ]
-    )
 
 
 def _r(result: Scores, people: Sequence[People]) -> np.ndarray:

@@ -75,17 +75,13 @@ class Event(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """What a text has told so far.
-
-    ``facts`` are triples such as ``("at", "Anna", "mill")``, in the order in which they came about; ``last`` is the
-    kind of the last sentence, ``focus`` whom it is about, and ``mentioned`` everybody in it.
-    """
+    """What a text has told so far."""
 
     cast: tuple[str, ...]
-    facts: tuple[tuple[str, str, str], ...] = ()
-    last: str = ""
-    focus: str = ""
-    mentioned: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str, str], ...] = ()  # such as ("at", "Anna", "mill"), in the order of their coming
+    last: str = ""  # kind of the last sentence
+    focus: str = ""  # whom it is about
+    mentioned: tuple[str, ...] = ()  # everybody in it
 
     def values(self, relation: str, who: str) -> list[str]:
         """Values of a relation for someone."""
@@ -102,15 +98,10 @@ def make(seed: int = 0) -> World:
     }
     order = [names[i] for i in rng.permutation(len(names))]
     friends = dict(zip(order, order[::-1], strict=True))
-    people = {
-        name: Person(
-            name,
-            "she" if name in SHE else "he",
-            friend=friends[name],
-            **{key: values[i] for key, values in facts.items()},
-        )
-        for i, name in enumerate(names)
-    }
+    people = {}
+    for i, name in enumerate(names):
+        own = {domain: values[i] for domain, values in facts.items()}
+        people[name] = Person(name, "she" if name in SHE else "he", friend=friends[name], **own)
     return World(seed, people)
 
 
@@ -186,12 +177,8 @@ def _things(world: World, situation: Situation, person: Person) -> Iterator[tupl
         if thing in keepsakes:
             continue
         for whom in situation.cast:
-            if (
-                whom != who
-                and location
-                and situation.values("at", whom) == location
-                and thing not in situation.values("has", whom)
-            ):
+            near = whom != who and location and situation.values("at", whom) == location
+            if near and thing not in situation.values("has", whom):
                 yield Event("give", who, thing, whom), 1.5
     if location and len(situation.cast) < MAX_PEOPLE:
         strangers = [name for name in world.people if name not in situation.cast]
@@ -247,24 +234,11 @@ def update(situation: Situation, event: Event) -> Situation:
 
 
 def meaning(world: World, event: Event, situation: Situation) -> np.ndarray:
-    """Meaning of a sentence, whatever its wording: a part of `WIDTH` for each of `PARTS`.
+    """Meaning of a sentence, whatever its wording: a part of `WIDTH` for each of `PARTS`, (len(PARTS) * WIDTH,).
 
     The kind of event and what it is about have a vector each; a person is the sum of the vectors of what is true of
-    them, so that who knows more of the world knows more of the meaning; the situation is the sum of what the event
-    leaves true of its person. Vectors are drawn once a world, standard normal.
-
-    Parameters
-    ----------
-    world : World
-    event : Event
-        What the sentence tells.
-    situation : Situation
-        After the event.
-
-    Returns
-    -------
-    ndarray
-        (len(PARTS) * WIDTH,).
+    them, so that who knows more of the world knows more of the meaning; the situation, that after the event, is the sum
+    of what the event leaves true of its person. Vectors are drawn once a world, standard normal.
     """
 
     def total(*symbols: str) -> np.ndarray:

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 from brainalign.statistics.clusters import correlation_by_cluster
-from brainalign.statistics.correlations import fdr, partial_pearson, pearson
+from brainalign.statistics.correlations import partial_pearson, pearson
 
 SIZE, KNOWLEDGE, REASONING, LOSS = "size", "world knowledge", "reasoning", "next-word loss"
 ROLES = (SIZE, KNOWLEDGE, REASONING, LOSS)  # what the paper asks of; several measures may answer
@@ -154,7 +155,7 @@ def correlations(models: pd.DataFrame, properties: list[Property], protocols: li
     columns = ["protocol", "property", "overall", "method", "estimate", "low", "high", "p", "n"]
     table = pd.DataFrame(rows, columns=columns).astype({"overall": bool})
     groups = table.groupby(["method", "overall"]).p
-    return table.assign(adjusted=groups.transform(fdr) if rows else table.p)
+    return table.assign(adjusted=groups.transform(scipy.stats.false_discovery_control) if rows else table.p)
 
 
 def _varies(values: pd.Series) -> bool:

@@ -4,6 +4,26 @@ A pair is a tuned model and its vanilla one, the base. The paper's 17 pairs have
 base rise and fall with the one vanilla score that they share. Tests over pairs ignore that, tests over bases
 do not, and `paired_tests` shows both. A table of pairs has the columns `model`, `base`, `family`, `vanilla`
 and `tuned`, the last two being scores; `make_pairs` builds it.
+
+The tests:
+
+- t-test (pair) and Wilcoxon signed-rank (pair): the naive tests of the pairs' effects.
+- t-test (base): of the bases' mean effects, so that each base counts once.
+- cluster bootstrap (base): `bootstrap_mean_by_cluster`.
+- sign flip (base): all effects of a base change sign together. Exact when a base's effects, as a whole,
+  are symmetric around zero; models made from one base may resemble each other in any way.
+- permutation (base): any model of a base may be the one called vanilla, and effects are computed anew.
+  Exact when tuning does nothing and the models of a base, the vanilla one among them, are exchangeable;
+  p is too small when tuned siblings resemble each other more than their base. It assumes no symmetry,
+  and so allows for the upward bias of percent changes.
+- mixed model (base): effect ~ 1 with a random intercept for each base, by restricted maximum likelihood.
+  Interval and p take t with n_bases - 1 degrees of freedom, which is exact when bases have equally many
+  pairs and differ; `note` has the p of the usual normal approximation, too small with few bases.
+
+Sign flip and permutation go through all arrangements if these are at most `EXACT_UP_TO`, and else draw
+`resamples` of them; p is twice the smaller tail, in which what was observed counts as one arrangement
+(Phipson and Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9, 39). No sign flip of 8 bases has p < 1/128; the
+bootstrap has no such bound, and with few bases its p is too small.
 """
 
 from functools import reduce
@@ -30,12 +50,6 @@ def make_pairs(models: pd.DataFrame, score: str) -> pd.DataFrame:
     score
         Name of the column with the score, in any unit.
 
-    Returns
-    -------
-    DataFrame
-        A row a tuned model, in the order of `models`: `model`, `base`, `family`, and the scores `vanilla` and
-        `tuned`.
-
     Raises
     ------
     ValueError
@@ -51,67 +65,34 @@ def make_pairs(models: pd.DataFrame, score: str) -> pd.DataFrame:
     if len(orphans):
         names = ", ".join(f"{row.model} ({row.vanilla})" for row in orphans.itertuples())
         raise ValueError(f"tuned models without their vanilla one in the table: {names}; add it or drop these")
-    pairs = pd.DataFrame(
-        {
-            "model": tuned["model"].to_numpy(),
-            "base": tuned["vanilla"].to_numpy(),
-            "family": tuned["family"].to_numpy(),
-            "vanilla": scores[tuned["vanilla"]].to_numpy(float),
-            "tuned": tuned[score].to_numpy(float),
-        }
-    )
-    return _checked(pairs)
+    pairs = tuned[["model", "vanilla", "family"]].rename(columns={"vanilla": "base"}).reset_index(drop=True)
+    vanilla_scores, tuned_scores = scores[tuned["vanilla"]].to_numpy(float), tuned[score].to_numpy(float)
+    return _checked(pairs.assign(vanilla=vanilla_scores, tuned=tuned_scores))
 
 
 def percent_changes(pairs: pd.DataFrame) -> pd.DataFrame:
     """Pairs with one more column, `percent_change` = 100 (tuned - vanilla) / vanilla.
 
-    Raises
-    ------
-    ValueError
-        When a score is missing, or a vanilla score is not positive.
+    A `ValueError` names those of which a score is missing, or the vanilla score is not positive.
     """
     _require_positive(_checked(pairs), ["vanilla"])
     return pairs.assign(percent_change=100 * (pairs["tuned"] - pairs["vanilla"]) / pairs["vanilla"])
 
 
 def mean_of_changes(pairs: pd.DataFrame, **options) -> Estimate:
-    """Mean over pairs of each one's percent change, with an interval from resampling bases.
+    """Mean over pairs of each one's percent change, by `bootstrap_by_cluster` over bases; raises as `percent_changes`.
 
     Were vanilla and tuned scores mere noise around one value, it would still be above zero on average, since
     E[tuned / vanilla] > 1 then. The permutation in `paired_tests` allows for that.
-
-    Parameters
-    ----------
-    pairs
-        See `make_pairs`.
-    **options
-        `seed`, `resamples` and `confidence`, as for `bootstrap_by_cluster`.
-
-    Raises
-    ------
-    ValueError
-        As `percent_changes` and `bootstrap_by_cluster` do.
     """
     return bootstrap_mean_by_cluster(percent_changes(pairs)["percent_change"], pairs["base"], **options)
 
 
 def change_of_mean(pairs: pd.DataFrame, over: str = "pairs", **options) -> Estimate:
-    """Percent change from the mean vanilla score to the mean tuned score, with an interval over bases.
+    """Percent change from the mean vanilla to the mean tuned score, by `bootstrap_by_cluster` over bases.
 
-    Parameters
-    ----------
-    pairs
-        See `make_pairs`.
-    over
-        "pairs": a vanilla model counts once for each of its tuned ones. "models": each model counts once.
-    **options
-        `seed`, `resamples` and `confidence`, as for `bootstrap_by_cluster`.
-
-    Raises
-    ------
-    ValueError
-        When `over` is neither, and as `percent_changes` and `bootstrap_by_cluster` do.
+    Over "pairs", a vanilla model counts once for each of its tuned ones; over "models", each model counts once.
+    Raises as `percent_changes`.
     """
     if over not in ("pairs", "models"):
         raise ValueError(f"over must be 'pairs' or 'models', not {over!r}")
@@ -128,48 +109,16 @@ def change_of_mean(pairs: pd.DataFrame, over: str = "pairs", **options) -> Estim
 
 
 def paired_tests(
-    pairs: pd.DataFrame,
-    *,
-    effect: str = "percent",
-    seed: int = 0,
-    resamples: int = 10_000,
-    confidence: float = 0.95,
+    pairs: pd.DataFrame, *, effect: str = "percent", seed: int = 0, resamples: int = 10_000
 ) -> pd.DataFrame:
-    """Test tuned against vanilla scores, over pairs as if they were independent, and over bases.
+    """Test tuned against vanilla scores, over pairs as if they were independent, and over bases, as the module says.
 
-    - t-test (pair) and Wilcoxon signed-rank (pair): the naive tests of the pairs' effects.
-    - t-test (base): of the bases' mean effects, so that each base counts once.
-    - cluster bootstrap (base): `bootstrap_mean_by_cluster`.
-    - sign flip (base): all effects of a base change sign together. Exact when a base's effects, as a whole,
-      are symmetric around zero; models made from one base may resemble each other in any way.
-    - permutation (base): any model of a base may be the one called vanilla, and effects are computed anew.
-      Exact when tuning does nothing and the models of a base, the vanilla one among them, are exchangeable;
-      p is too small when tuned siblings resemble each other more than their base. It assumes no symmetry,
-      and so allows for the upward bias of percent changes.
-    - mixed model (base): effect ~ 1 with a random intercept for each base, by restricted maximum likelihood.
-      Interval and p take t with n_bases - 1 degrees of freedom, which is exact when bases have equally many
-      pairs and differ; `note` has the p of the usual normal approximation, too small with few bases.
-
-    Sign flip and permutation go through all arrangements if these are at most `EXACT_UP_TO`, and else draw
-    `resamples` of them; p is twice the smaller tail, in which what was observed counts as one arrangement
-    (Phipson and Smyth 2010, Stat. Appl. Genet. Mol. Biol. 9, 39). No sign flip of 8 bases has p < 1/128; the
-    bootstrap has no such bound, and with few bases its p is too small.
-
-    Parameters
-    ----------
-    pairs
-        See `make_pairs`; at least two bases.
-    effect
-        "percent": 100 (tuned - vanilla) / vanilla. "difference": tuned - vanilla, in the unit of the scores.
-    seed, resamples
-        Seed of the bootstrap and of random arrangements, and how many.
-    confidence
-        Coverage of the intervals, between 0 and 1.
+    The `effect` of a pair is "percent", 100 (tuned - vanilla) / vanilla, or their "difference".
 
     Returns
     -------
     DataFrame
-        A row a test: `test`, `unit` ("pair" or "base"), `estimate` (of the mean effect), `low`, `high` (NaN
+        A row a test: `test`, `unit` ("pair" or "base"), `estimate` (of the mean effect), `low`, `high` (95 %, NaN
         where the test has no interval), `p` (two-sided), `n` (pairs), `n_bases` and `note`.
 
     Raises
@@ -178,25 +127,23 @@ def paired_tests(
         When `effect` is neither, scores are missing or, for percent, not positive, there are fewer than two
         bases, or all pairs have the same effect.
     """
-    effects = _effects(pairs, effect)
-    bases = pairs["base"].to_numpy()
+    effects, bases = _effects(pairs, effect), pairs["base"].to_numpy()
     by_base = [effects[bases == base] for base in pd.unique(bases)]
-    boot = bootstrap_mean_by_cluster(effects, bases, seed=seed, resamples=resamples, confidence=confidence)
+    boot = bootstrap_mean_by_cluster(effects, bases, seed=seed, resamples=resamples)
     flips = [np.array([part.sum(), -part.sum()]) for part in by_base]
     labels = [_relabelled_sums(pairs[bases == base], effect) for base in pd.unique(bases)]
     tests = {
-        ("t-test", "pair"): _t_test(effects, confidence),
+        ("t-test", "pair"): _t_test(effects),
         ("Wilcoxon signed-rank", "pair"): _wilcoxon(effects),
-        ("t-test", "base"): _t_test(np.array([part.mean() for part in by_base]), confidence),
+        ("t-test", "base"): _t_test(np.array([part.mean() for part in by_base])),
         ("cluster bootstrap", "base"): {key: getattr(boot, key) for key in ("estimate", "low", "high", "p")},
         ("sign flip", "base"): _rearranged(flips, effects, seed, resamples),
         ("permutation", "base"): _rearranged(labels, effects, seed, resamples),
-        ("mixed model", "base"): _mixed_model(effects, bases, confidence),
+        ("mixed model", "base"): _mixed_model(effects, bases),
     }
-    blank = {"low": np.nan, "high": np.nan, "p": np.nan, "n": len(pairs), "n_bases": len(by_base), "note": ""}
-    rows = [{"test": test, "unit": unit, **blank, **row} for (test, unit), row in tests.items()]
+    rows = [{"test": test, "unit": unit, "note": "", **row} for (test, unit), row in tests.items()]
     columns = ["test", "unit", "estimate", "low", "high", "p", "n", "n_bases", "note"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows).assign(n=len(pairs), n_bases=len(by_base))[columns]
 
 
 def t_test_over_bases(pairs: pd.DataFrame, **options) -> pd.Series:
@@ -205,11 +152,11 @@ def t_test_over_bases(pairs: pd.DataFrame, **options) -> pd.Series:
 
 
 def _checked(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the pairs, once they are found to be complete and each base to have one vanilla score."""
+    """The pairs, once they are found to be complete and each base to have one vanilla score."""
     absent = pairs[~np.isfinite(pairs[["vanilla", "tuned"]].to_numpy(float)).all(axis=1)]
     if len(absent):
         names = ", ".join(absent["model"])
-        raise ValueError(f"{len(absent)} of {len(pairs)} pairs lack a score: {names}; see statistics.complete")
+        raise ValueError(f"{len(absent)} of {len(pairs)} pairs lack a score: {names}; leave them out")
     several = pairs.groupby("base")["vanilla"].nunique().loc[lambda count: count > 1]
     if len(several):
         raise ValueError(f"{', '.join(several.index)}: more than one vanilla score in pairs of the same base")
@@ -241,10 +188,10 @@ def _effects(pairs: pd.DataFrame, effect: str) -> np.ndarray:
     return effects
 
 
-def _t_test(values: np.ndarray, confidence: float) -> dict:
+def _t_test(values: np.ndarray) -> dict:
     """One-sample t-test of the mean against zero."""
     result = scipy.stats.ttest_1samp(values, 0)
-    low, high = result.confidence_interval(confidence)
+    low, high = result.confidence_interval(0.95)
     return {"estimate": values.mean(), "low": low, "high": high, "p": result.pvalue}
 
 
@@ -280,7 +227,7 @@ def _rearranged(sums: list[np.ndarray], effects: np.ndarray, seed: int, resample
     return {"estimate": effects.mean(), "p": p, "note": note}
 
 
-def _mixed_model(effects: np.ndarray, bases: np.ndarray, confidence: float) -> dict:
+def _mixed_model(effects: np.ndarray, bases: np.ndarray) -> dict:
     """Mean effect in a model with a random intercept for each base, by restricted maximum likelihood."""
     # Not statsmodels' MixedLM: it takes standard errors from a numerical Hessian. Where the variance between
     # bases is near zero, as often here, they come out NaN or several times too small, at times unannounced.
@@ -288,11 +235,11 @@ def _mixed_model(effects: np.ndarray, bases: np.ndarray, confidence: float) -> d
     sizes, means = groups.size().to_numpy(), groups.mean().to_numpy()
     within = np.sum((effects - groups.transform("mean").to_numpy()) ** 2)
     if within <= 1e-20 * effects @ effects:
-        return {**_t_test(means, confidence), "note": "no variance within bases: as the t-test over bases"}
+        return {**_t_test(means), "note": "no variance within bases: as the t-test over bases"}
     ratio = _variance_ratio(sizes, means, within)
     _, estimate, error = _profile(ratio, sizes, means, within)
     t, df = abs(estimate / error), len(sizes) - 1
-    half = error * scipy.stats.t.ppf((1 + confidence) / 2, df)
+    half = error * scipy.stats.t.ppf(0.975, df)
     share, normal_p = ratio / (1 + ratio), 2 * scipy.stats.norm.sf(t)
     return {
         "estimate": estimate,
@@ -318,12 +265,8 @@ def _variance_ratio(sizes: np.ndarray, means: np.ndarray, within: float) -> floa
 
 
 def _profile(ratio: np.ndarray, sizes: np.ndarray, means: np.ndarray, within: float) -> tuple[np.ndarray, ...]:
-    """Deviance (REML, up to a constant), mean effect and its standard error at a ratio of variances.
-
-    `ratio`, of any shape, is the variance between bases over that within; `sizes` and `means`, (n_bases,), are the
-    bases' numbers of pairs and mean effects; `within` is the sum of squares within bases. Harville (1977), J. Am.
-    Stat. Assoc. 72, 320-338, with nothing but a random intercept.
-    """
+    """Deviance (REML, up to a constant), mean effect and its standard error at variances between bases over within."""
+    # Harville (1977), J. Am. Stat. Assoc. 72, 320-338, with nothing but a random intercept. `ratio` has any shape.
     scaled = np.multiply.outer(ratio, sizes)
     weights = sizes / (1 + scaled)
     total = weights.sum(axis=-1)

@@ -1,6 +1,6 @@
 """A noise ceiling from predictions whose errors have nothing in common, and an interval that holds it.
 
-`ceiling.extrapolated` ends where prediction from people ends, and that is below what text can tell: a pool of people
+`extrapolated` ends where prediction from people ends, and that is below what text can tell: a pool of people
 is noisy, and so are weights fitted on few stimuli. Both only weaken a correlation, and two predictions that share
 neither people nor training stimuli tell by how much.
 """
@@ -12,15 +12,17 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
-from brainalign.alignment.ceilings.extrapolated import members_of, seen_units
+from brainalign.alignment.ceilings.extrapolated import members_of
 from brainalign.alignment.encoding import gram, threads
+from brainalign.alignment.encoding.predictivity import seen_units
 from brainalign.alignment.encoding.splits import Split, check
 
 PENALTY = 0.01  # of the mean eigenvalue: small, since what shrinkage does to both predictions is no error of one
+DRAWS = 2  # random halves of each participant's others, and of each training set
 
 
 class Ceiling(NamedTuple):
-    """A ceiling, Pearson r, and its interval; ``error`` is the standard error."""
+    """A ceiling, Pearson r, and its 95 % interval; ``error`` is the standard error."""
 
     ceiling: float
     low: float
@@ -33,9 +35,7 @@ def disattenuated(
     participants: np.ndarray,
     splits: Sequence[Split],
     groups: np.ndarray | None = None,
-    n_draws: int = 2,
     seed: int = 0,
-    confidence: float = 0.95,
 ) -> Ceiling:
     """Correlation of responses with what others' responses to the text could at best tell: a triad of covariances.
 
@@ -51,26 +51,8 @@ def disattenuated(
     over test sets, and the interval Student's, with one degree of freedom less than there are of the fewer: noise that
     is in both counts twice, which errs on the wide side.
 
-    Parameters
-    ----------
-    responses : ndarray
-        (n_stimuli, n_units) any unit. A unit may be NaN throughout.
-    participants : ndarray
-        (n_units,) whose unit it is.
-    splits : sequence of Split
-        Those of the protocol that the ceiling is for.
-    groups : ndarray, optional
-        (n_stimuli,) what a half of the training stimuli has whole, such as the story; without, each is on its own.
-    n_draws : int
-        Random halves of each participant's others, and of each training set.
-    seed : int
-        Of the halves.
-    confidence : float
-        Of the interval, between 0 and 1.
-
-    Returns
-    -------
-    Ceiling
+    Recordings and splits are as in `extrapolated`; groups, (n_stimuli,), such as the story, are what a half of the
+    training stimuli has whole.
 
     Raises
     ------
@@ -86,10 +68,10 @@ def disattenuated(
     groups = np.arange(len(responses)) if groups is None else np.asarray(groups)
     people = [gram.centred(responses[:, units]) for units in members]
     inner, rng = np.array([y @ y.T for y in people]), np.random.default_rng(seed)
-    halves = [half for _ in range(n_draws) for half in _halves(len(people), splits, groups, rng)]
+    halves = [half for _ in range(DRAWS) for half in _halves(len(people), splits, groups, rng)]
     with threads(responses) as mapper:
         products = np.array(list(mapper(partial(_products, people, inner), halves)))
-    products = products.reshape(n_draws, len(people), len(splits), 4).sum(axis=0)
+    products = products.reshape(DRAWS, len(people), len(splits), 4).sum(axis=0)
     squared = _squared(products.sum(axis=(0, 1)))
     if not squared > 0:
         raise ValueError(
@@ -97,7 +79,7 @@ def disattenuated(
             "Report that text tells nothing of these responses."
         )
     error = np.sqrt(sum(_jackknifed(products.sum(axis=1 - axis)) for axis in (0, 1)))
-    half = scipy.stats.t.ppf((1 + confidence) / 2, min(len(people), len(splits)) - 1) * error
+    half = scipy.stats.t.ppf(0.975, min(len(people), len(splits)) - 1) * error
     ceiling = float(np.sqrt(squared))
     return Ceiling(ceiling, max(0.0, ceiling - half), min(1.0, ceiling + half), float(error))
 

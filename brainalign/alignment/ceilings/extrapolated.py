@@ -1,58 +1,51 @@
 """Noise ceilings of fMRI: what the best possible model could score on recordings as noisy as these.
 
-Schrimpf's ceiling, as in Brain-Score. Participants predict one another with the metric of the protocol
-(`predictivity.least_squares`, `predictivity.ridge`, or any other); the score grows with their number, and its limit
-is the ceiling. Brain-Score's published Pereira2018 ceilings average over 10 random combinations of participants a
-size and 5 random draws of whom to predict, in an order that changes from run to run. Here, as in its Blank2014, every
-combination counts and every member is predicted in turn; of many participants, combinations are dealt.
+Schrimpf's ceiling, as in Brain-Score. Participants predict one another with the regression of the protocol; the score
+grows with their number, and its limit is the ceiling. Brain-Score's published Pereira2018 ceilings average over 10
+random combinations of participants a size and 5 random draws of whom to predict, in an order that changes from run to
+run. Here, as in its Blank2014, every combination counts and every member is predicted in turn; of many participants,
+combinations are dealt.
 """
 
-import functools
-import inspect
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
 
 from brainalign import store
-from brainalign.alignment.encoding import predictivity, threads
-from brainalign.alignment.encoding.predictivity import Metric, least_squares
+from brainalign.alignment.encoding import Penalties, predictivity, threads
 from brainalign.alignment.encoding.splits import Split, check
+from brainalign.statistics import INTERVAL
 
-REVISION = 1  # of what `extrapolated` computes; a new one leaves cached ceilings behind
+REVISION = 2  # of what `extrapolated` computes; a new one leaves cached ceilings behind
 COMBINATIONS = 126  # of each size: all that nine participants have
 DEALT_SIZES = 8  # all that nine participants have
 BOOTSTRAPS = 100
-INTERVAL = [2.5, 97.5]  # percentiles
 BLOCK = 8192  # curves fitted at once
+Members = tuple[int, ...]  # participants of a combination, or of the pool that predicts one of them
 
 
 class Extrapolation(NamedTuple):
-    """A ceiling and what it was made of; NaN for units that are NaN in the recording.
+    """A ceiling and what it was made of; NaN for units that are NaN in the recording."""
 
-    ``ceiling`` is the median over units, ``low`` and ``high`` those of the units' intervals. ``unit_ceiling``,
-    ``unit_low`` and ``unit_high``, (n_units,), are the median and the 95 % interval over bootstraps. ``sizes``,
-    (n_sizes,), and ``curve``, (n_sizes, n_units), are participants, the predicted one included, and their mean
-    score: the points that the curve goes through.
-    """
-
-    ceiling: float
+    ceiling: float  # median over units; low and high are those of the units' intervals
     low: float
     high: float
-    unit_ceiling: np.ndarray
+    unit_ceiling: np.ndarray  # (n_units,) the median and the 95 % interval over bootstraps
     unit_low: np.ndarray
     unit_high: np.ndarray
-    sizes: np.ndarray
-    curve: np.ndarray
+    sizes: np.ndarray  # (n_sizes,) participants, the predicted one included
+    curve: np.ndarray  # (n_sizes, n_units) their mean score: the points that the curve goes through
 
 
 def extrapolated(
     responses: np.ndarray,
     participants: np.ndarray,
     splits: Sequence[Split],
-    metric: Metric = least_squares,
+    penalties: Penalties | None = None,
     n_combinations: int = COMBINATIONS,
     n_bootstraps: int = BOOTSTRAPS,
     n_deals: int | None = None,
@@ -74,61 +67,61 @@ def extrapolated(
         (n_stimuli, n_units) any unit. A unit may be NaN throughout, where its participant saw none of this.
     participants : ndarray
         (n_units,) whose unit it is.
-    splits : sequence of Split
-        Those of the protocol that the ceiling is for.
-    metric : function
-        ``metric(features, responses, splits)`` as `least_squares`, called from several threads, with the units
-        of each participant to be predicted as one array. Features have the inner products of the pool's units, but
-        never outnumber stimuli. A unit's curve leaves out sizes with a score of NaN.
+    splits, penalties
+        Those of the protocol that the ceiling is for; all units of a participant share a penalty.
     n_combinations : int
         At most so many of each size, drawn at random where there are more. Brain-Score has 10 for Pereira2018.
-    n_bootstraps : int
-        Draws per unit.
     n_deals : int, optional
-        Of many participants, not every size but eight, each larger than the last by one factor, and of a size the
-        combinations of so many deals of all participants, who are then predicted equally often, instead of
-        ``n_combinations``. Simulated scores, which do not follow the curve exactly, have a v0 from these sizes that
-        is about a tenth higher than from all, and nearer to the truth: small sizes weigh more.
-
-    Returns
-    -------
-    Extrapolation
+        Instead, of many participants, as `_dealt`. Simulated scores, which do not follow the curve exactly, have a v0
+        from these sizes that is about a tenth higher, and nearer to the truth: small sizes weigh more.
 
     Raises
     ------
     ValueError
-        Shapes differ, a response is not finite, there are fewer than three participants, or a split is
-        unusable: fewer than two stimuli to train or test on, or some in both.
+        Shapes differ, a response is not finite, there are fewer than three participants, or a split is unusable.
     """
     responses, participants = np.asarray(responses), np.asarray(participants)
-    seen = seen_units(responses, participants)
+    seen = predictivity.seen_units(responses, participants)
     check(splits, len(responses))
     members = members_of(participants, seen, "the recording")
     # Neither r nor regression sees a unit's mean, but products in float32 do.
     exact = [responses[:, units] - responses[:, units].mean(axis=0, dtype=float) for units in members]
-    sizes = _sizes(len(members), n_deals)
-    combinations = (
-        _combinations(len(members), sizes, n_combinations) if n_deals is None else _dealt(len(members), sizes, n_deals)
-    )
+    sizes, n = _sizes(len(members), n_deals), len(members)
+    combinations = _combinations(n, sizes, n_combinations) if n_deals is None else _dealt(n, sizes, n_deals)
     v0 = np.full((n_bootstraps, len(seen)), np.nan)
     curve = np.full((len(sizes), len(seen)), np.nan)
-    for units, scores in zip(members, _scores(exact, splits, metric, combinations), strict=True):
+    for units, scores in zip(members, _scores(exact, splits, penalties, combinations), strict=True):
         curve[:, units], *resamples = _bootstrapped(scores, n_bootstraps)
         limits, _ = saturation(sizes, np.concatenate(resamples, axis=1).T)
         v0[:, units] = limits.reshape(n_bootstraps, -1)
-    # NaN for a unit as soon as one of its bootstraps is.
     units = np.median(v0, axis=0), *np.percentile(v0, INTERVAL, axis=0)
     return Extrapolation(*(float(np.nanmedian(values)) for values in units), *units, sizes, curve)
 
 
-def seen_units(responses: np.ndarray, participants: np.ndarray) -> np.ndarray:
-    """Which units have responses, (n_units,); those must be finite."""
-    if np.ndim(responses) != 2 or np.shape(participants) != np.shape(responses)[1:]:
-        raise ValueError(
-            f"responses of shape {np.shape(responses)} do not fit participants of shape {np.shape(participants)}. "
-            "Give stimulus x unit, and a participant for each unit."
-        )
-    return predictivity.seen_units(responses, participants)
+def cached(
+    responses: np.ndarray,
+    participants: np.ndarray,
+    splits: Sequence[Split],
+    penalties: Penalties | None = None,
+    n_deals: int | None = None,
+) -> Extrapolation:
+    """`extrapolated`, computed once: kept in the store under all that it is made from."""
+    responses, participants = np.asarray(responses), np.asarray(participants)
+    identity = {
+        "revision": REVISION,
+        "recording": [store.fingerprint(values) for values in (responses, participants)],
+        "splits": [[store.fingerprint(stimuli) for stimuli in split] for split in splits],
+        "penalties": penalties and {name: _fingerprint(value) for name, value in asdict(penalties).items()},
+        "n_deals": n_deals,
+    }
+
+    def compute() -> tuple[dict[str, np.ndarray], dict]:
+        return extrapolated(responses, participants, splits, penalties, n_deals=n_deals)._asdict(), {}
+
+    arrays = store.get("ceilings", identity, compute).arrays
+    return Extrapolation(
+        *(arrays[name] if arrays[name].ndim else float(arrays[name]) for name in Extrapolation._fields)
+    )
 
 
 def members_of(participants: np.ndarray, mask: np.ndarray, place: str) -> list[np.ndarray]:
@@ -143,47 +136,45 @@ def members_of(participants: np.ndarray, mask: np.ndarray, place: str) -> list[n
 
 
 def _scores(
-    exact: Sequence[np.ndarray], splits: Sequence[Split], metric: Metric, combinations: list[list[tuple[int, ...]]]
+    exact: Sequence[np.ndarray], splits: Sequence[Split], penalties: Penalties | None, combinations: list[list[Members]]
 ) -> list[list[np.ndarray]]:
     """Scores of each participant at each size: combination x split x unit, combinations in order of names."""
-    pools = {}  # by pool: the participants it predicts, who share its decomposition
+    pools: dict[Members, list[int]] = {}  # by pool: the participants it predicts, who share its decomposition
     for members in itertools.chain(*combinations):
         for participant in members:
-            pools.setdefault(tuple(m for m in members if m != participant), []).append(participant)
+            pools.setdefault(_without(members, participant), []).append(participant)
     grams, single = [y @ y.T for y in exact], [y.astype(np.float32) for y in exact]
 
-    def pool_scores(pool: tuple[int, ...]) -> list[np.ndarray]:
+    def pool_scores(pool: Members) -> list[np.ndarray]:
         features = _features([exact[member] for member in pool], [grams[member] for member in pool])
-        predicted = [single[participant] for participant in pools[pool]]
-        return metric(features, predicted, splits)
+        return predictivity.scores_of_each(features, [single[member] for member in pools[pool]], splits, penalties)
 
-    scores = {}
     with threads(exact[0]) as mapper:
-        for pool, predicted in zip(pools, mapper(pool_scores, pools), strict=True):
-            scores |= {
-                (participant, pool): participant_scores
-                for participant, participant_scores in zip(pools[pool], predicted, strict=True)
-            }
+        by_pool = {
+            pool: dict(zip(pools[pool], values, strict=True))
+            for pool, values in zip(pools, mapper(pool_scores, pools), strict=True)
+        }
 
-    def size_scores(participant: int, size: list[tuple[int, ...]]) -> np.ndarray:
-        values = [
-            scores[participant, tuple(m for m in members if m != participant)]
-            for members in size
-            if participant in members
-        ]
+    def size_scores(participant: int, size: list[Members]) -> np.ndarray:
+        predicted = [members for members in size if participant in members]
+        values = [by_pool[_without(members, participant)][participant] for members in predicted]
         return np.reshape(values, (len(values), len(splits), exact[participant].shape[1]))
 
     return [[size_scores(participant, size) for size in combinations] for participant in range(len(exact))]
 
 
+def _without(members: Members, participant: int) -> Members:
+    return tuple(member for member in members if member != participant)
+
+
 def _sizes(n_participants: int, n_deals: int | None) -> np.ndarray:
-    """From two to all participants: every size, or those of deals."""
+    """From two to all participants: every size, or of deals eight, each larger than the last by one factor."""
     if n_deals is None or n_participants - 1 <= DEALT_SIZES:
         return np.arange(2, n_participants + 1)
     return np.unique(np.geomspace(2, n_participants, DEALT_SIZES).round().astype(int))
 
 
-def _combinations(n_participants: int, sizes: Sequence[int], limit: int) -> list[list[tuple[int, ...]]]:
+def _combinations(n_participants: int, sizes: Sequence[int], limit: int) -> list[list[Members]]:
     """For each size, all combinations of participants or ``limit`` at random, in order."""
     rng = np.random.RandomState(0)
     by_size = []
@@ -198,11 +189,14 @@ def _combinations(n_participants: int, sizes: Sequence[int], limit: int) -> list
     return by_size
 
 
-def _dealt(n_participants: int, sizes: Sequence[int], n_deals: int) -> list[list[tuple[int, ...]]]:
-    """For each size, combinations that all participants are dealt into; those dealt first fill up the last one."""
+def _dealt(n_participants: int, sizes: Sequence[int], n_deals: int) -> list[list[Members]]:
+    """For each size, combinations that all participants are dealt into, so that they are predicted equally often.
+
+    Those dealt first fill up the last one.
+    """
     rng = np.random.RandomState(0)
 
-    def deal(size: int) -> list[tuple[int, ...]]:
+    def deal(size: int) -> list[Members]:
         order = np.resize(rng.permutation(n_participants), math.ceil(n_participants / size) * size)
         return [tuple(sorted(hand)) for hand in order.reshape(-1, size).tolist()]
 
@@ -243,17 +237,8 @@ def saturation(sizes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.nd
     the best of a grid of log tau, refined by bisection of the derivative, for all curves at once. This finds the
     global minimum; `scipy.optimize.curve_fit`, which Brain-Score uses, now and then stops short of it.
 
-    Parameters
-    ----------
-    sizes : ndarray
-        (n_sizes,) participants, positive.
-    scores : ndarray
-        (n_curves, n_sizes) NaN where there is none.
-
-    Returns
-    -------
-    v0, tau : ndarray
-        (n_curves,) score and participants; NaN where fewer than two sizes have a finite score.
+    Sizes, (n_sizes,), are positive; scores, (n_curves, n_sizes), NaN where there is none. NaN for curves of fewer than
+    two finite scores.
     """
     sizes, scores = np.asarray(sizes, float), np.asarray(scores, float)
     blocks = [_fit(sizes, scores[start : start + BLOCK]) for start in range(0, len(scores), BLOCK)]
@@ -285,53 +270,6 @@ def _fit(sizes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.where(finite.sum(axis=1) < 2, np.nan, [v0, np.exp(middle)])
 
 
-def cached(
-    responses: np.ndarray, participants: np.ndarray, splits: Sequence[Split], metric: Metric = least_squares, **options
-) -> Extrapolation:
-    """`extrapolated`, computed once: kept in the store under recording, metric, splits and options.
-
-    Parameters
-    ----------
-    responses, participants, splits, metric, **options
-        As in `extrapolated`. The recording counts by its content, the metric by its name: it is a function of a
-        module, or `functools.partial` of one.
-
-    Returns
-    -------
-    Extrapolation
-
-    Raises
-    ------
-    ValueError
-        The metric has no name that tells it from others, or as in `extrapolated`.
-    """
-    responses, participants = np.asarray(responses), np.asarray(participants)
-    call = inspect.signature(extrapolated).bind(responses, participants, splits, metric, **options)
-    call.apply_defaults()
-    identity = {"revision": REVISION, **_fingerprint(call.arguments)}
-
-    def compute() -> tuple[dict[str, np.ndarray], dict]:
-        return extrapolated(*call.args)._asdict(), {}
-
-    arrays = store.get("ceilings", identity, compute).arrays
-    return Extrapolation(
-        *(arrays[name] if arrays[name].ndim else float(arrays[name]) for name in Extrapolation._fields)
-    )
-
-
 def _fingerprint(value):
-    """What tells a value from others, as JSON."""
-    match value:
-        case np.ndarray():
-            return store.fingerprint(value)
-        case functools.partial():
-            return _fingerprint([value.func, value.args, value.keywords])
-        case dict():
-            return {name: _fingerprint(entry) for name, entry in value.items()}
-        case list() | tuple():
-            return [_fingerprint(entry) for entry in value]
-        case _ if callable(value):
-            if "<" in value.__qualname__:
-                raise ValueError(f"{value.__qualname__} is no name to cache a ceiling under. Use a module's function.")
-            return f"{value.__module__}.{value.__qualname__}"
-    return value
+    """A penalty's setting as JSON."""
+    return store.fingerprint(value) if isinstance(value, np.ndarray) else value

@@ -1,43 +1,24 @@
-"""How much people agree: halves of readers, and listeners one against the others.
-
-- `split_half`: reliability of mean reading times, as in Brain-Score's Futrell2018.
-- `intersubject_correlation`: for few regions and many listeners, as in Brennan2016.
-"""
-
-from typing import NamedTuple
+"""How much people agree: halves of readers, and listeners one against the others."""
 
 import numpy as np
 import pandas as pd
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
-from brainalign.alignment.ceilings.extrapolated import INTERVAL, members_of, seen_units
+from brainalign.alignment.ceilings.extrapolated import members_of
+from brainalign.alignment.encoding.predictivity import seen_units
+from brainalign.statistics import INTERVAL
+
+HALVINGS = 10
 
 
-class SplitHalf(NamedTuple):
-    """A reliability, the median over pairs of halves; and that of each pair, (n_splits,)."""
-
-    ceiling: float
-    halves: np.ndarray
-
-
-def split_half(times: np.ndarray, n_splits: int = 10) -> SplitHalf:
+def split_half(times: np.ndarray) -> float:
     """Reliability of mean reading times: median of 2 r / (1 + r), r between the means of two halves of the readers.
 
-    As Brain-Score's Futrell2018: random halves, Pearson r, Spearman-Brown correction. A word counts for a pair of
+    As Brain-Score's Futrell2018: ten random halves, Pearson r, Spearman-Brown correction. A word counts for a pair of
     halves that both have a reader for it. Brain-Score takes the magnitude of r; here times without any reliability
     may turn out negative. What is common to readers could correlate with their mean as the square root of this.
-
-    Parameters
-    ----------
-    times : ndarray
-        (n_words, n_readers) milliseconds, NaN where not read.
-    n_splits : int
-        Pairs of halves, drawn by `RandomState(0).choice`.
-
-    Returns
-    -------
-    SplitHalf
-        NaN where fewer than two words count, or means do not vary.
+    Times are (n_words, n_readers) milliseconds, NaN where not read; NaN where fewer than two words count, or means do
+    not vary.
 
     Raises
     ------
@@ -50,33 +31,25 @@ def split_half(times: np.ndarray, n_splits: int = 10) -> SplitHalf:
         word, reader = np.argwhere(np.isinf(times))[0]
         raise ValueError(f"the time of reader {reader} at word {word} is infinite. Make it NaN if it is not known.")
     n_readers, rng = times.shape[1], np.random.RandomState(0)
-    half = np.zeros((n_readers, n_splits))
-    for split in range(n_splits):
-        half[rng.choice(n_readers, n_readers // 2, replace=False), split] = 1
+    half = np.zeros((n_readers, HALVINGS))
+    for halving in range(HALVINGS):
+        half[rng.choice(n_readers, n_readers // 2, replace=False), halving] = 1
     measured = ~np.isnan(times)
     values = np.where(measured, times, 0.0)
     with np.errstate(invalid="ignore"):
-        first, second = ((values @ mask / (measured @ mask)).T for mask in (half, 1 - half))
-    r = np.array([_correlation(*means) for means in zip(first, second, strict=True)])
-    halves = 2 * r / (1 + r)
-    return SplitHalf(float(np.median(halves)), halves)
-
-
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson r where both are known; NaN where one does not vary."""
-    pairs = ~np.isnan(x) & ~np.isnan(y)
-    if pairs.sum() < 2 or np.ptp(x[pairs]) == 0 or np.ptp(y[pairs]) == 0:
-        return np.nan
-    return np.corrcoef(x[pairs], y[pairs])[0, 1]
+        first, second = (pd.DataFrame(values @ mask / (measured @ mask)) for mask in (half, 1 - half))
+    r = np.array([first[halving].corr(second[halving]) for halving in range(HALVINGS)])
+    return float(np.median(2 * r / (1 + r)))
 
 
 def intersubject_correlation(responses: np.ndarray, participants: np.ndarray, regions: np.ndarray) -> pd.DataFrame:
     """How alike people respond: r of each participant and the mean of the others, by region.
 
-    Leave-one-out inter-subject correlation, averaged over participants as Fisher's z (Nastase et al. 2019,
-    doi 10.1093/scan/nsz037). All count alike, whatever the scale of their responses, which are z-scored; the units
-    that a participant has in a region are averaged. Everybody is part of everybody else's mean, so resampling the
-    participants' r would give too narrow an interval. It is a jackknife instead, which leaves people out altogether.
+    For few regions and many listeners, as in Brennan2016. Leave-one-out inter-subject correlation, averaged over
+    participants as Fisher's z (Nastase et al. 2019, doi 10.1093/scan/nsz037). All count alike, whatever the scale of
+    their responses, which are z-scored; the units that a participant has in a region are averaged. Everybody is part
+    of everybody else's mean, so resampling the participants' r would give too narrow an interval. It is a jackknife
+    instead, which leaves people out altogether.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """What a model explains beyond nuisance features: banded ridge, from Gram matrices.
 
-    unique_variance(features, {"length": length(recording), "position": position(recording)}, responses, ...).unique
+    both = banded_ridge({"model": features, "length": length(recording), "position": position(recording)}, ...)
+    both - banded_ridge({"length": length(recording), "position": position(recording)}, ...)
 
 Ridge with one penalty would let many features of a model crowd out two of a control; with a penalty for each band of
 features, each is shrunk as suits it.
@@ -8,7 +9,6 @@ features, each is shrunk as suits it.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -17,54 +17,6 @@ from brainalign.alignment.encoding.splits import Split
 from brainalign.alignment.similarity import checked
 
 ALPHAS = tuple(np.logspace(-2, 4, 7))  # multiples of the mean variance of a stimulus
-
-
-class UniqueVariance(NamedTuple):
-    """Out-of-sample R² by unit, (n_units,) each: of model and nuisance, of nuisance alone, and their difference."""
-
-    both: np.ndarray
-    nuisance: np.ndarray
-    unique: np.ndarray
-
-
-def unique_variance(
-    model: np.ndarray,
-    nuisance: Mapping[str, np.ndarray],
-    responses: np.ndarray,
-    splits: Sequence[Split],
-    groups: np.ndarray,
-    n_weights: int = 10,
-    seed: int = 0,
-) -> UniqueVariance:
-    """What a model explains beyond nuisance features: R²(model and nuisance) - R²(nuisance), by `banded_ridge`.
-
-    Parameters
-    ----------
-    model : ndarray
-        (n_stimuli, n_features), a band of its own.
-    nuisance : mapping
-        (n_stimuli, n_features) by name, a band each, such as those of `controls.features`.
-    responses : ndarray
-        (n_stimuli, n_units) any unit, finite.
-    splits : sequence of Split
-        Those of the protocol; passages kept whole.
-    groups : ndarray
-        (n_stimuli,) what choosing weights keeps together inside the training sets.
-    n_weights, seed
-        As in `banded_ridge`.
-
-    Returns
-    -------
-    UniqueVariance
-
-    Raises
-    ------
-    ValueError
-        As in `banded_ridge`.
-    """
-    both = banded_ridge({"model": model, **nuisance}, responses, splits, groups, n_weights, seed)
-    baseline = banded_ridge(nuisance, responses, splits, groups, n_weights, seed)
-    return UniqueVariance(both, baseline, both - baseline)
 
 
 def banded_ridge(
@@ -86,12 +38,14 @@ def banded_ridge(
     ----------
     bands : mapping
         (n_stimuli, n_features) by name, finite.
-    responses, splits, groups
-        As in `unique_variance`.
-    n_weights : int
+    responses : ndarray
+        (n_stimuli, n_units) any unit, finite.
+    splits : sequence of Split
+        Those of the protocol; passages kept whole.
+    groups : ndarray
+        (n_stimuli,) what choosing weights keeps together inside the training sets.
+    n_weights, seed : int
         Random weights of the bands to try, beside each set of bands in equal shares.
-    seed : int
-        Of the random weights.
 
     Returns
     -------

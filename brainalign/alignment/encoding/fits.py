@@ -33,26 +33,13 @@ class Penalties:
 
     The defaults are Brain-Score's. The error is the mean over left-out stimuli and over the units that share the
     penalty, in squared units of the responses: units that vary more count more.
-
-    Attributes
-    ----------
-    alphas : sequence of float
-        Positive, ascending; squared units of the features.
-    relative : bool
-        Whether they are multiples of the mean eigenvalue of the centred training Gram matrix instead.
-    groups : ndarray, optional
-        (n_stimuli,) what is left out together, such as the story; without, each stimulus is left out alone.
-    per : {"all", "label", "unit"}
-        Who shares a penalty: all units (Brain-Score), those of a label, or nobody (Wehbe).
-    labels : ndarray, optional
-        (n_units,) such as the participant. Left-out errors are told apart by label.
     """
 
-    alphas: Sequence[float] = tuple(np.logspace(-3, 3, 7))
-    relative: bool = False
-    groups: np.ndarray | None = None
-    per: Literal["all", "label", "unit"] = "all"
-    labels: np.ndarray | None = None
+    alphas: Sequence[float] = tuple(np.logspace(-3, 3, 7))  # positive, ascending; squared units of the features, or
+    relative: bool = False  # multiples of the mean eigenvalue of the centred training Gram matrix
+    groups: np.ndarray | None = None  # (n_stimuli,) what is left out together, such as the story; else each stimulus
+    per: Literal["all", "label", "unit"] = "all"  # who shares one: all (Brain-Score), units of a label, nobody (Wehbe)
+    labels: np.ndarray | None = None  # (n_units,) such as the participant. Left-out errors are told apart by label
 
     def __post_init__(self):
         alphas = np.asarray(self.alphas, float)
@@ -67,23 +54,18 @@ class Penalties:
 
 
 class Targets(NamedTuple):
-    """Responses, what they are in each test set, and who shares a left-out error.
+    """Responses, what they are in each test set, and who shares a left-out error."""
 
-    ``responses``: (n_stimuli, n_units). ``tests``, ``rests``: stimuli of each split's test set, and those in neither
-    set. ``squares``, ``means``: (n_splits, n_units) sums of squares over test stimuli, centred there; their mean, less
-    that of the training stimuli: both known once `_predict` has been at the units. ``labels``: (n_units,) int.
-    ``names``: (n_labels,). ``inner``: (n_labels, n_stimuli²) float64, Y Yᵀ of a label's centred units; None where
-    that does not pay, or is of no use.
-    """
-
-    responses: Array
-    tests: list[Array]
-    rests: list[Array]
+    responses: Array  # (n_stimuli, n_units)
+    tests: list[Array]  # stimuli of each split's test set
+    rests: list[Array]  # those in neither set
+    # Once `_predict` has been at the units: (n_splits, n_units) sums of squares over test stimuli, centred there, and
+    # their mean, less that of the training stimuli.
     squares: np.ndarray
     means: np.ndarray
-    labels: np.ndarray
-    names: np.ndarray
-    inner: Array | None
+    labels: np.ndarray  # (n_units,) int
+    names: np.ndarray  # (n_labels,)
+    inner: Array | None  # (n_labels, n_stimuli²) float64, Y Yᵀ of a label's centred units, where that pays
 
 
 @contextmanager
@@ -92,14 +74,10 @@ def threads(array: Array):
     if namespace(array) is not np:
         yield map
         return
-    n = n_threads()
+    # As many as a BLAS would take: a process that was given one gains nothing from taking turns with itself.
+    n = max((library["num_threads"] for library in _libraries().info()), default=os.cpu_count() or 1)
     with _libraries().limit(limits=1), ThreadPoolExecutor(n) as workers:
         yield workers.map if n > 1 else map
-
-
-def n_threads() -> int:
-    """As many as a BLAS would take: a process that was given one gains nothing from taking turns with itself."""
-    return max((library["num_threads"] for library in _libraries().info()), default=os.cpu_count() or 1)
 
 
 @cache

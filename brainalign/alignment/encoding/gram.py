@@ -53,14 +53,9 @@ class Spectrum(NamedTuple):
 
 
 def gram(features: Array, mapper=map) -> Gram:
-    """K = X Xᵀ of centred features, or those where they are fewer than stimuli.
+    """K = X Xᵀ of features, (n_stimuli, n_features), centred; or those where they are fewer than stimuli.
 
-    Parameters
-    ----------
-    features : ndarray or Tensor
-        (n_stimuli, n_features) any unit, finite.
-    mapper : function
-        Maps a function over blocks of features, as the built-in `map` or that of an executor.
+    The mapper maps a function over blocks of features, as the built-in `map` or that of an executor.
     """
     n_stimuli, n_features = features.shape
     if n_features < n_stimuli:
@@ -83,18 +78,8 @@ def centred(array: Array) -> Array:
 def least_squares(layer: Gram, train: np.ndarray, test: np.ndarray) -> Array:
     """K_te K_tr⁺: what turns training responses into predictions X_te b*, b* = argmin_b ||X_tr b - Y_tr||².
 
-    Of minimum norm where features outnumber stimuli. Predictions are deviations from the training mean.
-
-    Parameters
-    ----------
-    layer : Gram
-    train, test : ndarray of int
-        (n_train,), (n_test,) stimuli.
-
-    Returns
-    -------
-    ndarray or Tensor
-        (n_test, n_train) float64; rows sum to zero.
+    Of minimum norm where features outnumber stimuli. Predictions are deviations from the training mean: weights,
+    (n_test, n_train) float64, whose rows sum to zero.
     """
     if layer.inverse is not None:  # one for all folds: what is left out, o, has errors (K⁺_oo)⁻¹ (K⁺ Y)_o
         held_out = like(np.concatenate([test, unused_stimuli(len(layer.inverse), train, test)]), layer.inverse)
@@ -113,9 +98,7 @@ def least_squares(layer: Gram, train: np.ndarray, test: np.ndarray) -> Array:
 
 def unused_stimuli(n_stimuli: int, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Stimuli that a split neither trains nor tests on, in order."""
-    mask = np.ones(n_stimuli, bool)
-    mask[train] = mask[test] = False
-    return np.flatnonzero(mask)
+    return np.setdiff1d(np.arange(n_stimuli), np.concatenate([train, test]))
 
 
 def ridge(spectrum: Spectrum, alpha: float) -> Array:
@@ -176,20 +159,8 @@ def parts(groups: np.ndarray | None, train: np.ndarray) -> list[np.ndarray] | No
 def left_out_forms(spectrum: Spectrum, alphas: Sequence[float], parts: list[np.ndarray] | None) -> Array:
     """Quadratic forms of left-out errors: e_g = (I - H_gg)⁻¹ (Y_g - Ŷ_g), and sum_g ‖e_g‖² = tr(Yᵀ M Y).
 
-    The sum over many units needs only their Y Yᵀ: units are touched once for all layers, folds and penalties.
-
-    Parameters
-    ----------
-    spectrum : Spectrum
-    alphas : sequence of float
-        Penalties.
-    parts : list of ndarray of int, or None
-        What is left out together, as `parts` gives it.
-
-    Returns
-    -------
-    ndarray or Tensor
-        (n_alphas, n_train, n_train) float64, a matrix M for each penalty.
+    The sum over many units needs only their Y Yᵀ: units are touched once for all layers, folds and penalties. A matrix
+    M for each penalty, (n_alphas, n_train, n_train) float64; `parts` says what is left out together.
     """
     q, w, _ = spectrum
     xp, n = namespace(q), len(q)
@@ -206,19 +177,9 @@ def left_out_forms(spectrum: Spectrum, alphas: Sequence[float], parts: list[np.n
 def left_out_errors(
     spectrum: Spectrum, alphas: Sequence[float], parts: list[np.ndarray] | None, responses: Array
 ) -> Array:
-    """Sums over left-out stimuli of squared errors e_g = (I - H_gg)⁻¹ (Y_g - Ŷ_g), unit by unit.
+    """Sums over left-out stimuli of squared errors e_g = (I - H_gg)⁻¹ (Y_g - Ŷ_g), (n_alphas, n_units).
 
-    Parameters
-    ----------
-    spectrum, alphas, parts
-        As in `left_out_forms`.
-    responses : ndarray or Tensor
-        (n_train, n_units) any unit. Products with them are taken in their precision.
-
-    Returns
-    -------
-    ndarray or Tensor
-        (n_alphas, n_units) squared units of the responses.
+    Products with the responses, (n_train, n_units), are taken in their precision.
     """
     w, dtype, full = spectrum.w, precision(responses), _full(spectrum)
     q = like(spectrum.q, responses, dtype)

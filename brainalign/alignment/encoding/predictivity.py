@@ -1,76 +1,91 @@
 """Encoding models: how well features predict responses that they were not fitted to.
 
 `scores` is the one to call: all layers, splits and units, by least squares or ridge, the penalty chosen inside each
-training set. It adds to `gram`, the solver, what responses need. `least_squares` and `ridge` are the same as metrics
-of a noise ceiling.
+training set. It adds to `gram`, the solver, what responses need. `scores_of_each` is the same for noise ceilings.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from brainalign.alignment.arrays import Array, as_array, as_numpy, like, namespace, place
+from brainalign.alignment.arrays import Array, as_numpy, namespace, on
 from brainalign.alignment.encoding import Penalties, fit, gram, targets, threads
 from brainalign.alignment.encoding.held_out import Scores
 from brainalign.alignment.encoding.splits import Split, check
 
-Metric = Callable[[np.ndarray, Sequence[np.ndarray], Sequence[Split]], list[np.ndarray]]
-
 
 def scores(
-    features: Mapping[str, Array] | Iterable[Array],
-    responses: Array,
+    features: Mapping[str, np.ndarray] | Iterable[np.ndarray],
+    responses: np.ndarray,
     splits: Sequence[Split],
     penalties: Penalties | None = None,
+    device: str | None = None,
 ) -> Scores:
     """How well each layer predicts each unit in each split: least squares, or ridge if there are penalties.
 
     b* = argmin_b ||X_tr b - Y_tr||² + alpha ||b||², with an intercept that is not penalized; least squares of minimum
-    norm. Protocols, sections 3, 5 and 6. Runs where the arrays are: numpy, or torch on any device.
+    norm. Protocols, sections 3, 5 and 6.
 
     Parameters
     ----------
-    features : mapping or iterable of ndarray or Tensor
+    features : mapping or iterable of ndarray
         (n_stimuli, n_features) a layer, any unit, finite; with names, errors tell them. They are taken one by one.
-    responses : ndarray or Tensor
+    responses : ndarray
         (n_stimuli, n_units) any unit. A unit may be NaN throughout. Products with them are taken in their precision,
         float32 or float64; rank and penalty are decided in float64.
     splits : sequence of Split
         Stimuli to train and to test on.
-    penalties : Penalties, optional
-
-    Returns
-    -------
-    Scores
+    device : str, optional
+        Where torch computes, such as ``cuda``; without, numpy does.
 
     Raises
     ------
     ValueError
         Shapes differ, a value is not finite, nothing varies, a split is unusable, or a training set has one group.
     """
-    responses = as_array(responses)
+    responses = np.asarray(responses)
     if responses.ndim != 2:
-        raise ValueError(f"responses have shape {tuple(responses.shape)}. Give stimulus x unit.")
+        raise ValueError(f"responses have shape {responses.shape}. Give stimulus x unit.")
     check(splits, len(responses))
-    seen = seen_units(as_numpy(responses))
+    seen = seen_units(responses)
     if not seen.any():
         raise ValueError("no unit has responses: all are NaN. Drop the recording.")
     penalties = _checked(penalties, splits, responses, seen)
-    with threads(responses) as mapper:
-        seen_responses = responses if seen.all() else responses[:, like(np.flatnonzero(seen), responses)]
+    seen_responses = on(device, responses if seen.all() else responses[:, seen])
+    layers = features.items() if isinstance(features, Mapping) else enumerate(features)
+    with threads(seen_responses) as mapper:
         target = targets(seen_responses, splits, penalties, mapper)
-        layers = features.items() if isinstance(features, Mapping) else enumerate(features)
-        result = fit((_layer(name, x, responses, mapper) for name, x in layers), target, splits, penalties, mapper)
+        grams = (gram.gram(_checked_layer(name, on(device, x), seen_responses), mapper) for name, x in layers)
+        result = fit(grams, target, splits, penalties, mapper)
     if not result.measured.any():
         raise ValueError("no unit varies: each has one response to all stimuli of a test set. Check the recording.")
     _warn_of_edges(result)
     return result if seen.all() else _with_missing(result, seen, penalties)
 
 
+def scores_of_each(
+    features: np.ndarray, responses: Sequence[np.ndarray], splits: Sequence[Split], penalties: Penalties | None = None
+) -> list[np.ndarray]:
+    """Pearson r, (n_splits, n_units), for each of several arrays of responses: `scores` of one layer, unchecked.
+
+    With penalties, all units of an array share one.
+    """
+    owners = np.repeat(np.arange(len(responses)), [y.shape[1] for y in responses])
+    penalties = penalties and replace(penalties, per="label", labels=owners)
+    target = targets(np.hstack(responses), splits, penalties, map)
+    r = fit([gram.gram(features)], target, splits, penalties, map).r[0]
+    return np.split(r, np.flatnonzero(np.diff(owners)) + 1, axis=1)
+
+
 def seen_units(responses: np.ndarray, owners: np.ndarray | None = None) -> np.ndarray:
-    """Which units have responses, (n_units,); those must be finite."""
+    """Which units have responses, (n_units,), and must be finite; owners are their participants."""
+    if owners is not None and (responses.ndim != 2 or owners.shape != responses.shape[1:]):
+        raise ValueError(
+            f"responses of shape {responses.shape} do not fit participants of shape {owners.shape}. "
+            "Give stimulus x unit, and a participant for each unit."
+        )
     finite = np.isfinite(responses)
     if finite.all():
         return np.ones(responses.shape[1], bool)
@@ -85,74 +100,12 @@ def seen_units(responses: np.ndarray, owners: np.ndarray | None = None) -> np.nd
     return seen
 
 
-def least_squares(features: np.ndarray, responses: Sequence[np.ndarray], splits: Sequence[Split]) -> list[np.ndarray]:
-    """Linear predictivity, as `scores`: the metric of a ceiling, of one layer and unchecked.
-
-    Parameters
-    ----------
-    features : ndarray
-        (n_stimuli, n_features) any unit.
-    responses : sequence of ndarray
-        (n_stimuli, n_units) each, any unit, finite.
-    splits : sequence of Split
-
-    Returns
-    -------
-    list of ndarray
-        (n_splits, n_units) Pearson r, an array for each of the responses.
-    """
-    return _metric(features, responses, splits, None)
-
-
-def ridge(
-    features: np.ndarray,
-    responses: Sequence[np.ndarray],
-    splits: Sequence[Split],
-    alphas: Sequence[float] = Penalties.alphas,
-    groups: np.ndarray | None = None,
-    relative: bool = False,
-) -> list[np.ndarray]:
-    """Ridge predictivity, as `scores`: the metric of a ceiling. All units of an array share a penalty.
-
-    Parameters
-    ----------
-    features, responses, splits
-        As in `least_squares`.
-    alphas, groups, relative
-        As in `Penalties`.
-
-    Returns
-    -------
-    list of ndarray
-        (n_splits, n_units) Pearson r, an array for each of the responses.
-
-    Raises
-    ------
-    ValueError
-        A penalty is not positive.
-    """
-    owners = np.repeat(np.arange(len(responses)), [y.shape[1] for y in responses])
-    return _metric(features, responses, splits, Penalties(alphas, relative, groups, "label", owners))
-
-
-def _metric(features, responses, splits, penalties) -> list[np.ndarray]:
-    target = targets(np.hstack(responses), splits, penalties, map)
-    r = fit([gram.gram(features)], target, splits, penalties, map).r[0]
-    return np.split(r, np.cumsum([y.shape[1] for y in responses])[:-1], axis=1)
-
-
-# At the edge
-
-
-def _layer(name, features: Array, responses: Array, mapper) -> gram.Gram:
-    x = as_array(features)
+def _checked_layer(name, x: Array, responses: Array) -> Array:
     if x.ndim != 2 or len(x) != len(responses):
         raise ValueError(
             f"features of layer {name} have shape {tuple(x.shape)}, responses {tuple(responses.shape)}. "
             "Give both a row for each stimulus."
         )
-    if place(x) != place(responses):
-        raise ValueError(f"features of layer {name} are {place(x)}, responses {place(responses)}. Move one of them.")
     finite = namespace(x).isfinite(x)
     if not finite.all():
         stimulus, feature = np.argwhere(~as_numpy(finite))[0]
@@ -161,11 +114,11 @@ def _layer(name, features: Array, responses: Array, mapper) -> gram.Gram:
             "Run the model in a wider precision, or leave the layer out."
         )
     if not (x != x[0]).any():
-        warnings.warn(f"features of layer {name} are the same for all stimuli, and predict nothing.", stacklevel=4)
-    return gram.gram(x, mapper)
+        warnings.warn(f"features of layer {name} are the same for all stimuli, and predict nothing.", stacklevel=5)
+    return x
 
 
-def _checked(penalties: Penalties | None, splits, responses: Array, seen: np.ndarray) -> Penalties | None:
+def _checked(penalties: Penalties | None, splits, responses: np.ndarray, seen: np.ndarray) -> Penalties | None:
     """The penalties of the units that have responses; labels and groups must fit."""
     if penalties is None:
         return None
@@ -205,15 +158,13 @@ def _warn_of_edges(result: Scores) -> None:
 def _with_missing(result: Scores, seen: np.ndarray, penalties: Penalties | None) -> Scores:
     """The same with NaN for units without responses, and a choice of -1."""
 
-    def widened(values, missing):
-        wide = np.full((*values.shape[:-1], len(seen)), missing, values.dtype)
+    def widened(name: str) -> np.ndarray:
+        values = getattr(result, name)
+        wide = np.full((*values.shape[:-1], len(seen)), -1 if name == "chosen" else np.nan, values.dtype)
         wide[..., seen] = values
         return wide
 
-    fields = {
-        name: widened(getattr(result, name), np.nan)
-        for name in ("predicted", "measured", "products", "predicted_mean", "measured_mean")
-    }
+    names = ["predicted", "measured", "products", "predicted_mean", "measured_mean"]
     if penalties is not None and penalties.per == "unit":
-        fields |= {"chosen": widened(result.chosen, -1), "errors": widened(result.errors, np.nan)}
-    return replace(result, **fields)
+        names += ["chosen", "errors"]
+    return replace(result, **{name: widened(name) for name in names})

@@ -14,54 +14,23 @@ import numpy as np
 Split = tuple[np.ndarray, np.ndarray]  # (n_train,) and (n_test,) indices of stimuli
 
 
-def shuffled(n_stimuli: int, n_splits: int = 10, train_size: float = 0.9, seed: int = 1) -> list[Split]:
+def shuffled(n_stimuli: int, n_splits: int = 10, train_size: float = 0.9) -> list[Split]:
     """Random splits as in ``aw2024`` and Brain-Score's linear benchmarks: `ShuffleSplit(10, train_size=.9)`.
 
-    Parameters
-    ----------
-    n_stimuli : int
-        Stimuli, in the recording's order: the seed picks positions.
-    n_splits : int
-        Each is drawn anew, so a stimulus may be tested in several or in none.
-    train_size : float
-        Share of the stimuli to train on.
-    seed : int
-        Of the shuffle.
-
-    Returns
-    -------
-    list of Split
-
-    Raises
-    ------
-    ValueError
-        Training or test set would be empty.
+    The seed, Brain-Score's, picks positions in the recording's order. Each split is drawn anew, so that a stimulus may
+    be tested in several or in none. Scikit-learn raises a `ValueError` where a training or test set would be empty.
     """
     from sklearn.model_selection import ShuffleSplit  # it takes a quarter of a second to load
 
-    return list(ShuffleSplit(n_splits, train_size=train_size, random_state=seed).split(np.empty(n_stimuli)))
+    return list(ShuffleSplit(n_splits, train_size=train_size, random_state=1).split(np.empty(n_stimuli)))
 
 
 def grouped(groups: np.ndarray, n_splits: int = 10, seed: int = 1234) -> list[Split]:
     """Folds that keep groups whole as Brain-Score's ridge benchmarks do: `GroupKFold(10, shuffle=True)`.
 
-    Parameters
-    ----------
-    groups : ndarray
-        (n_stimuli,) the story or topic of each stimulus.
-    n_splits : int
-        Folds; Brain-Score takes 10 for Pereira2018 and 8, one a story, for Blank2014.
-    seed : int
-        Of the assignment of groups to folds.
-
-    Returns
-    -------
-    list of Split
-
-    Raises
-    ------
-    ValueError
-        There are fewer groups than folds.
+    Groups, (n_stimuli,), are the story or topic of each stimulus, and the seed is of their assignment to folds;
+    Brain-Score takes 10 folds for Pereira2018 and 8, one a story, for Blank2014. A `ValueError` says where there are
+    fewer groups than folds.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -76,25 +45,9 @@ def grouped(groups: np.ndarray, n_splits: int = 10, seed: int = 1234) -> list[Sp
 def contiguous(n_stimuli: int, n_splits: int = 10, gap: int = 5) -> list[Split]:
     """Folds of consecutive stimuli, with a gap on either side of the test block that neither set contains.
 
-    For one long recording without stories, where slow responses make neighbours in time alike.
-
-    Parameters
-    ----------
-    n_stimuli : int
-        Stimuli (or volumes), in order of time.
-    n_splits : int
-        Folds. Their sizes differ by at most one.
-    gap : int
-        Stimuli to leave out on each side; as many as a response lasts.
-
-    Returns
-    -------
-    list of Split
-
-    Raises
-    ------
-    ValueError
-        A fold would have no test stimulus or nothing left to train on.
+    For one long recording without stories, where slow responses make neighbours in time alike: the gap is as many
+    stimuli (or volumes) as a response lasts. Sizes of folds differ by at most one. A `ValueError` says where a fold
+    would have no test stimulus or nothing left to train on.
     """
     edges = np.linspace(0, n_stimuli, n_splits + 1).astype(int)
     stimuli = np.arange(n_stimuli)
@@ -110,26 +63,11 @@ def contiguous(n_stimuli: int, n_splits: int = 10, gap: int = 5) -> list[Split]:
     return splits
 
 
-def leave_one_run_out(runs: np.ndarray, gap: int = 5, trim: int = 0) -> list[Split]:
-    """A fold a run: it is tested, the others train, without what is too near to it in time.
+def leave_one_run_out(runs: np.ndarray, gap: int = 5) -> list[Split]:
+    """A fold a run: it is tested, the others train, without ``gap`` stimuli on each side of it.
 
-    Protocols, section 4. Toneva and Wehbe's code for Wehbe2014 takes 5 volumes off the training set beside the first
-    and the last run, and off both ends of the others' test sets; of these, ``gap`` does the former in all folds, and
-    ``trim`` the latter.
-
-    Parameters
-    ----------
-    runs : ndarray
-        (n_stimuli,) the run of each stimulus (or volume), in order of time.
-    gap : int
-        Stimuli to leave out of the training set on each side of the test run.
-    trim : int
-        Stimuli to leave out of the test set at each of its ends.
-
-    Returns
-    -------
-    list of Split
-        In order of time.
+    Protocols, section 4; runs, (n_stimuli,), in order of time. Toneva and Wehbe's code for Wehbe2014 takes 5 volumes
+    off the training set beside the first and the last run only, and off both ends of the others' test sets.
 
     Raises
     ------
@@ -146,31 +84,18 @@ def leave_one_run_out(runs: np.ndarray, gap: int = 5, trim: int = 0) -> list[Spl
         raise ValueError(f"run {duplicate} is in several pieces. Put stimuli in order of time, and name each run once.")
     splits = []
     for name, start, stop in zip(names, starts, [*starts[1:], len(runs)], strict=True):
-        train = np.concatenate([np.arange(start - gap), np.arange(stop + gap, len(runs))])
-        test = np.arange(start + trim, stop - trim)
+        train, test = np.r_[: start - gap, stop + gap : len(runs)], np.arange(start, stop)
         if len(train) < 2 or len(test) < 2:
             raise ValueError(
-                f"run {name} leaves {len(train)} stimuli to train on and {len(test)} to test on, with a gap of {gap} "
-                f"and {trim} trimmed. Ask for less of them, or leave the run out of the recording."
+                f"run {name} leaves {len(train)} stimuli to train on and {len(test)} to test on, with a gap of {gap}. "
+                "Ask for less of it, or leave the run out of the recording."
             )
         splits.append((train, test))
     return splits
 
 
 def check(splits: Sequence[Split], n_stimuli: int) -> None:
-    """Raise an error that names the first split which cannot be scored, if any.
-
-    Parameters
-    ----------
-    splits : sequence of Split
-    n_stimuli : int
-
-    Raises
-    ------
-    ValueError
-        There are no splits, or one has fewer than two stimuli to train or test on, some in both, or some that the
-        recording lacks.
-    """
+    """Raise a `ValueError` that names the first split which cannot be scored, if any, or says that there are none."""
     if len(splits) == 0:
         raise ValueError("there are no splits. Give those of the protocol.")
     for number, (train, test) in enumerate(splits):

@@ -13,7 +13,6 @@ import scipy
 
 from brainalign import catalog
 from brainalign.paper.claims.printed import BRAIN_DATASETS, Printed
-from brainalign.statistics.correlations import fdr
 from brainalign.statistics.pairs import make_pairs, percent_changes
 
 
@@ -264,7 +263,7 @@ def _printed_row(tables: Printed, benchmark: str, category: str) -> pd.Series:
 def _table2(tables: Printed) -> pd.DataFrame:
     rows = tables.correlations[tables.correlations.benchmark.isin(["MMLU", "BBH"])]
     p = [_p_of_r(r, n) for r, n in zip(rows.r, rows.n_models, strict=True)]
-    return rows.assign(p=p, q=fdr(p)).set_index(["benchmark", "category"])
+    return rows.assign(p=p, q=scipy.stats.false_discovery_control(p)).set_index(["benchmark", "category"])
 
 
 def _p_of_r(r: float, n: int) -> float:

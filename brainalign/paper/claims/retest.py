@@ -12,7 +12,7 @@ import scipy
 
 from brainalign import messages
 from brainalign.paper.publish.numbers import number
-from brainalign.statistics.correlations import complete, pearson
+from brainalign.statistics.correlations import pearson
 from brainalign.statistics.pairs import make_pairs, t_test_over_bases
 
 
@@ -142,7 +142,7 @@ def _brain_knowledge(results: pd.DataFrame) -> Retested:
 
 def _brain_correlation(scores: pd.DataFrame, column: str, name: str) -> Retested:
     """Among tuned models, as in the paper."""
-    tuned = complete(scores[scores.kind == "instruction-tuned"], [column, "value"])
+    tuned = scores[scores.kind == "instruction-tuned"].dropna(subset=[column, "value"])
     correlation = pearson(tuned[column], tuned.value)
     verdict = _verdict(correlation.low, correlation.high, agrees=lambda r: r > 0)
     why = f"Pearson r with {name} over {correlation.n} tuned models; protocol aw2024"
@@ -165,7 +165,7 @@ def _behavior_share_without_gain(results: pd.DataFrame) -> Retested:
 
 
 def _behavior_size(results: pd.DataFrame) -> Retested:
-    scores = complete(reading_time_scores(results), ["log_size"])
+    scores = reading_time_scores(results).dropna(subset="log_size")
     correlation = pearson(scores.log_size, scores.value)
     verdict = _verdict(correlation.low, correlation.high, agrees=lambda r: r == 0)
     value = _with_interval(correlation.r, correlation.low, correlation.high, ".2f")

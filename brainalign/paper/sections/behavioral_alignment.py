@@ -18,7 +18,7 @@ from brainalign.paper.claims.printed import Printed
 from brainalign.paper.claims.retest import reading_time_pairs, reading_time_scores
 from brainalign.paper.publish.numbers import Live, p_value
 from brainalign.paper.sections.reading_times import Readers
-from brainalign.statistics.correlations import Correlation, complete, pearson
+from brainalign.statistics.correlations import Correlation, pearson
 from brainalign.statistics.pairs import make_pairs, t_test_over_bases
 
 SIZE = ("rises with model size", "falls with model size", "does not reliably change with model size")
@@ -112,7 +112,7 @@ def columns_of_scores(readers: Readers) -> dict:
 
 def size_correlation(readers: Readers, measure: str, alignment: str) -> Correlation:
     """Correlation of a measure with the logarithm of model size, over models of known size."""
-    sized = complete(reading_time_scores(readers.scores, measure, alignment), ["log_size"])
+    sized = reading_time_scores(readers.scores, measure, alignment).dropna(subset="log_size")
     return pearson(sized.log_size, sized.value)
 
 

@@ -12,7 +12,6 @@ from brainalign.paper.publish.numbers import Live, p_value
 from brainalign.paper.sections.published_models import IDENTITY
 from brainalign.statistics import ALPHA
 from brainalign.statistics.clusters import Estimate
-from brainalign.statistics.correlations import leave_one_group_out
 from brainalign.statistics.pairs import change_of_mean, make_pairs, mean_of_changes, paired_tests, percent_changes
 
 DATASETS = ["average", *BRAIN_DATASETS]
@@ -202,7 +201,8 @@ def robustness(tables: Printed, **bootstrap) -> pd.DataFrame:
         return pd.DataFrame([vars(mean_of_changes(table, **bootstrap))])
 
     def without(group: str) -> pd.DataFrame:
-        left = leave_one_group_out(main, group, change).query("left_out != 'none'")
+        names = sorted(main[group].unique())
+        left = pd.concat([change(main[main[group] != name]).assign(left_out=name) for name in names])
         return left.assign(label="without " + left.left_out, group=group)
 
     whole = {"all pairs": main, "with GPT-2 added": everyone, "GPT-2 alone": everyone.query("family == 'GPT2'")}

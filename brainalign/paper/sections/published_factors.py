@@ -14,14 +14,7 @@ from brainalign.paper.publish.numbers import Live, correlation, p_value
 from brainalign.paper.sections.published_models import IDENTITY
 from brainalign.statistics import ALPHA
 from brainalign.statistics.clusters import Estimate, correlation_by_cluster
-from brainalign.statistics.correlations import (
-    Correlation,
-    complete,
-    partial_pearson,
-    pearson,
-    slopes_by_group,
-    spearman,
-)
+from brainalign.statistics.correlations import Correlation, partial_pearson, pearson, slopes_by_group, spearman
 
 SCORE = "average"
 # What may correlate with alignment: column of the printed models to label.
@@ -199,7 +192,7 @@ def families(tables: Printed) -> pd.DataFrame:
 
 
 def _plain(models: pd.DataFrame, name: str) -> dict[str, float]:
-    rows = complete(models, [name, SCORE])
+    rows = models.dropna(subset=[name, SCORE])
     return as_columns(pearson(rows[name], rows[SCORE]))
 
 

@@ -16,10 +16,10 @@ from brainalign.llm.models.load import LanguageModel
 from brainalign.llm.models.networks import config_of
 from brainalign.llm.models.sources import find, settings_of
 from brainalign.llm.tuning import samples
-from brainalign.microworld import World, exam, make
+from brainalign.microworld import World, make
 from brainalign.microworld import learners as trained_here
 from brainalign.microworld.participants import FROM_TEXT, People, Shares
-from brainalign.microworld.questions import questions
+from brainalign.microworld.questions import benchmark, questions
 from brainalign.microworld.readers import reading_times as microworld_times
 from brainalign.study.description.members import members
 from brainalign.study.description.settings import MICROWORLD, READERS, LoadedModel, OwnRecording, Study, Tuning, base_of
@@ -128,7 +128,7 @@ def load_checkpoints(study: Study, tuning: Tuning) -> Iterator[tuple[int, Langua
 
 def load_benchmark(name: str) -> Benchmark:
     """Load a benchmark of questions that a study names."""
-    return exam.benchmark(questions(world())) if name == MICROWORLD[0] else benchmarks.load(name)
+    return benchmark(questions(world())) if name == MICROWORLD[0] else benchmarks.load(name)
 
 
 def load_reading_times(dataset: str, alignment: str = "original") -> ReadingTimes:

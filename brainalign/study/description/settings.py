@@ -109,7 +109,9 @@ class LoadedModel(Settings):
     name: str | None = Field(None, pattern=PATTERN, description="what it is called; by default as what is loaded")
     revision: str | None = Field(None, description="branch, tag or commit on the hub")
     dtype: Literal["float32", "float16", "bfloat16", "auto"] = "float32"
-    device: str | None = Field(None, description="a torch device, or auto: over all GPUs; by default one, if there is")
+    device: str | None = Field(
+        None, description="a torch device, or auto: over all GPUs; a named one fits encoding too"
+    )
     base: PlaceOrName | None = Field(None, description="the weights are differences, to be added to this model")
     untrained: int | None = Field(None, ge=0, description="seed of fresh weights: an untrained twin")
     tune: Tune | None = Field(None, description="how it is tuned here, after it is loaded")

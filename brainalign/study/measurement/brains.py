@@ -32,6 +32,7 @@ class Features(NamedTuple):
 
     layers: Mapping[str, np.ndarray]
     at_parts: bool
+    device: str | None = None  # where encoding models are fitted by torch; on none, by numpy
 
     def at_stimuli(self, recording: Recording, protocol: str) -> dict[str, np.ndarray]:
         """Layers at the stimuli of the recording, as a protocol brings them there."""
@@ -45,8 +46,8 @@ def scores(study: Study, features: Features, recording: Recording) -> pd.DataFra
     tables, names = [], protocols_of(study, recording)
     for name in names:
         protocol = protocols.resolve(name, recording)
-        ceiling = ceiling_of(protocol, recording)
-        tables.append(brain_alignment(features.at_stimuli(recording, name), recording, protocol, ceiling))
+        layers, ceiling = features.at_stimuli(recording, name), ceiling_of(protocol, recording)
+        tables.append(brain_alignment(layers, recording, protocol, ceiling, features.device))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -87,7 +88,7 @@ def scores_at_one_width(study: Study, features: Features, recording: Recording) 
     tables = []
     for name in names:
         at_stimuli = features._replace(layers=narrow).at_stimuli(recording, name)
-        rows = brain_alignment(at_stimuli, recording, name)
+        rows = brain_alignment(at_stimuli, recording, name, device=features.device)
         rows = rows[rows.chosen & (rows.region == ALL) & (rows.split == ALL)].set_index("participant")
         tables.append(rows.loc[[POOLED, *recording.participants], ["dataset", "protocol", "r"]].reset_index())
     return pd.concat(tables, ignore_index=True).assign(width=width)
@@ -96,8 +97,8 @@ def scores_at_one_width(study: Study, features: Features, recording: Recording) 
 def unique_variance(features: Features, recording: Recording) -> pd.DataFrame:
     """R² beyond length (word rate) and position, on held-out stimuli whose neighbors are held out too.
 
-    All layers of a model, side by side, are one band (`side_by_side`), so that no layer is chosen; see
-    `banded.unique_variance`, whose second half is the same for all models.
+    All layers of a model, side by side, are one band (`side_by_side`), so that no layer is chosen; what length and
+    position explain alone is the same for all models.
 
     Returns
     -------
@@ -129,7 +130,7 @@ def similarities(features: Features, recording: Recording) -> pd.DataFrame:
 
     def similarity_score(compare, x: np.ndarray) -> float:
         is_constant = (np.ptp(x, axis=0) == 0).all() or (compare is similarity.rsa and (np.ptp(x, axis=1) == 0).any())
-        return np.nan if is_constant else compare(x, responses, subsets).score
+        return np.nan if is_constant else compare(x, responses, subsets)
 
     rows = []
     for layer, x in features.layers.items():

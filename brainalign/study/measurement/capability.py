@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
-from brainalign.alignment.behavior import INTERVAL, resampled
 from brainalign.llm.exams import benchmarks
 from brainalign.llm.exams.answers import answers
 from brainalign.llm.exams.benchmarks import Benchmark
 from brainalign.llm.models.load import LanguageModel
 from brainalign.llm.reading.loss import loss
 from brainalign.llm.reading.surprisal import MODES
+from brainalign.statistics import INTERVAL
+from brainalign.statistics.clusters import resampled
 from brainalign.study.description.loading import load_benchmark, load_reading_times
 from brainalign.study.description.settings import Study
 

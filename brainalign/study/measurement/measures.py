@@ -123,7 +123,7 @@ def _measurements(study: Study, member: Member) -> Iterator[Measurement]:
     elif isinstance(member.source, Tuning):
         yield "tuning", lambda: followed(study, member.source)
     elif isinstance(member.source, LoadedModel):
-        yield from _model_measurements(study, load_model(study, member.name))
+        yield from _model_measurements(study, load_model(study, member.name), encoding_device(member.source))
     else:
         for dataset in study.reading_times:
             yield "words", lambda dataset=dataset: words(_series(member, dataset), dataset)
@@ -142,7 +142,7 @@ def _people_measurements(study: Study) -> Iterator[Measurement]:
             yield "reading", lambda dataset=dataset, alignment=alignment: people.reading(dataset, alignment)
 
 
-def _model_measurements(study: Study, model: LanguageModel) -> Iterator[Measurement]:
+def _model_measurements(study: Study, model: LanguageModel, device: str | None) -> Iterator[Measurement]:
     yield "model", lambda: description(model)
     recordings = load_recordings(study)
     for dataset in study.reading_times:
@@ -152,7 +152,8 @@ def _model_measurements(study: Study, model: LanguageModel) -> Iterator[Measurem
     for name, recording in recordings.items():
         states = cache(lambda recording=recording: _states(study, model, recording))
         counts = name in informative(recordings)
-        yield from _feature_measurements(study, cache(lambda states=states: features_of(states())), recording, counts)
+        features = cache(lambda states=states: features_of(states(), device))
+        yield from _feature_measurements(study, features, recording, counts)
         if counts:
             yield from _state_measurements(states, name)
     if study.benchmarks:
@@ -206,9 +207,15 @@ def _states(study: Study, model: LanguageModel, source: Recording | str) -> xr.D
     return llm.activations(model, text.passages, text=name).sel(layer=layers)
 
 
-def features_of(states: xr.DataArray) -> Features:
+def features_of(states: xr.DataArray, device: str | None = None) -> Features:
     """Layers by name, at the parts of a text."""
-    return Features({str(layer): states.sel(layer=layer).to_numpy() for layer in states.layer.to_numpy()}, True)
+    layers = {str(layer): states.sel(layer=layer).to_numpy() for layer in states.layer.to_numpy()}
+    return Features(layers, at_parts=True, device=device)
+
+
+def encoding_device(entry: LoadedModel) -> str | None:
+    """Where a model's encoding models are fitted: on the GPU that its entry names, else by numpy."""
+    return entry.device if (entry.device or "").startswith("cuda") else None
 
 
 def description(model: LanguageModel) -> pd.DataFrame:
@@ -290,7 +297,7 @@ def _reading(model: LanguageModel, dataset: str, aligned: Sequence[ReadingTimes]
     bits = llm.surprisal(model, aligned[0].passages, text=dataset).to_numpy()
     rows = [{"measure": f"loss on {dataset}", "value": bits[np.isfinite(bits)].mean()}]
     for times in aligned:
-        r = reading_time_correlation(bits, times.table().reading_time.to_numpy(), ~times.first_in_sentence).r
+        r = reading_time_correlation(bits, times.table().reading_time.to_numpy(), ~times.first_in_sentence)
         rows.append({"measure": f"reading times, {times.alignment}", "value": r})
     return pd.DataFrame(rows)
 

@@ -159,5 +159,5 @@ def readers(dataset: str) -> pd.DataFrame:
     times = load_reading_times(dataset).times
     row = {"dataset": dataset, "readers": np.nan, "ceiling": np.nan}
     if "reader" in times.dims:
-        row |= {"readers": times.sizes["reader"], "ceiling": reliability.split_half(times.to_numpy()).ceiling}
+        row |= {"readers": times.sizes["reader"], "ceiling": reliability.split_half(times.to_numpy())}
     return pd.DataFrame([row])

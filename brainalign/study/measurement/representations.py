@@ -53,6 +53,6 @@ def layer_similarity(states: xr.DataArray) -> pd.DataFrame:
     values = np.eye(len(names))
     for row in range(len(names)):
         for column in range(row):
-            values[row, column] = values[column, row] = linear_cka(subset[row], subset[column]).score
+            values[row, column] = values[column, row] = linear_cka(subset[row], subset[column])
     pairs = pd.MultiIndex.from_product([names, names], names=["layer", "other"])
     return pd.Series(values.ravel(), pairs, name="cka").reset_index()
