@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from brainalign.paper.sections import choices, controls
-from brainalign.paper.sections.scores import FEW, load, numbers_of_members
+from brainalign.paper.sections.scores import FEW, numbers_of_members, read
 
 LENIENT, STRICT = "aw2024", "contiguous"
 STUDY = SimpleNamespace(name="planted", protocols=[STRICT, LENIENT])
@@ -50,7 +50,7 @@ def measured(monkeypatch):
 
 @pytest.fixture
 def scores(measured):
-    return load(STUDY)
+    return read(STUDY)
 
 
 def texts(numbers):
@@ -61,7 +61,7 @@ def texts(numbers):
 
 
 def test_models_twins_and_controls_are_kept_apart(scores):
-    assert (scores.trained, scores.twins, scores.controls) == (["base", "tuned"], ["twin"], ["oasm", "length"])
+    assert (scores.trained, scores.untrained, scores.controls) == (["base", "tuned"], ["twin"], ["oasm", "length"])
     assert list(scores.pairs.index) == ["tuned"]
     assert (scores.lenient, scores.strict) == (LENIENT, STRICT)
     numbers = texts(numbers_of_members(scores))
@@ -78,7 +78,7 @@ def test_means_of_models_stand_beside_each_participants_scores(scores):
 def test_of_many_models_the_mean_is_compared(measured):
     many = {f"model-{k}": (0.1, 0.1, "vanilla", None, None, "model") for k in range(FEW + 1)}
     measured["brain"] = pd.DataFrame([row for name in many for row in rows(name, many)])
-    assert list(load(STUDY).members) == ["ours", "static"]
+    assert list(read(STUDY).members) == ["ours", "static"]
 
 
 # --- controls ---------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ def test_what_needs_neighbors_falls_most(scores):
 
 
 def test_one_protocol_is_named_once(measured):
-    scores = load(STUDY, LENIENT)
+    scores = read(STUDY, LENIENT)
     assert controls.title_of_means(controls.means(scores), scores).endswith("under aw2024")
     assert set(controls.left(scores).protocol) == {LENIENT}
 
@@ -106,7 +106,7 @@ def test_without_a_null_recording_nothing_is_said_of_it(scores):
 def test_scores_without_a_signal_are_held_against_zero(measured):
     null = pd.DataFrame([row for name in MEMBERS for row in rows(name, dataset="world.null")])
     measured["brain"] = pd.concat([measured["brain"], null], ignore_index=True)
-    table = controls.without_signal(load(STUDY))["null"]
+    table = controls.without_signal(read(STUDY))["null"]
     numbers = texts(controls.numbers_of_null(table))
     # Under aw2024 the noise of `length` is too large for an interval that holds for five at once.
     assert (numbers["null.aw2024.above"], numbers["null.aw2024.zero"]) == ("4 of 5", "1 of 5")
@@ -206,7 +206,7 @@ def test_the_best_layer_on_the_test_set_is_above_the_chosen_one(scores):
 
 
 def test_the_best_layer_needs_a_protocol_that_chooses_one(measured):
-    assert choices.best_layer(load(STUDY, LENIENT)) == {}
+    assert choices.best_layer(read(STUDY, LENIENT)) == {}
 
 
 def test_tuning_is_compared_under_both_protocols_and_at_one_width(scores, narrow):
@@ -225,5 +225,5 @@ def test_tuning_is_compared_under_both_protocols_and_at_one_width(scores, narrow
 def test_without_a_tuned_model_nothing_is_said_of_tuning(measured):
     measured["brain"] = measured["brain"].query("model != 'tuned'")
     measured["one-width"] = measured["brain"].query("chosen").assign(width=32)
-    scores = load(STUDY)
+    scores = read(STUDY)
     assert choices.tuning(scores, choices.narrow(scores)) == {}

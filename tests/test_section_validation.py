@@ -1,10 +1,10 @@
 """Section "Can the method be trusted?": planted rates come out as the words that they deserve."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from brainalign.microworld.validation import MIXED
-from brainalign.paper import tuning_power
 from brainalign.paper.sections import validation, validation_tuning
 
 
@@ -110,7 +110,7 @@ def test_tests_above_their_level_are_named_and_no_name_is_shown_of_none():
 
 @pytest.mark.parametrize(("found", "word"), [(0.3, "too few"), (0.9, "enough")])
 def test_as_many_bases_as_printed_are_enough_or_too_few(found, word):
-    bases = tuning_power.printed_pairs().base.nunique()
+    bases = validation_tuning.printed_pairs().base.nunique()
     about = {"unit": "base", "spread": "as printed", "n_passages": 96, "n_participants": 8}
     power = pd.DataFrame([about | {"n_bases": bases} | interval(found), about | {"n_bases": 32} | interval(1.0)])
     by_bases = validation_tuning.power_by_bases(power)
@@ -126,3 +126,9 @@ def test_power_is_simulated_at_each_size_and_spread():
     power = validation_tuning.power(noise, seed=0).set_index(["unit", "spread", "n_passages", "n_bases"]).estimate
     assert power["base", "as printed", 24, 8] < power["base", "as printed", 96, 8] < power["base", "as printed", 96, 32]
     assert power["base", "as printed", 96, 8] < power["base", "a quarter of it", 96, 8]
+
+
+def test_the_printed_spread_is_that_of_the_pairs():
+    spread, alike = validation_tuning.printed_spread()
+    assert spread == pytest.approx(np.std(validation_tuning.printed_pairs().percent_change, ddof=1))
+    assert 0 < alike < 1

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from brainalign.paper.figures import FAMILIES, GRAY
+from brainalign.paper.figures.parts import FAMILIES, GRAY, panels_of
 
 TINT = FAMILIES["T5"]
 
@@ -17,16 +17,12 @@ def courses(table: pd.DataFrame) -> plt.Figure:
     table : DataFrame
         ``unit``, the region; ``seconds``; ``response`` in standard deviations, with ``low`` and ``high``.
     """
-    regions = list(dict.fromkeys(table.unit))
-    figure, axes = plt.subplots(
-        len(regions), figsize=(4.2, 0.75 * len(regions) + 0.6), sharex=True, sharey=True, squeeze=False
-    )
-    for ax, region in zip(axes[:, 0], regions, strict=True):
-        rows = table[table.unit == region]
+    figure, panels = panels_of(table, "unit", 0.75, 0.6, sharey=True)
+    for region, ax, rows in panels:
         ax.fill_between(rows.seconds, rows.low, rows.high, color=TINT, alpha=0.3, linewidth=0)
         ax.plot(rows.seconds, rows.response, color=TINT, linewidth=0.8)
         ax.set_ylabel(region, rotation=0, ha="right", va="center")
-    axes[-1, 0].set_xlabel("Time (s); response in standard deviations")
+    ax.set_xlabel("Time (s); response in standard deviations")
     return figure
 
 

@@ -4,12 +4,10 @@ import pandas as pd
 
 from brainalign import study as studies
 from brainalign.alignment.protocols import CONTIGUOUS
-from brainalign.alignment.summary import ALL, POOLED
-from brainalign.paper import brain_tables
-from brainalign.paper.brain_tables import CHANGES, over_participants, verdict
+from brainalign.alignment.summary import POOLED
 from brainalign.paper.publish.numbers import Live, number
-from brainalign.paper.sections.controls import BY_INTERVAL
-from brainalign.paper.sections.scores import Scores
+from brainalign.paper.sections.estimates import BY_INTERVAL, CHANGES, difference, live, over_participants, verdict
+from brainalign.paper.sections.scores import WHO, Scores, whole
 
 
 def narrow(scores: Scores) -> pd.DataFrame:
@@ -27,14 +25,10 @@ def both_widths(scores: Scores, narrow: pd.DataFrame) -> pd.DataFrame:
     """Scores over all participants' units: ``protocol``, ``model``, ``r_full``, ``r_narrow``, ``label``."""
     keys = ["model", "dataset", "protocol", "participant"]
     # Projected are recordings as they are; experiments of one data set are not averaged here.
-    full = scores.results[scores.results.chosen & (scores.results.region == ALL) & (scores.results.split == ALL)]
+    full = whole(scores.measured).query("chosen")
     table = narrow.merge(full[[*keys, "r"]], on=keys, suffixes=("_narrow", "_full"))
-    table = (
-        table[table.participant == POOLED]
-        .groupby(["protocol", "model"], sort=False)[["r_full", "r_narrow"]]
-        .mean()
-        .reset_index()
-    )
+    pooled = table[table.participant == POOLED].groupby(["protocol", "model"], sort=False)
+    table = pooled[["r_full", "r_narrow"]].mean().reset_index()
     table = table.sort_values("protocol", key=lambda names: names.map(scores.protocols.index), kind="stable")
     return table.assign(label=table.model + ", " + table.protocol)
 
@@ -65,20 +59,14 @@ def most_moved(both: pd.DataFrame) -> pd.Series:
     return both.loc[(both.r_full - both.r_narrow).abs().idxmax()]
 
 
-# --- the best layer ---------------------------------------------------------------------------------------
-
-
 def best_layer(scores: Scores) -> dict[str, pd.DataFrame]:
     """Score of participants at the best layer on the test sets, minus that at the one chosen inside the training sets.
 
-    Returns
-    -------
-    dict
-        Under ``best-layer`` a row a participant, a column a model or twin; nothing without the protocol that chooses.
+    Under ``best-layer``, a column a model or twin; nothing without the protocol that chooses.
     """
     if CONTIGUOUS.name not in scores.protocols:
         return {}
-    names = [*scores.trained, *scores.twins]
+    names = [*scores.trained, *scores.untrained]
     gain = scores.best[names] - scores.chosen[names]  # one layer leaves nothing to choose
     return {"best-layer": gain.xs(CONTIGUOUS.name, level="protocol")}
 
@@ -94,7 +82,7 @@ def numbers_of_best_layer(gain: pd.DataFrame) -> list[Live]:
     method = "best layer on the test sets minus nested choice; trained and untrained, mean over participants, t"
     overall, choice = over_participants(gain.mean(axis=1)), "choosing the layer on the test set"
     word = Live("best-layer.verdict", verdict(overall, *CHANGES), method=f"{choice}; {BY_INTERVAL}")
-    return [*brain_tables.live("best-layer", overall, method, "+.3f"), word]
+    return [live("best-layer", overall, "+.3f", method=method), word]
 
 
 def title_of_best_layer(gain: pd.DataFrame) -> str:
@@ -103,24 +91,18 @@ def title_of_best_layer(gain: pd.DataFrame) -> str:
     return f"Choosing the layer on the test set {word} the score"
 
 
-# --- tuning -----------------------------------------------------------------------------------------------
-
-
 def tuning(scores: Scores, narrow: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Tuned minus vanilla under each protocol, as models are and at one width.
 
-    Returns
-    -------
-    dict
-        Under ``headline`` rows of `figures.brain_scores.differences`; nothing without a tuned model.
+    Under ``headline``, rows of `figures.brain_scores.differences`; nothing without a tuned model.
     """
     if scores.pairs.empty:
         return {}
     tuned, vanilla = scores.pairs.index, scores.pairs.vanilla
-    slim = narrow[narrow.participant != POOLED].pivot(index=brain_tables.WHO, columns="model", values="r")
+    slim = narrow[narrow.participant != POOLED].pivot(index=WHO, columns="model", values="r")
     rows = [
         {"panel": "tuned minus vanilla", "label": label}
-        | brain_tables.difference(table.xs(protocol, level="protocol"), tuned, vanilla)
+        | difference(table.xs(protocol, level="protocol"), tuned, vanilla)
         for protocol in scores.protocols
         for label, table in ((protocol, scores.chosen), (f"{protocol}, width {width(narrow)}", slim))
     ]
@@ -135,7 +117,7 @@ def numbers_of_tuning(table: pd.DataFrame) -> list[Live]:
         for name, row in ends.items()
     ]
     strict = ends["strict"]
-    return [*words, *brain_tables.live("tuning.strict", strict, f"{strict.label}; over participants, t", "+.3f")]
+    return [*words, live("tuning.strict", strict, "+.3f", method=f"{strict.label}; over participants, t")]
 
 
 def title_of_tuning(table: pd.DataFrame) -> str:

@@ -1,7 +1,7 @@
 """Controls: what language models score above what knows only order, length, position, words or nothing.
 
-scores = load(study)
-left = controls.left(scores)
+measured = scores.read(study)
+left = controls.left(measured)
 notebook.show(*controls.numbers_of_left(left))
 """
 
@@ -9,10 +9,18 @@ import pandas as pd
 
 from brainalign import study as studies
 from brainalign.alignment.protocols import AW2024, CONTIGUOUS
-from brainalign.paper import brain_tables
-from brainalign.paper.brain_tables import LABELS, over_participants, verdict
 from brainalign.paper.publish.numbers import Live, number
-from brainalign.paper.sections.scores import Scores
+from brainalign.paper.sections.estimates import (
+    BY_INTERVAL,
+    OVER_PARTICIPANTS,
+    difference,
+    live,
+    lives,
+    over_participants,
+    share,
+    verdict,
+)
+from brainalign.paper.sections.scores import LABELS, UNTRAINED, Scores
 from brainalign.study.description.loading import NULL
 
 # What the trained models are held against.
@@ -27,32 +35,21 @@ AGAINST = {
 }
 ABOVE = "above"
 ADDS = ("adds to", "takes from", "does not reliably add to")
-BY_INTERVAL = "by the interval over participants"
-
-
-# --- shuffled against contiguous --------------------------------------------------------------------------
 
 
 def means(scores: Scores) -> pd.DataFrame:
     """Mean score over participants: ``name``, a column a protocol, ``label``."""
-
-    def column(table: pd.DataFrame) -> dict[str, float]:
-        return {name: over_participants(table[name])["estimate"] for name in scores.members}
-
-    table = pd.DataFrame({protocol: column(scores.under(protocol)) for protocol in scores.protocols})
-    return table.rename_axis("name").reset_index().assign(label=scores.members.values())
+    columns = {
+        protocol: scores.under(protocol)[list(scores.members)].apply(lambda r: over_participants(r)["estimate"])
+        for protocol in scores.protocols
+    }
+    return pd.DataFrame(columns).rename_axis("name").reset_index().assign(label=scores.members.values())
 
 
 def numbers_of_means(means: pd.DataFrame) -> list[Live]:
     """Scores of the controls, as ``score.PROTOCOL.NAME``."""
-    table = means.set_index("name").drop(columns="label")
-    method = "mean over participants; models together"
-    return [
-        Live(f"score.{protocol}.{name}", value, method=method)
-        for protocol, column in table.items()
-        for name, value in column.items()
-        if name in AGAINST
-    ]
+    table = means[means.name.isin(AGAINST)].drop(columns="label").melt("name", var_name="protocol")
+    return lives(table, "score.{protocol}.{name}", method="mean over participants; models together", value="value")
 
 
 def title_of_means(means: pd.DataFrame, scores: Scores) -> str:
@@ -65,25 +62,18 @@ def title_of_means(means: pd.DataFrame, scores: Scores) -> str:
     return f"{fallen.label.split(' (')[0]} scores {values}"
 
 
-# --- people without a text-driven signal ------------------------------------------------------------------
-
-
 def without_signal(scores: Scores) -> dict[str, pd.DataFrame]:
     """Scores on a recording in which the text has no share, with intervals that hold for a protocol at once.
 
-    Returns
-    -------
-    dict
-        Under ``null`` a row a protocol and a model or control: ``panel``, ``label``, ``protocol``, ``estimate``,
-        ``low``, ``high``, ``n``; nothing without such a recording.
+    Under ``null``, rows of `figures.brain_scores.differences` with their ``protocol``; nothing without a recording.
     """
     recordings = [name for name in scores.chosen.index.unique("dataset") if name.endswith(NULL)]
     if not recordings:
         return {}
-    names = [*scores.trained, *scores.twins, *scores.controls]
+    names = [*scores.trained, *scores.untrained, *scores.controls]
     rows = [
         {"panel": LABELS[protocol], "label": name, "protocol": protocol}
-        | over_participants(scores.under(protocol).loc[recordings, name], len(names))
+        | over_participants(scores.people(protocol).loc[recordings, name], len(names))
         for protocol in scores.protocols
         for name in names
     ]
@@ -109,17 +99,10 @@ def title_of_null(table: pd.DataFrame) -> str:
     return f"Without a text-driven signal, {' and '.join(above)}"
 
 
-# --- trained models minus controls ------------------------------------------------------------------------
-
-
 def left(scores: Scores) -> pd.DataFrame:
-    """Score of the trained models minus that of each control, inside each participant.
+    """Score of the trained models minus that of each control, inside each participant, with its ``verdict``.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by the names of `AGAINST`: ``panel``, ``label``, ``protocol``, ``verdict``, ``estimate``, ``low``,
-        ``high``, ``n``.
+    Rows of `figures.brain_scores.differences` with their ``protocol``, indexed by the names of `AGAINST`.
     """
     rows, names = [], [name for name in AGAINST if name in scores.members]
     # First the two protocols that pages quote.
@@ -136,17 +119,16 @@ def above(scores: Scores, protocol: str, name: str) -> dict:
     """What the trained models score above a control; of untrained twins, those that have one."""
     table = scores.under(protocol)
     if name == "twins":
-        return brain_tables.difference(table, sorted(set(scores.about.twin_of[scores.twins])), scores.twins)
-    return brain_tables.difference(table, scores.trained, [name])
+        return difference(table, sorted(set(scores.models.twin_of[scores.untrained])), scores.untrained)
+    return difference(table, scores.trained, [name])
 
 
 def numbers_of_left(left: pd.DataFrame) -> list[Live]:
     """Each difference with its verdict, as ``left.PROTOCOL.NAME``, and how many controls the models beat."""
-    numbers = []
+    numbers, minus = [], f"trained models minus {{label}}; {OVER_PARTICIPANTS}"
+    numbers += lives(left.rename_axis("name").reset_index(), "left.{protocol}.{name}", "+.3f", method=minus)
     for name, row in left.iterrows():
-        key, method = f"left.{row.protocol}.{name}", f"trained models minus {row.label}; mean over participants, t"
-        numbers += brain_tables.live(key, row, method, "+.3f")
-        numbers.append(Live(f"{key}.verdict", row.verdict, method=BY_INTERVAL))
+        numbers.append(Live(f"left.{row.protocol}.{name}.verdict", row.verdict, method=BY_INTERVAL))
     for protocol, rows in by_protocol(left):
         beaten = share(rows.verdict == ABOVE)
         numbers.append(Live(f"left.{protocol}.n", beaten, method="controls that are beaten"))
@@ -168,9 +150,6 @@ def title_of_left(left: pd.DataFrame) -> str:
     return f"The models beat {'; '.join(beaten)}"
 
 
-# --- beyond length and position ---------------------------------------------------------------------------
-
-
 def unique(scores: Scores) -> pd.DataFrame:
     """Unique variance and variance of length and position alone, by model and participant."""
     return studies.results(scores.study, "unique").set_index(["dataset", "participant"])
@@ -178,7 +157,7 @@ def unique(scores: Scores) -> pd.DataFrame:
 
 def beyond(scores: Scores, unique: pd.DataFrame) -> pd.DataFrame:
     """Unique variance of each model and twin, mean over participants: rows of `figures.brain_scores.differences`."""
-    kinds = scores.about.kind[scores.about.origin == "model"]
+    kinds = scores.models.kind[scores.models.origin == "model"]
     rows = [
         {"panel": "beyond length and position", "label": name, "kind": kind}
         | over_participants(unique.unique[unique.model == name])
@@ -189,14 +168,14 @@ def beyond(scores: Scores, unique: pd.DataFrame) -> pd.DataFrame:
 
 def numbers_of_beyond(beyond: pd.DataFrame, unique: pd.DataFrame) -> list[Live]:
     """The trained model that adds most to length and position, and how many do."""
-    trained, most = beyond[beyond.kind != "untrained"], best_beyond(beyond)
+    trained, most = beyond[beyond.kind != UNTRAINED], best_beyond(beyond)
     alone = over_participants(unique.nuisance[unique.model == most.label])
     method = "by the interval over participants, of the best trained model"
     return [
         Live("unique.n", share(trained.low > 0), method="trained models, interval above zero"),
-        *brain_tables.live("unique.most", most, f"{most.label}; R², mean over participants, t", "+.4f"),
+        live("unique.most", most, "+.4f", method=f"{most.label}; R², {OVER_PARTICIPANTS}"),
         Live("unique.most.model", most.label),
-        *brain_tables.live("unique.nuisance", alone, "R² of length and position; over participants, t", "+.4f"),
+        live("unique.nuisance", alone, "+.4f", method="R² of length and position; over participants, t"),
         Live("unique.verdict", verdict(most, *ADDS), method=method),
     ]
 
@@ -209,15 +188,10 @@ def title_of_beyond(beyond: pd.DataFrame) -> str:
 
 def best_beyond(beyond: pd.DataFrame) -> pd.Series:
     """The trained model that adds most."""
-    trained = beyond[beyond.kind != "untrained"]
+    trained = beyond[beyond.kind != UNTRAINED]
     return trained.loc[trained.estimate.idxmax()]
 
 
 def by_protocol(table: pd.DataFrame):
     """Rows of each protocol, by its name, in their order."""
     return table.groupby("protocol", sort=False)
-
-
-def share(which: pd.Series) -> str:
-    """How many rows of all, in words."""
-    return f"{which.sum()} of {len(which)}"

@@ -10,34 +10,20 @@ import numpy as np
 import pandas as pd
 
 from brainalign import study as studies
-from brainalign.alignment.summary import ALL, POOLED
-from brainalign.paper import brain_tables
+from brainalign.alignment.summary import POOLED
 from brainalign.paper.publish.numbers import Live, number
-from brainalign.paper.sections import placing
+from brainalign.paper.sections import columns, placing, scores
+from brainalign.paper.sections.estimates import OVER_PARTICIPANTS, lives
 from brainalign.study import Study
 from brainalign.study.description.members import CONTROL
 
 NORMS = ["text", "layer", "stack", "depth", "norm", "low", "high"]
 TEXTS = ["text", "what", "parts", "tokens", "parts_encoded_anew", "special_tokens", "read_as"]
 WORDS = ["story", "position", "sentence", "text", "surprisal"]
-# Columns of the tables, and the form of their numbers.
-COLUMNS_OF_BRAIN = {
-    "protocol": "Protocol",
-    "dataset": "Data set",
-    "r": ("r", ".3f"),
-    "ceiling": ("Ceiling", ".3f"),
-    "layer": "Layer",
-    "layer_choice": "Layer chosen",
-}
-COLUMNS_OF_DIFFERENCES = {
-    "protocol": "Protocol",
-    "against": "Against",
-    "estimate": ("r or Δr", "+.3f"),
-    "low": ("low", "+.3f"),
-    "high": ("high", "+.3f"),
-    "role": "Which is",
-    "verdict": "In words",
-}
+COLUMNS_OF_BRAIN = columns.named("protocol", "dataset") | columns.numbers(".3f", r="r", ceiling="Ceiling")
+COLUMNS_OF_BRAIN |= {"layer": "Layer", "layer_choice": "Layer chosen"}
+COLUMNS_OF_DIFFERENCES = columns.named("protocol", "against") | columns.interval("+.3f", estimate="r or Δr")
+COLUMNS_OF_DIFFERENCES |= {"role": "Which is", "verdict": "In words"}
 
 
 def measured(study: Study, model: str) -> tuple[Study, str]:
@@ -72,18 +58,12 @@ def numbers_of_shape(shape: pd.Series) -> list[Live]:
 def numbers_of_texts(texts: pd.DataFrame) -> list[Live]:
     """What was read to get states, as ``TEXT.parts``, ``TEXT.tokens`` and ``TEXT.anew``."""
     overlap, anew = "tokens read; windows of a long text overlap", "parts whose beginning was read anew"
+    states = texts[texts.what == "states"]
     return [
-        live
-        for row in texts[texts.what == "states"].itertuples()
-        for live in (
-            Live(f"{row.text}.parts", row.parts, ",d"),
-            Live(f"{row.text}.tokens", row.tokens, ",d", method=overlap),
-            Live(f"{row.text}.anew", row.parts_encoded_anew, "d", method=anew),
-        )
+        *lives(states, "{text}.parts", ",d", value="parts"),
+        *lives(states, "{text}.tokens", ",d", value="tokens", method=overlap),
+        *lives(states, "{text}.anew", "d", value="parts_encoded_anew", method=anew),
     ]
-
-
-# States of its layers
 
 
 def growth(norms: pd.DataFrame) -> float:
@@ -100,11 +80,8 @@ def numbers_of_norms(norms: pd.DataFrame) -> list[Live]:
 
 def title_of_norms(norms: pd.DataFrame) -> str:
     """What the curves of norms show."""
-    return (
-        "States grow from layer to layer"
-        if growth(norms) > 1
-        else "States do not grow from the first layer to the last"
-    )
+    grow = growth(norms) > 1
+    return "States grow from layer to layer" if grow else "States do not grow from the first layer to the last"
 
 
 def similarity(layers: pd.DataFrame) -> pd.DataFrame:
@@ -138,30 +115,20 @@ def title_of_similarity(similarity: pd.DataFrame) -> str:
     return "The first and the last layer resemble each other as much as adjacent layers do"
 
 
-# Surprisal
-
-
 def numbers_of_surprisal(words: pd.DataFrame, texts: pd.DataFrame, behavior: pd.DataFrame) -> list[Live]:
-    """Mean surprisal, how a first word is scored, and correlations with what people did; nothing without words.
-
-    Parameters
-    ----------
-    words, texts, behavior : DataFrame
-        The analyses of these names.
-    """
+    """Mean surprisal, how a first word is scored, and correlations with what people did; nothing without words."""
     if words.empty:
         return []
     dataset = words.dataset.iloc[0]
     first_word = texts[(texts.what == "surprisal") & (texts.text == dataset)].first_word.iloc[0]
     mean = words.surprisal[words.dataset == dataset]
     correlations = numbers_of_correlations(words, behavior)
+    phrases = [f"{what} at {correlation.texts()[correlation.key]}" for what, correlation in correlations.items()]
     return [
         Live("surprisal.mean", mean.mean(), ".1f", " bits", n=len(mean), method="mean over words"),
         Live("surprisal.first-word", first_word, method="how the first word of a story is scored"),
         *correlations.values(),
-        *_in_words(
-            "surprisal.correlations", [f"{what} at {live.texts()[live.key]}" for what, live in correlations.items()]
-        ),
+        *_in_words("surprisal.correlations", phrases),
     ]
 
 
@@ -174,8 +141,8 @@ def numbers_of_correlations(words: pd.DataFrame, behavior: pd.DataFrame) -> dict
         numbers[whose] = Live("surprisal.yardstick.r", r, ".2f", n=len(both), method=f"Pearson r with {whose}")
     for row in behavior[(behavior.measure == "r") & (behavior.story == "all")].itertuples():
         key = f"surprisal.times.{row.dataset}.{row.alignment}.r"
-        live = Live(key, row.value, ".2f", n=row.n_words, method="Pearson r with reading times")
-        numbers[f"the times of {row.dataset}, {row.alignment} alignment,"] = live
+        times = Live(key, row.value, ".2f", n=row.n_words, method="Pearson r with reading times")
+        numbers[f"the times of {row.dataset}, {row.alignment} alignment,"] = times
     return numbers
 
 
@@ -202,9 +169,6 @@ def _most_surprising(shown: pd.DataFrame) -> pd.Series:
     return shown.loc[shown.surprisal.idxmax()]
 
 
-# Where it stands
-
-
 def placed(results: pd.DataFrame, roles: dict[str, str]) -> pd.DataFrame:
     """Values of the model and its counterparts, without controls, on the axes of the interactive scatter."""
     counterparts = [name for name, role in roles.items() if role != CONTROL]
@@ -214,24 +178,13 @@ def placed(results: pd.DataFrame, roles: dict[str, str]) -> pd.DataFrame:
 def numbers_of_place(placed: pd.DataFrame, name: str) -> list[Live]:
     """Where the model lies on each axis, as ``axis.AXIS``, in words, and which axes are of other text than the paper's.
 
-    Parameters
-    ----------
-    placed : DataFrame
-        Of `placing.beside_printed`.
-    name : str
-        The model.
+    `placed` is of `placing.beside_printed`.
     """
     own = placed[placed.model == name]
     values = [f"{row.label} {number(row.value, '.3f')}" for row in own.itertuples()]
     return [
-        *(
-            live
-            for row in own.itertuples()
-            for live in (
-                Live(f"axis.{row.axis}", row.value, ".3f", method=f"measured on {row.of}"),
-                Live(f"axis.{row.axis}.above", row.above, method="printed models below this one"),
-            )
-        ),
+        *lives(own, "axis.{axis}", ".3f", value="value", method="measured on {of}"),
+        *lives(own, "axis.{axis}.above", value="above", method="printed models below this one"),
         *_in_words("placed.values", values),
         *_in_words("placed.elsewhere", sorted(set(own.label[~own.same]))),
     ]
@@ -252,31 +205,24 @@ def title_of_place(placed: pd.DataFrame, name: str) -> str:
 
 
 def brain(results: pd.DataFrame) -> pd.DataFrame:
-    """Brain scores, experiments of one data set averaged (`brain_tables.over_data_sets`); empty without a recording."""
+    """Brain scores, experiments of one data set averaged (`scores.over_data_sets`); empty without a recording."""
     rows = results[results.analysis == "brain"]
-    return rows if rows.empty else brain_tables.over_data_sets(rows)
+    return rows if rows.empty else scores.over_data_sets(rows)
 
 
 def differences(brain: pd.DataFrame, roles: dict[str, str], study: Study) -> pd.DataFrame:
     """Brain alignment of the model, and what it is above its counterparts and controls (`placing.held_against`)."""
-    return brain if brain.empty else placing.held_against(brain, roles, brain_tables.chosen_protocols(study, ""))
+    return brain if brain.empty else placing.held_against(brain, roles, scores.chosen_protocols(study, ""))
 
 
 def numbers_of_differences(differences: pd.DataFrame) -> list[Live]:
     """Estimates as ``brain.PROTOCOL`` and ``brain.PROTOCOL.OTHER``, and the protocols under which it lies above."""
     if differences.empty:
         return []
-    rows = [
-        (".".join(filter(None, ["brain", row["protocol"], row["against"]])), row)
-        for row in differences.to_dict("records")
-    ]
+    rows = differences.assign(key=("brain." + differences.protocol + "." + differences.against).str.rstrip("."))
     protocols, method = placing.protocols_above(differences), "by 95 % intervals over participants"
     return [
-        *(
-            live
-            for key, row in rows
-            for live in brain_tables.live(key, row, f"{row['protocol']}; mean over participants, t")
-        ),
+        *lives(rows, "{key}", ".3f", method=f"{{protocol}}; {OVER_PARTICIPANTS}"),
         *(Live(f"brain.{key}", names, method=method) for key, names in protocols.items()),
     ]
 
@@ -285,9 +231,9 @@ def tables(brain: pd.DataFrame, differences: pd.DataFrame, name: str) -> dict[st
     """Arguments of `Notebook.table`: scores, and differences; nothing without a recording."""
     if brain.empty:
         return {}
-    chosen = brain[brain.chosen.eq(True) & (brain.participant == POOLED) & (brain.region == ALL)]
-    chosen = chosen[(chosen.model == name) & (chosen.split.astype(str) == ALL)]
-    scores = {"data": chosen, "title": f"Brain alignment of {name}.", "columns": COLUMNS_OF_BRAIN}
+    chosen = scores.whole(brain[brain.model == name])
+    chosen = chosen[chosen.chosen.eq(True) & (chosen.participant == POOLED)]
+    table = {"data": chosen, "title": f"Brain alignment of {name}.", "columns": COLUMNS_OF_BRAIN}
     title = f"{name} itself, and minus its counterparts and controls, inside participants."
     against = {"data": differences, "title": title, "columns": COLUMNS_OF_DIFFERENCES, "filters": ("protocol",)}
-    return {"brain": scores, "held-against": against}
+    return {"brain": table, "held-against": against}

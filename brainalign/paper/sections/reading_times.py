@@ -24,14 +24,8 @@ EXAMPLES = ("gpt2", "Llama-2-7b-hf")  # series whose lags are shown, where a stu
 class Readers:
     """One set of readers, and the behavioral alignment of the models that can be compared on them.
 
-    Attributes
-    ----------
-    dataset : str
-        Name of their reading times.
-    words : dict of DataFrame
-        By alignment of the times with the words, a row a word of ``study.results(study, "reading")``.
-    scores : DataFrame
-        Rows of ``study.results``.
+    `words` has, by alignment of the times with the words, a row a word of ``study.results(study, "reading")``; `scores`
+    are rows of ``study.results``.
     """
 
     dataset: str
@@ -65,14 +59,7 @@ class Readers:
 
 
 def sets_of_readers(study: Study, results: pd.DataFrame, words: pd.DataFrame) -> list[Readers]:
-    """All readers of a study, in its order.
-
-    Parameters
-    ----------
-    study : Study
-    results, words : DataFrame
-        As from ``study.results(study)`` and ``study.results(study, "reading")``.
-    """
+    """All readers of a study, in its order; tables are ``study.results(study)`` and those of its ``reading``."""
     tables = dict(list(words.groupby(["dataset", "alignment"])))
     return [
         Readers(
@@ -130,16 +117,8 @@ def numbers_of_ends(words: pd.DataFrame) -> list[Live]:
 def lag_profiles(readers: Readers, surprisal: pd.DataFrame) -> pd.DataFrame:
     """Correlation of properties of words with the reading times of words before and after.
 
-    Parameters
-    ----------
-    readers : Readers
-    surprisal : DataFrame
-        As from ``study.results(study, "words")``, of the models to show.
-
-    Returns
-    -------
-    DataFrame
-        A row an ``alignment``, ``predictor`` and ``lag`` (words from the property to the time): ``r``, ``n_words``.
+    A row an ``alignment``, ``predictor`` and ``lag`` (words from the property to the time): ``r``, ``n_words``.
+    `surprisal` is that of ``study.results(study, "words")``, of the models to show.
     """
     profiles = []
     for alignment, words in readers.words.items():

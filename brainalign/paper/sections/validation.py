@@ -14,6 +14,7 @@ from brainalign.microworld.coverage import SLOW, STRIDE
 from brainalign.microworld.validation import MIXED
 from brainalign.paper.figures import LINES
 from brainalign.paper.publish.numbers import Live, number
+from brainalign.paper.sections.estimates import lives
 from brainalign.statistics.correlations import summary
 
 SIZE = "{n_participants} participants, {n_passages} passages"
@@ -39,29 +40,10 @@ def numbers_of_size(repetitions: int) -> list[Live]:
     return [Live("repetitions", repetitions, "d", method="simulated crowds")]
 
 
-def estimates(table: pd.DataFrame, key: str, form: str, method: str) -> list[Live]:
-    """A number a row, with its interval; key and method are filled from the row's columns."""
-    return [
-        Live(
-            key.format(**row).replace(" ", "-"),
-            row["estimate"],
-            form,
-            low=row["low"],
-            high=row["high"],
-            n=row["n"],
-            method=method.format(**row),
-        )
-        for row in table.to_dict("records")
-    ]
-
-
 def of_size(table: pd.DataFrame, extreme: str) -> pd.DataFrame:
     """Rows with the most people and passages (``max``), or the fewest (``min``)."""
     sizes = table[["n_passages", "n_participants"]]
     return table[(sizes == sizes.agg(extreme)).all(axis=1)]
-
-
-# The order of feature spaces
 
 
 def ranks(simulated: pd.DataFrame) -> pd.DataFrame:
@@ -83,8 +65,8 @@ def numbers_of_ranks(ranks: pd.DataFrame) -> list[Live]:
     """The rank correlations with the most and the fewest people and passages, and the verdict."""
     method = "disturb: intervals apart from those of contiguous, with either filler in turn"
     return [
-        *estimates(of_size(ranks, "max"), "rank.large.{protocol}.{filler}", ".2f", f"Spearman; {SIZE}"),
-        *estimates(of_size(ranks, "min"), "rank.small.{protocol}.{filler}", ".2f", f"Spearman; {SIZE}"),
+        *lives(of_size(ranks, "max"), "rank.large.{protocol}.{filler}", ".2f", method=f"Spearman; {SIZE}"),
+        *lives(of_size(ranks, "min"), "rank.small.{protocol}.{filler}", ".2f", method=f"Spearman; {SIZE}"),
         Live("rank.shuffled.verdict", verdict_of_ranks(ranks), method=method),
     ]
 
@@ -94,16 +76,10 @@ def title_of_ranks(ranks: pd.DataFrame) -> str:
     return f"Shuffled splits {verdict_of_ranks(ranks)} the order if some spaces encode adjacency"
 
 
-# The ceiling
-
-
 def ceilings(simulated: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Bias of each estimate of `microworld.ceilings`, and width and coverage of its interval if it has one.
+    """``bias`` of each estimate of `microworld.ceilings`, and ``width`` and ``coverage`` of its interval if it has one.
 
-    Returns
-    -------
-    dict
-        ``bias``, ``width`` and ``coverage``, each a row an estimator, protocol and size.
+    Each has a row an estimator, protocol and size.
     """
     bounded = simulated[simulated.low.notna()]
     bounded = bounded.assign(width=bounded.high - bounded.low)
@@ -128,7 +104,11 @@ def numbers_of_ceilings(simulated: pd.DataFrame) -> list[Live]:
     method = "the true ceiling, in 95 % of crowds within simulation error, at every size, under contiguous"
     verdicts = verdicts_of_ceilings(tables["coverage"])
     return [
-        *(live for what, form in forms.items() for live in estimates(tables[what], f"ceiling.{what}{key}", form, SIZE)),
+        *(
+            live
+            for what, form in forms.items()
+            for live in lives(tables[what], f"ceiling.{what}{key}", form, method=SIZE)
+        ),
         Live("ceiling.true", simulated.true.mean(), ".2f", n=len(simulated), method="mean true ceiling"),
         *(Live(f"ceiling.{estimator}.verdict", word, method=method) for estimator, word in verdicts.items()),
     ]
@@ -155,16 +135,10 @@ def title_of_coverage(coverage: pd.DataFrame) -> str:
     return f"The disattenuated interval {verdict} the true ceiling under contiguous cross-validation"
 
 
-# The best layer
-
-
 def layers(simulated: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """How often a rule finds the best layer of a graded stack, and the bias of the score of the layer that it chooses.
 
-    Returns
-    -------
-    dict
-        ``found`` and ``bias``, each a row a kind of stack, protocol, rule and number of layers; ``line`` is for curves.
+    ``found`` and ``bias`` have a row a kind of stack, protocol, rule and number of layers; ``line`` is for curves.
     """
     tables = {
         "found": summary(simulated[simulated.kind == "graded"], LAYERS, "found"),
@@ -184,8 +158,8 @@ def numbers_of_layers(layers: dict[str, pd.DataFrame]) -> list[Live]:
     key, bias = "{kind}.{protocol}.{rule}", layers["bias"]
     method = f"the score of the best of {bias.n_layers.max()} layers that know nothing"
     return [
-        *estimates(_deepest(layers["found"]), f"layer.found.{key}", ".0%", "{n_layers} layers"),
-        *estimates(_deepest(bias), f"layer.bias.{key}", "+.3f", "{n_layers} layers"),
+        *lives(_deepest(layers["found"]), f"layer.found.{key}", ".0%", method="{n_layers} layers"),
+        *lives(_deepest(bias), f"layer.bias.{key}", "+.3f", method="{n_layers} layers"),
         Live("layer.verdict", verdict_of_layers(bias), method=method),
     ]
 
@@ -197,9 +171,6 @@ def _deepest(table: pd.DataFrame) -> pd.DataFrame:
 def title_of_layers(bias: pd.DataFrame) -> str:
     """What the curves of biases show."""
     return f"Choosing the layer on test sets {verdict_of_layers(bias)} the score of a null model"
-
-
-# Shuffled splits
 
 
 def neighborhood(simulated: pd.DataFrame) -> pd.DataFrame:
@@ -226,7 +197,7 @@ def numbers_of_neighborhood(table: pd.DataFrame) -> list[Live]:
     verdicts = verdicts_of_neighborhood(table)
     shuffled, contiguous = "neighborhood, null people, aw2024", "all features, null people, contiguous"
     return [
-        *estimates(table, "near.{people}.{protocol}.{features}", ".2f", "mean and middle 95 % of crowds"),
+        *lives(table, "near.{people}.{protocol}.{features}", ".2f", method="mean and middle 95 % of crowds"),
         Live("near.shuffled.verdict", verdicts["shuffled"], method=shuffled),
         Live("near.contiguous.verdict", verdicts["contiguous"], method=contiguous),
     ]

@@ -10,15 +10,36 @@ from itertools import product
 
 import pandas as pd
 
-from brainalign.paper import tuning_power
+from brainalign.microworld import tuning_power
+from brainalign.paper.claims import printed
 from brainalign.paper.publish.numbers import Live
-from brainalign.paper.sections.validation import estimates, of_size
+from brainalign.paper.sections import published_brain
+from brainalign.paper.sections.estimates import lives
+from brainalign.paper.sections.validation import of_size
+from brainalign.statistics import ALPHA
 from brainalign.statistics.correlations import summary
 
 POWER = ["unit", "spread", "n_passages", "n_participants", "n_bases"]
 ENOUGH = 0.8  # power
 FEW_BASES, MANY_BASES = (4,), (16, 32)  # besides as many as the paper has
 SPREADS = {"as printed": 1.0, "a quarter of it": 0.25}  # of the printed standard deviation of changes
+
+
+def printed_pairs() -> pd.DataFrame:
+    """The paper's 17 tuned models of 8 bases, with the percent change of the printed average brain alignment."""
+    return published_brain.pairs(printed.load())
+
+
+def printed_spread() -> tuple[float, float]:
+    """How the paper's models differ in their change: its standard deviation (percent), and the share between bases.
+
+    The share is 1 less the pooled variance within bases over that of all pairs, and at least 0.
+    """
+    pairs = printed_pairs()
+    change = pairs.percent_change
+    left = change - change.groupby(pairs.base).transform("mean")
+    within = (left**2).sum() / (len(pairs) - pairs.base.nunique())
+    return float(change.std()), float(max(0.0, 1 - within / change.var()))
 
 
 def false_positives(simulated: pd.DataFrame) -> pd.DataFrame:
@@ -29,7 +50,7 @@ def false_positives(simulated: pd.DataFrame) -> pd.DataFrame:
 
 def keeps_level(rates: pd.DataFrame) -> pd.Series:
     """Whether a test stays at its nominal level whatever the correlation, by unit and test."""
-    return (rates.low <= tuning_power.LEVEL).groupby([rates.unit, rates.test]).all()
+    return (rates.low <= ALPHA).groupby([rates.unit, rates.test]).all()
 
 
 def verdict_of_pairs(rates: pd.DataFrame) -> str:
@@ -39,15 +60,15 @@ def verdict_of_pairs(rates: pd.DataFrame) -> str:
 
 def numbers_of_false_positives(rates: pd.DataFrame) -> list[Live]:
     """Rates as ``null.UNIT.TEST.CORRELATION``, which tests over bases keep their level, and the verdict."""
-    pairs, keeps = tuning_power.printed_pairs(), keeps_level(rates)["base"]
+    pairs, keeps = printed_pairs(), keeps_level(rates)["base"]
     method = "false positives at the 5 % level; differences of one base correlate by {alike:g}"
     by_level = {"null.nominal": keeps.index[keeps], "null.above": keeps.index[~keeps]}
     return [
-        Live("null.level", tuning_power.LEVEL, ".0%", method="of each test"),
+        Live("null.level", ALPHA, ".0%", method="of each test"),
         Live("null.repetitions", rates.n.max(), "d", method="simulated sets of models"),
         Live("null.pairs", len(pairs), "d", evidence="printed"),
         Live("null.bases", pairs.base.nunique(), "d", evidence="printed"),
-        *estimates(rates, "null.{unit}.{test}.{alike:g}", ".1%", method),
+        *lives(rates, "null.{unit}.{test}.{alike:g}", ".1%", method=method),
         *(Live(key, ", ".join(tests)) for key, tests in by_level.items() if len(tests)),
         Live("null.pair.verdict", verdict_of_pairs(rates)),
     ]
@@ -66,37 +87,32 @@ def noise(changes: pd.DataFrame) -> pd.Series:
 def power(noise: pd.Series, seed: int) -> pd.DataFrame:
     """How often t tests find a change as large as the paper's (`tuning_power.power`).
 
-    Returns
-    -------
-    DataFrame
-        A row per ``unit`` of the test, ``spread`` of the models, ``n_passages``, ``n_participants`` and ``n_bases``.
+    A row per ``unit`` of the test, ``spread`` of the models, ``n_passages``, ``n_participants`` and ``n_bases``.
     """
-    spread, alike = tuning_power.printed_spread()
-    bases = (*FEW_BASES, _printed_bases(), *MANY_BASES)
+    sizes, (spread, alike) = printed_pairs().groupby("base").size(), printed_spread()
+    settings = product(SPREADS.items(), noise.items(), (*FEW_BASES, len(sizes), *MANY_BASES))
     simulated = [
-        tuning_power.power(deviation, spread * part, alike, n_bases, seed=seed).assign(
+        tuning_power.power(sizes, deviation, spread * part, alike, n_bases, seed=seed).assign(
             n_passages=n_passages, n_participants=n_participants, n_bases=n_bases, spread=kind
         )
-        for (kind, part), ((n_passages, n_participants), deviation), n_bases in product(
-            SPREADS.items(), noise.items(), bases
-        )
+        for (kind, part), ((n_passages, n_participants), deviation), n_bases in settings
     ]
     return summary(pd.concat(simulated), POWER, "found")
 
 
 def numbers_of_power(noise: pd.Series, power: pd.DataFrame) -> list[Live]:
     """The change to find, how models differ in it, the noise, and the power with the most people and passages."""
-    (spread, alike), largest = tuning_power.printed_spread(), of_size(power, "max")
-    deviation = "standard deviation of the printed changes"
+    (spread, alike), largest = printed_spread(), of_size(power, "max")
     over_crowds = "standard deviation of a pair's change over crowds"
+    deviation = "standard deviation of the printed changes"
+    ends = noise.iloc[[0, -1]].reset_index()
     return [
         Live("power.effect", tuning_power.EFFECT, ".0f", " %", method="the true change"),
         Live("power.spread", spread, ".1f", " %", method=deviation, evidence="printed"),
         Live("power.alike", alike, ".2f", method="share of its variance between bases", evidence="printed"),
-        *estimates(largest[largest.unit == "base"], "power.{n_bases}.{spread}", ".0%", "t test over bases"),
-        *(
-            Live(f"power.noise.{n_passages}.{n_participants}", value, ".1f", " %", method=over_crowds)
-            for (n_passages, n_participants), value in noise.iloc[[0, -1]].items()
+        *lives(largest[largest.unit == "base"], "power.{n_bases}.{spread}", ".0%", method="t test over bases"),
+        *lives(
+            ends, "power.noise.{n_passages:.0f}.{n_participants:.0f}", ".1f", " %", value="noise", method=over_crowds
         ),
     ]
 
@@ -127,4 +143,4 @@ def title_of_bases(by_bases: pd.DataFrame) -> str:
 
 
 def _printed_bases() -> int:
-    return tuning_power.printed_pairs().base.nunique()
+    return printed_pairs().base.nunique()

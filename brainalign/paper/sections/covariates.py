@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from brainalign.statistics.clusters import correlation_by_cluster
-from brainalign.statistics.correlations import fdr, partial_pearson, pearson
+from brainalign.statistics.clusters import Estimate, correlation_by_cluster
+from brainalign.statistics.correlations import Correlation, fdr, partial_pearson, pearson
 
 SIZE, KNOWLEDGE, REASONING, LOSS = "size", "world knowledge", "reasoning", "next-word loss"
 ROLES = (SIZE, KNOWLEDGE, REASONING, LOSS)  # what the paper asks of; several measures may answer
@@ -27,6 +27,7 @@ PLAIN, GIVEN_SIZE, BY_BASE = "Pearson", "partial Pearson", "Pearson, bootstrap o
 TRAINED = ("vanilla", "instruction-tuned")
 FEWEST = 4  # models that a correlation with an interval takes
 OVERALL, ALL = "overall", "all"
+RESULT = ["estimate", "low", "high", "p", "n"]
 
 
 class Property(NamedTuple):
@@ -55,13 +56,7 @@ def scored(capability: pd.DataFrame) -> pd.DataFrame:
 
 
 def properties(capability: pd.DataFrame) -> list[Property]:
-    """Properties that a study knows of its models, as their roles go; categories come after the whole.
-
-    Parameters
-    ----------
-    capability : DataFrame
-        Of `scored`.
-    """
+    """Properties that a study knows of its models (as of `scored`), by role; categories come after the whole."""
     measured = capability[capability.level != "task"].drop_duplicates(["measure", "protocol", "domain"])
     properties = [Property(SIZE, "Parameters (log10)", SIZE, SIZE, None, ALL)]
     for role, measures in ANSWERS.items():
@@ -79,9 +74,7 @@ def properties(capability: pd.DataFrame) -> list[Property]:
 
 def quoted(properties: list[Property]) -> dict[str, Property]:
     """The property of each role that pages quote."""
-    first = {}
-    for item in properties:
-        first.setdefault(item.role, item)
+    first = {item.role: item for item in reversed(properties)}
     return {role: first[role] for role in ROLES if role in first}
 
 
@@ -93,7 +86,7 @@ def models(capability: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     capability : DataFrame
         Of `scored`.
     scores : DataFrame
-        As from `brain_tables.scores`, of one data set: ``model``, ``protocol`` and ``r``.
+        As from `scores.by_model`, of one data set: ``model``, ``protocol`` and ``r``.
 
     Returns
     -------
@@ -119,6 +112,10 @@ def enough(models: pd.DataFrame) -> bool:
     return len(models) >= FEWEST and _varies(models.base)
 
 
+def _varies(values: pd.Series) -> bool:
+    return bool((values != values.iloc[0]).any())
+
+
 def correlations(models: pd.DataFrame, properties: list[Property], protocols: list[str], **bootstrap) -> pd.DataFrame:
     """Correlations of each property with brain alignment under each protocol.
 
@@ -139,11 +136,6 @@ def correlations(models: pd.DataFrame, properties: list[Property], protocols: li
         ``protocol``, ``property``, ``overall``, ``method`` (`PLAIN`, `GIVEN_SIZE`, `BY_BASE`), ``estimate``, ``low``,
         ``high``, ``p``, ``n`` models, and ``adjusted``: p for the false discovery rate over all rows of one method,
         those of categories apart. No rows if there are not `enough` models.
-
-    Raises
-    ------
-    ValueError
-        As in `statistics.pearson`, `statistics.partial_pearson` and `clusters.correlation_by_cluster`.
     """
     rows = [
         {"protocol": protocol, "property": item.name, "overall": item.overall, "method": method} | estimate
@@ -151,14 +143,8 @@ def correlations(models: pd.DataFrame, properties: list[Property], protocols: li
         for item in (properties if enough(models) else [])
         for method, estimate in _by_methods(models, item, protocol, bootstrap).items()
     ]
-    columns = ["protocol", "property", "overall", "method", "estimate", "low", "high", "p", "n"]
-    table = pd.DataFrame(rows, columns=columns).astype({"overall": bool})
-    groups = table.groupby(["method", "overall"]).p
-    return table.assign(adjusted=groups.transform(fdr) if rows else table.p)
-
-
-def _varies(values: pd.Series) -> bool:
-    return bool((values != values.iloc[0]).any())
+    table = pd.DataFrame(rows, columns=["protocol", "property", "overall", "method", *RESULT]).astype({"overall": bool})
+    return table.assign(adjusted=table.groupby(["method", "overall"]).p.transform(fdr) if rows else table.p)
 
 
 def _by_methods(models: pd.DataFrame, item: Property, protocol: str, bootstrap: dict) -> dict[str, dict]:
@@ -166,26 +152,21 @@ def _by_methods(models: pd.DataFrame, item: Property, protocol: str, bootstrap: 
     rows = models.dropna(subset=[item.name, SIZE, protocol])
     if len(rows) < FEWEST or not _varies(rows[item.name]):
         return {}
-    estimates = {PLAIN: _estimate(pearson(rows[item.name], rows[protocol]))}
+    results = {PLAIN: pearson(rows[item.name], rows[protocol])}
     if item.role != SIZE and len(rows) > FEWEST:  # a third property takes one model more
-        estimates[GIVEN_SIZE] = _estimate(partial_pearson(rows[item.name], rows[protocol], rows[SIZE]))
+        results[GIVEN_SIZE] = partial_pearson(rows[item.name], rows[protocol], rows[SIZE])
     if item.overall:
-        clustered = correlation_by_cluster(rows, item.name, protocol, "base", **bootstrap)
-        estimates[BY_BASE] = _estimate(clustered, "estimate")
-    return estimates
+        results[BY_BASE] = correlation_by_cluster(rows, item.name, protocol, "base", **bootstrap)
+    return {method: as_row(result) for method, result in results.items()}
 
 
-def _estimate(result, name: str = "r") -> dict:
-    return {"estimate": getattr(result, name), "low": result.low, "high": result.high, "p": result.p, "n": result.n}
+def as_row(result: Correlation | Estimate) -> dict[str, float]:
+    """A correlation as part of a row: the columns of `RESULT`."""
+    return {name: getattr(result, name) for name in RESULT}
 
 
 def by_family(models: pd.DataFrame, properties: list[Property], protocols: list[str]) -> pd.DataFrame:
-    """Plain correlations inside each family of `FEWEST` or more models.
-
-    Parameters
-    ----------
-    models, properties, protocols
-        As in `correlations`.
+    """Plain correlations inside each family of `FEWEST` or more models; parameters are those of `correlations`.
 
     Returns
     -------
@@ -194,11 +175,10 @@ def by_family(models: pd.DataFrame, properties: list[Property], protocols: list[
     """
     rows = [
         {"protocol": protocol, "property": item.name, "family": family}
-        | _estimate(pearson(part[item.name], part[protocol]))
+        | as_row(pearson(part[item.name], part[protocol]))
         for protocol in protocols
         for item in properties
         for family, part in models.dropna(subset=[item.name, protocol]).groupby("family", sort=False)
         if len(part) >= FEWEST and _varies(part[item.name])
     ]
-    columns = ["protocol", "property", "family", "estimate", "low", "high", "p", "n"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=["protocol", "property", "family", *RESULT])
