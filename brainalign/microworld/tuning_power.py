@@ -66,11 +66,8 @@ def false_positives(
 def measured_changes(repetitions: int, seed: int = 0, n_pairs: int = 3) -> pd.DataFrame:
     """Score pairs of spaces, one of which has more overlap, under ``contiguous`` on crowds of the microworld.
 
-    Returns
-    -------
-    DataFrame
-        A row per ``n_passages``, ``n_participants``, ``repetition`` and ``pair``: ``change``, percent; ``noise``, the
-        same less its mean over repetitions: what it owes to the people and to what they read it with.
+    A row per ``n_passages``, ``n_participants``, ``repetition`` and ``pair``: ``change``, percent; ``noise``, the same
+    less its mean over repetitions: what it owes to the people and to what they read it with.
     """
 
     def compute() -> pd.DataFrame:
@@ -101,29 +98,14 @@ def power(
 ) -> pd.DataFrame:
     """How often a change of `EFFECT` is found by t tests over pairs and over bases.
 
-    A pair's change is `EFFECT` + spread (sqrt(alike) u + sqrt(1 - alike) e) + noise v, percent; u and v of its base,
-    e of its own, standard normal.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        How many pairs bases have, in turn.
-    noise : float
-        Percent: what a measured change owes to the people, as of `measured_changes`.
-    spread : float
-        Percent: how models differ in what tuning does to them.
-    alike : float
-        Correlation of that within a base.
-    n_bases : int
-        Two or more.
-    draws, seed
-        Sets of models, and their seed.
+    A pair's change is `EFFECT` + spread (sqrt(alike) u + sqrt(1 - alike) e) + noise v, percent; u and v of its base, e
+    of its own, standard normal. Bases have as many pairs as `sizes`, in turn; there are two or more.
 
     Returns
     -------
     DataFrame
-        A row per ``repetition`` and ``unit`` (``pair`` or ``base``): ``found``, whether p is at most .05 and the
-        change is an increase.
+        A row per ``repetition``, of `draws`, and ``unit`` (``pair`` or ``base``): ``found``, whether p is at most .05
+        and the change is an increase.
     """
     sizes = np.resize(sizes, n_bases)
     base = np.repeat(np.arange(n_bases), sizes)

@@ -23,18 +23,9 @@ from brainalign.paper.figures.parts import (
 
 
 def tuning(pairs: pd.DataFrame, score: str, ceiling: float | None = None, labels: bool = True) -> plt.Figure:
-    """Tuned against vanilla, a point a pair; above the diagonal tuning raised the score.
+    """Tuned against vanilla of `pairs.make_pairs`, a point a pair; above the diagonal tuning raised the score.
 
-    Parameters
-    ----------
-    pairs : DataFrame
-        As from `pairs.make_pairs`.
-    score : str
-        Column of `NAMES`, for the axis labels.
-    ceiling : float, optional
-        Noise ceiling, in the unit of the score.
-    labels : bool
-        Whether to name the points.
+    `score` is a column of `NAMES`, or words for it; the noise ceiling is in its unit; `labels` name the points.
     """
     figure, ax = plt.subplots(figsize=(4.2, 4.2))
     values = pairs[["vanilla", "tuned"]].to_numpy()
@@ -62,12 +53,8 @@ def tuning(pairs: pd.DataFrame, score: str, ceiling: float | None = None, labels
 def changes(changes: pd.DataFrame, means: pd.DataFrame) -> plt.Figure:
     """Percent change with tuning by data set: a faint point a pair, the mean with its interval.
 
-    Parameters
-    ----------
-    changes : DataFrame
-        ``dataset``, ``family`` and ``percent_change`` of each pair.
-    means : DataFrame
-        ``dataset``, ``estimate``, ``low``, ``high``; its order is the order of the rows.
+    `changes` has ``dataset``, ``family`` and ``percent_change`` of each pair; `means` has ``dataset``, ``estimate``,
+    ``low``, ``high``, in the order of the rows.
     """
     import seaborn  # no other figure of this module needs it
 
@@ -83,18 +70,10 @@ def changes(changes: pd.DataFrame, means: pd.DataFrame) -> plt.Figure:
 
 
 def forest(table: pd.DataFrame, xlabel: str, groups: str | None = None, zero: float = 0.0) -> plt.Figure:
-    """Estimates with their intervals, one below the other.
+    """Estimates with their intervals, one below the other, and a line at `zero`, where no effect is.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``label``, ``estimate``, ``low``, ``high`` and, optionally, ``color``; its order is the order of the rows.
-    xlabel : str
-        What the estimates are, with their unit.
-    groups : str, optional
-        Column by whose value rows are set apart with a thin line.
-    zero : float
-        Where no effect is.
+    `table` has ``label``, ``estimate``, ``low``, ``high`` and, optionally, ``color``, in the order of the rows; a thin
+    line sets values of the column `groups` apart. `xlabel` says what estimates are, with their unit.
     """
     figure, ax = plt.subplots(figsize=(4.2, 0.3 * len(table) + 0.9))
     intervals(ax, table, tint=table.color if "color" in table else GRAY)
@@ -112,16 +91,9 @@ def scatter(
 ) -> plt.Figure:
     """A property against a score, one panel below the other; tuned models filled, vanilla ones hollow.
 
-    Parameters
-    ----------
-    models : DataFrame
-        ``model``, ``family``, ``kind``, ``vanilla`` and the columns of the panels; rows without a value are left out.
-    panels : list of (x, y, title)
-        Columns, and what each panel finds.
-    labels : bool
-        Whether to name the points.
-    ylabel : str
-        What the scores are, with their unit, where they are not of `NAMES`.
+    `models` has ``model``, ``family``, ``kind``, ``vanilla`` and the columns of the panels (x, y, title); rows without
+    a value are left out. `labels` name the points; `ylabel` says what scores are, with their unit, if they are not of
+    `NAMES`.
     """
     height = 4.2 if labels else 3.1  # names need room
     figure, axes = stacked(len(panels), height * len(panels))
@@ -161,14 +133,7 @@ def _scatter(ax: plt.Axes, rows: pd.DataFrame, x: str, y: str) -> None:
 def profile(table: pd.DataFrame, x: str, y: str, line: str, panel: str, xlabel: str, ylabel: str) -> plt.Figure:
     """Lines over a few whole numbers, one panel below the other.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Long: the columns named by `x`, `y`, `line` (one line each) and `panel` (one panel each).
-    x, y, line, panel : str
-        Columns.
-    xlabel, ylabel : str
-        With units.
+    `table` is long: `x`, `y`, `line` (one line each) and `panel` (one panel each) are columns; labels have units.
     """
     figure, panels = panels_of(table, panel, 2.3, sharey=True)
     for name, ax, rows in panels:
@@ -182,17 +147,10 @@ def profile(table: pd.DataFrame, x: str, y: str, line: str, panel: str, xlabel: 
 
 
 def strip(panels: pd.DataFrame, xlabel: str, zero: float = 0.0) -> plt.Figure:
-    """As printed, as recomputed and in this study, on one scale.
+    """As printed, as recomputed and in this study, on one scale, with a line at `zero`, where no effect is.
 
-    Parameters
-    ----------
-    panels : DataFrame
-        ``label`` (say, "printed"), ``estimate``, ``low``, ``high``, ``note`` (n and test); a row without an estimate
-        says its note.
-    xlabel : str
-        What the estimates are, with their unit.
-    zero : float
-        Where no effect is.
+    `panels` has ``label`` (say, "printed"), ``estimate``, ``low``, ``high``, ``note`` (n and test); a row without an
+    estimate says its note. `xlabel` says what estimates are, with their unit.
     """
     figure, ax = plt.subplots(figsize=(4.2, 0.55 * len(panels) + 0.75))
     intervals(ax, panels, tint=FAMILIES["T5"], marker="D", size=42)

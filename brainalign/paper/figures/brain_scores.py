@@ -24,11 +24,7 @@ UNTRAINED = "untrained"
 def scores(table: pd.DataFrame) -> plt.Figure:
     """Scores of models over participants, a row a model, one panel below the other for each protocol.
 
-    Parameters
-    ----------
-    table : DataFrame
-        As from `scores.by_model`, of one data set, with ``panel``: ``model``, ``family``, ``kind``, ``r``, ``mad``,
-        ``estimate``, ``low``, ``high`` and ``ceiling``. Its order is the order of the rows.
+    `table` is one of `scores.by_model`, of one data set, with ``panel``; its order is the order of the rows.
     """
     figure, panels = row_panels(table, "panel", 0.32, 0.7)
     for name, ax, rows in panels:
@@ -47,10 +43,7 @@ def scores(table: pd.DataFrame) -> plt.Figure:
 def layers(table: pd.DataFrame) -> plt.Figure:
     """Scores by layer, a line a model, one panel below the other; untrained twins thin and gray.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``panel``, ``model``, ``kind``, ``depth`` (share of the way from the first layer to the last) and ``r``.
+    `table` has ``panel``, ``model``, ``kind``, ``depth`` (share of the way from the first layer to the last) and ``r``.
     """
     figure, panels = panels_of(table, "panel", 2.4, sharey=True)
     trained = table.model[table.kind != UNTRAINED].unique()
@@ -75,17 +68,8 @@ def layers(table: pd.DataFrame) -> plt.Figure:
 def dumbbells(table: pd.DataFrame, first: str, second: str, labels: tuple[str, str], xlabel: str) -> plt.Figure:
     """Two scores of the same thing, joined: the first hollow, the second filled.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``label``, and the columns named by `first` and `second`, NaN where there is none; its order is that of the
-        rows.
-    first, second : str
-        Columns.
-    labels : (str, str)
-        What they are.
-    xlabel : str
-        Their unit.
+    `table` has ``label`` and the columns `first` and `second`, NaN where there is none, in the order of the rows;
+    `labels` say what they are, `xlabel` their unit.
     """
     figure, ax = plt.subplots(figsize=(4.6, 0.3 * len(table) + 1.3))
     y, tint = np.arange(len(table)), FAMILIES["T5"]
@@ -101,12 +85,7 @@ def dumbbells(table: pd.DataFrame, first: str, second: str, labels: tuple[str, s
 def differences(table: pd.DataFrame, xlabel: str) -> plt.Figure:
     """Differences with their intervals, one panel below the other on one scale; what lies above zero is filled.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``panel``, ``label``, ``estimate``, ``low`` and ``high``; its order is that of panels and rows.
-    xlabel : str
-        What the differences are, with their unit.
+    `table` has ``panel``, ``label``, ``estimate``, ``low`` and ``high``, in the order of panels and rows.
     """
     figure, panels = row_panels(table, "panel", 0.3)
     for name, ax, rows in panels:

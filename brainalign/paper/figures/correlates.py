@@ -22,12 +22,7 @@ MARKS = "oDs"
 def forest(table: pd.DataFrame, panels: dict[str, str], methods: dict[str, str]) -> plt.Figure:
     """Correlations with their intervals: a row a property, a mark a method, one panel below the other a protocol.
 
-    Parameters
-    ----------
-    table : DataFrame
-        As from `covariates.correlations`.
-    panels, methods : dict
-        Titles of panels by protocol, and names of methods.
+    `table` is one of `covariates.correlations`; `panels` and `methods` have titles of protocols and names of methods.
     """
     names = list(table.property.unique())
     shown = [method for method in methods if method in set(table.method)]
@@ -52,11 +47,8 @@ def forest(table: pd.DataFrame, panels: dict[str, str], methods: dict[str, str])
 def shares(table: pd.DataFrame) -> plt.Figure:
     """Shares of right answers, a row a model, one panel below the other a kind of question.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``name`` of the questions, ``model``, ``family``, ``kind``, ``value``, ``low``, ``high``, and ``chance``, the
-        share that is right by guessing (NaN if unknown); its order is that of panels and rows.
+    `table` has ``name`` of the questions, ``model``, ``family``, ``kind``, ``value``, ``low``, ``high``, and
+    ``chance``, the share that is right by guessing (NaN if unknown), in the order of panels and rows.
     """
     figure, panels = row_panels(table.rename(columns={"value": "estimate"}), "name", 0.24)
     for name, ax, rows in panels:

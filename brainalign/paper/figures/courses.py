@@ -12,10 +12,7 @@ TINT = FAMILIES["T5"]
 def courses(table: pd.DataFrame) -> plt.Figure:
     """Time courses, one panel a region.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``unit``, the region; ``seconds``; ``response`` in standard deviations, with ``low`` and ``high``.
+    `table` has ``unit``, the region; ``seconds``; ``response`` in standard deviations, with ``low`` and ``high``.
     """
     figure, panels = panels_of(table, "unit", 0.75, 0.6, sharey=True)
     for region, ax, rows in panels:
@@ -29,11 +26,8 @@ def courses(table: pd.DataFrame) -> plt.Figure:
 def matrix(table: pd.DataFrame) -> plt.Figure:
     """Responses as an image, z-scored per unit, participants side by side.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``participant``, ``unit``, ``stimulus`` and ``response``, a row per unit and stimulus, in this order; units
-        without variance stay blank.
+    `table` has ``participant``, ``unit``, ``stimulus`` and ``response``, a row per unit and stimulus, in this order;
+    units without variance stay blank.
     """
     n_stimuli = table.stimulus.nunique()
     values = table.response.to_numpy(float).reshape(-1, n_stimuli).T
@@ -55,10 +49,7 @@ def matrix(table: pd.DataFrame) -> plt.Figure:
 def reading_profile(words: pd.DataFrame) -> plt.Figure:
     """Mean reading time word by word.
 
-    Parameters
-    ----------
-    words : DataFrame
-        ``text``, ``reading_time`` (ms), ``sd`` and ``n_readers`` of consecutive words.
+    `words` has ``text``, ``reading_time`` (ms), ``sd`` and ``n_readers`` of consecutive words.
     """
     figure, ax = plt.subplots(figsize=(7.0, 2.8))
     x, error = np.arange(len(words)), words.sd / np.sqrt(words.n_readers)

@@ -12,16 +12,8 @@ from brainalign.paper.figures.parts import ALIASES, GRAY, color
 def save_explorer(path: Path, models: pd.DataFrame, axes: dict[str, str], x: str, y: str) -> None:
     """Write the interactive scatter as HTML to place in a page, with Vega and its scripts inside.
 
-    Parameters
-    ----------
-    path : Path
-        The HTML file to write.
-    models : DataFrame
-        A row per model: ``model``, ``family``, ``kind`` and the columns of `axes`; a missing value is not drawn.
-    axes : dict
-        What can be chosen for either axis: column to label.
-    x, y : str
-        Columns shown first.
+    `models` has a row per model: ``model``, ``family``, ``kind`` and the columns of `axes`, which can be chosen for
+    either axis and have their labels; a missing value is not drawn. `x` and `y` are shown first.
 
     Raises
     ------

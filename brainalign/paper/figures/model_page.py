@@ -38,10 +38,7 @@ def similarity(values: pd.DataFrame) -> plt.Figure:
 def surprisal_profile(words: pd.DataFrame) -> plt.Figure:
     """Surprisal word by word, a bar a word; those that open a sentence are gray.
 
-    Parameters
-    ----------
-    words : DataFrame
-        ``text``, ``sentence`` and ``surprisal`` (bits) of consecutive words.
+    `words` has ``text``, ``sentence`` and ``surprisal`` (bits) of consecutive words.
     """
     figure, ax = plt.subplots(figsize=(7.0, 2.8))
     x, opens = np.arange(len(words)), ~words.sentence.duplicated()
@@ -55,14 +52,7 @@ def surprisal_profile(words: pd.DataFrame) -> plt.Figure:
 def strips(values: pd.DataFrame, printed: pd.DataFrame, roles: dict[str, str]) -> plt.Figure:
     """One strip an axis: printed models as circles, and on top of them this study's as diamonds.
 
-    Parameters
-    ----------
-    values : DataFrame
-        Of `placing.on_axes`, of the model and its counterparts.
-    printed : DataFrame
-        The models of the printed tables.
-    roles : dict
-        Of `study.related`: names, and what each is to the model.
+    `values` are of `placing.on_axes`, `roles` of `study.related`; `printed` are the models of the printed tables.
     """
     shown = values.axis.unique()
     figure, axes = stacked(len(shown), 0.82 * len(shown) + 0.5, 4.6)

@@ -18,18 +18,8 @@ def curves(
 ) -> plt.Figure:
     """Estimates with their intervals along x, a line each of a few, one panel below the other.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``estimate``, ``low``, ``high``, and the columns named by `x`, `line` and `panel`.
-    x, line, panel : str
-        Columns.
-    labels : (str, str)
-        Of the axes, with units.
-    reference : float, optional
-        Where a dashed line says what should be.
-    log : bool
-        Whether x doubles from step to step.
+    `table` has ``estimate``, ``low``, ``high``, and the columns `x`, `line` and `panel`; `labels` are of both axes,
+    with units. A dashed line at `reference` says what should be; with `log`, x doubles from step to step.
     """
     figure, panels = panels_of(table, panel, 2.3, 0.4, sharey=True)
     names = list(table[line].unique())

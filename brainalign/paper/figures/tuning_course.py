@@ -30,14 +30,8 @@ def interval(values) -> tuple[float, float]:
 def draw_curves(table: pd.DataFrame, panels: list[tuple[str, str, str]], zero: bool = False) -> plt.Figure:
     """Checkpoints along the tuning: each seed thin, their mean thick with its interval, one panel below the other.
 
-    Parameters
-    ----------
-    table : DataFrame
-        As from `instruction_tuning.curves`, of one model.
-    panels : list of (measure, protocol, title)
-        What each panel shows, and what it finds.
-    zero : bool
-        Whether to draw a line at zero, and so to show how far away it is.
+    `table` is one of `instruction_tuning.curves`, of one model; `panels` have the measure, the protocol, and what is
+    found. A line at `zero` shows how far away it is.
     """
     figure, axes = stacked(len(panels), 2.5 * len(panels), 4.4, sharex=True)
     steps = sorted(table.step.unique())
@@ -60,10 +54,7 @@ def draw_curves(table: pd.DataFrame, panels: list[tuple[str, str, str]], zero: b
 def draw_changes(table: pd.DataFrame) -> plt.Figure:
     """Changes with their intervals, and each seed's as a faint point; correlations and shares have a panel each.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of `instruction_tuning.labelled`, with ``label`` of its row; its order is that of rows.
+    `table` is one of `instruction_tuning.labelled`; its order is that of rows.
     """
     units = dict(list(table.groupby(table.measure.map(unit), sort=False)))
     heights = [rows.label.nunique() for rows in units.values()]

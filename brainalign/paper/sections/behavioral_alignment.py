@@ -1,9 +1,4 @@
-"""Section 5 on a study's own readers: how close is surprisal to reading times, and does tuning change that?
-
-readers, *others = reading_times.sets_of_readers(study, results, words)
-sizes = behavioral_alignment.size_correlations(readers)
-notebook.show(*behavioral_alignment.numbers_of_sizes(sizes))
-"""
+"""Section 5 on a study's own readers: how close is surprisal to reading times, and does tuning change that?"""
 
 from itertools import product
 from typing import NamedTuple

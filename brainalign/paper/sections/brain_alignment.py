@@ -1,9 +1,4 @@
-"""Section 4.1 on scores of a study: how well its models predict its recordings, and what training and tuning change.
-
-brain = scores.read(study)
-ranking = brain_alignment.ranking(brain)
-notebook.show(*brain_alignment.numbers_of_ranking(brain, ranking))
-"""
+"""Section 4.1 on a study's scores: how well models predict recordings, and what training and tuning change."""
 
 import re
 from collections.abc import Mapping

@@ -1,8 +1,4 @@
-"""Section 4.1 on scores of a study: tuned models against their vanilla ones, by brain scores and by other metrics.
-
-pairs = brain_tuning.pairs(brain)
-notebook.show(*brain_tuning.numbers_of_pairs(pairs))
-"""
+"""Section 4.1 on a study's scores: tuned models against their vanilla ones, by brain scores and other metrics."""
 
 import pandas as pd
 
@@ -27,13 +23,7 @@ COLUMNS_OF_METRICS = (
 
 
 def pairs(brain: Scores) -> dict[str, pd.DataFrame]:
-    """Tuned models beside their vanilla ones under each protocol (`pairs.make_pairs`); nothing if none is tuned.
-
-    Raises
-    ------
-    ValueError
-        As in `pairs.make_pairs`.
-    """
+    """Tuned models beside their vanilla ones under each protocol (`pairs.make_pairs`); nothing if none is tuned."""
     models = brain.headline[brain.headline.origin == "model"]
     protocols = brain.protocols if len(brain.pairs) else []
     return {protocol: make_pairs(models[models.protocol == protocol], "r") for protocol in protocols}
@@ -151,11 +141,8 @@ def evidence_of_strip(study: Study, pairs: dict[str, pd.DataFrame]) -> str:
 def metrics(brain: Scores) -> pd.DataFrame:
     """Table 8 of the paper, of this study: trained models by linear predictivity, CKA and RSA.
 
-    Returns
-    -------
-    DataFrame
-        A row a model: ``linear`` under the most lenient protocol, ``normalized`` by its ceiling; ``cka`` and ``rsa`` of
-        the best layer, mean over data sets and not scaled.
+    A row a model: ``linear`` under the most lenient protocol, ``normalized`` by its ceiling; ``cka`` and ``rsa`` of the
+    best layer, mean over data sets and not scaled.
     """
     similarity = studies.results(brain.study, "similarity")
     best = similarity.groupby(["model", "dataset"], sort=False)[["cka", "rsa"]].max().groupby("model").mean()

@@ -1,8 +1,4 @@
-"""What the models of a study know, how they reason and how well they predict: Appendices E and H on its own models.
-
-    results = covariates.scored(studies.results(study, "capability"))
-    exams = capability.exams(results, measured, study.benchmarks)
-    notebook.show(*capability.numbers_of_exams(capability.best_in_exams(exams, measured)))
+"""What a study's models know, how they reason and how well they predict: Appendices E and H.
 
 What a study did not measure has no number.
 """
@@ -58,11 +54,8 @@ def chances(benchmarks: Sequence[str]) -> dict[str, float]:
 def exams(results: pd.DataFrame, properties: list[Property], benchmarks: Sequence[str]) -> pd.DataFrame:
     """Shares of right answers over all of each benchmark, by all models, untrained twins among them.
 
-    Returns
-    -------
-    DataFrame
-        Rows of `results`, as from `covariates.scored`, in the order of properties; with their ``name`` and ``chance``,
-        NaN where it is unknown.
+    Rows of `results`, as from `covariates.scored`, in the order of properties; with their ``name`` and ``chance``, NaN
+    where it is unknown.
     """
     names = {(item.measure, item.protocol): item.name for item in properties if item.overall}
     order = {item.name: place for place, item in enumerate(properties)}

@@ -1,8 +1,4 @@
-"""Every claim of the paper: what its own tables and the current study say of it.
-
-checked = claims.checked(results)
-notebook.show(*claims.numbers_of_verdicts(checked, "people"))
-"""
+"""Every claim of the paper: what its own tables and the current study say of it."""
 
 import pandas as pd
 

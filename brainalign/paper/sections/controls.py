@@ -1,9 +1,4 @@
-"""Controls: what language models score above what knows only order, length, position, words or nothing.
-
-measured = scores.read(study)
-left = controls.left(measured)
-notebook.show(*controls.numbers_of_left(left))
-"""
+"""Controls: what language models score above what knows only order, length, position, words or nothing."""
 
 import pandas as pd
 

@@ -81,12 +81,8 @@ def quoted(properties: list[Property]) -> dict[str, Property]:
 def models(capability: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Trained models beside what may correlate with their alignment.
 
-    Parameters
-    ----------
-    capability : DataFrame
-        Of `scored`.
-    scores : DataFrame
-        As from `scores.by_model`, of one data set: ``model``, ``protocol`` and ``r``.
+    `capability` is one of `scored`; `scores` has ``model``, ``protocol`` and ``r``, as from `scores.by_model`, of one
+    data set.
 
     Returns
     -------
@@ -117,18 +113,9 @@ def _varies(values: pd.Series) -> bool:
 
 
 def correlations(models: pd.DataFrame, properties: list[Property], protocols: list[str], **bootstrap) -> pd.DataFrame:
-    """Correlations of each property with brain alignment under each protocol.
+    """Correlations of each property with brain alignment under each protocol, both columns of `models`.
 
-    Parameters
-    ----------
-    models : DataFrame
-        As from `models`.
-    properties : list of Property
-        Columns of it; a property that fewer than `FEWEST` models have is left out.
-    protocols : list of str
-        Columns of it.
-    **bootstrap
-        As in `clusters.correlation_by_cluster`.
+    A property that fewer than `FEWEST` models have is left out; `bootstrap` is as in `clusters.correlation_by_cluster`.
 
     Returns
     -------
@@ -166,13 +153,7 @@ def as_row(result: Correlation | Estimate) -> dict[str, float]:
 
 
 def by_family(models: pd.DataFrame, properties: list[Property], protocols: list[str]) -> pd.DataFrame:
-    """Plain correlations inside each family of `FEWEST` or more models; parameters are those of `correlations`.
-
-    Returns
-    -------
-    DataFrame
-        ``protocol``, ``property``, ``family``, ``estimate``, ``low``, ``high``, ``p``, ``n``.
-    """
+    """Plain correlations inside each ``family`` of `FEWEST` or more models; else as `correlations`."""
     rows = [
         {"protocol": protocol, "property": item.name, "family": family}
         | as_row(pearson(part[item.name], part[protocol]))

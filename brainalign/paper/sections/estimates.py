@@ -81,15 +81,7 @@ def verdict(row: Mapping, above: str, below: str, neither: str) -> str:
 
 
 def live(key: str, row: Mapping, form: str = ".2f", unit: str = "", *, value: str = "estimate", **about) -> Live:
-    """A number of a row, with its interval and its n if the row has them.
-
-    Parameters
-    ----------
-    key, form, unit, **about
-        As in `Live`.
-    row : mapping or Series
-        The number under `value`, and ``low``, ``high`` (NaN where there is no interval) and ``n``.
-    """
+    """A number of a row, its `value`, with ``low``, ``high`` and ``n`` if the row has them; the rest as in `Live`."""
     interval = {end: row[end] for end in ("low", "high") if pd.notna(row.get(end))}
     return Live(key, row[value], form, unit, **{"n": row.get("n")} | interval | about)
 

@@ -1,9 +1,5 @@
 """Section 4.2 on a study's own models: what correlates with their alignment?
 
-    models = covariates.models(capability, section.alignment(studies.results(study, "brain")))
-    correlations = covariates.correlations(models, measured, protocols, seed=0)
-    notebook.show(*section.numbers_of_correlations(correlations, measured))
-
 Too few models have an empty table of correlations, and no figures.
 """
 

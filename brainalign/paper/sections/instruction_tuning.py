@@ -1,9 +1,5 @@
 """Figures 1D and 1E: what becomes of a model while it is tuned, over seeds and under each condition.
 
-    curves = instruction_tuning.select(instruction_tuning.curves(results), model)
-    effects = instruction_tuning.effects(instruction_tuning.changes(curves))
-    notebook.show(*instruction_tuning.numbers_of_effects(effects))
-
 What a study did not run has no number.
 """
 
@@ -49,18 +45,9 @@ class Panel(NamedTuple):
 def curves(results: pd.DataFrame) -> pd.DataFrame:
     """Values of checkpoints by seed, averaged over recordings; those without a text-driven signal are apart.
 
-    Benchmarks that have protocols of their own are left out.
-
-    Parameters
-    ----------
-    results : DataFrame
-        As from ``study.results(study, "tuning")``.
-
-    Returns
-    -------
-    DataFrame
-        ``tuned``, ``condition`` (of `CONDITIONS`), ``measure`` (`BRAIN`, `NULL_BRAIN`, or what else was scored),
-        ``protocol`` (of brain alignment; empty for others), ``seed``, ``step`` and ``value``.
+    `results` are those of ``study.results(study, "tuning")``; benchmarks that have protocols of their own are left out.
+    ``tuned``, ``condition`` (of `CONDITIONS`), ``measure`` (`BRAIN`, `NULL_BRAIN`, or what else was scored),
+    ``protocol`` (of brain alignment; empty for others), ``seed``, ``step`` and ``value``.
     """
     results = results[results.protocol.isna() | results.protocol.isin(PROTOCOLS)]
     null, scored = results.measure.str.endswith(NULL), results.protocol.notna()

@@ -1,8 +1,5 @@
 """One model of a study: its shape, the states of its layers, what surprises it, and where it stands.
 
-texts = studies.results(own, "texts", [name])
-notebook.show(*model.numbers_of_texts(texts))
-
 Tables are those of `study.results`, of the one model.
 """
 

@@ -1,8 +1,4 @@
-"""The people: what was recorded, how alike they respond, and what their reading times are worth.
-
-reliability = people.reliability(study)
-notebook.show(*people.numbers_of_ceilings(reliability))
-"""
+"""The people: what was recorded, how alike they respond, and what their reading times are worth."""
 
 from dataclasses import dataclass
 

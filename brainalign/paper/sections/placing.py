@@ -21,16 +21,9 @@ NONE = "no protocol"
 def on_axes(results: pd.DataFrame) -> pd.DataFrame:
     """Values of models on the axes of the interactive scatter, as far as a study has them.
 
-    Parameters
-    ----------
-    results : DataFrame
-        Rows of `study.results` of some models and all analyses; a column ``analysis`` tells these apart.
-
-    Returns
-    -------
-    DataFrame
-        ``model``, ``axis`` (of `figures.PRINTED_AXES`), ``value``, ``of`` (what it was measured on), ``same``: whether
-        that is what the paper measured it on.
+    `results` are rows of `study.results` of some models and all analyses, which the column ``analysis`` tells apart. A
+    row has ``model``, ``axis`` (of `figures.PRINTED_AXES`), ``value``, ``of`` (what it was measured on), and ``same``:
+    whether that is what the paper measured it on.
     """
     rows = [
         (model, axis, *value)
@@ -69,11 +62,8 @@ def _values(own: pd.DataFrame) -> dict[str, tuple[float, str, bool]]:
 def beside_printed(values: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     """Where values, as from `on_axes`, lie among those of the printed models.
 
-    Returns
-    -------
-    DataFrame
-        The same rows with ``label`` of the axis, ``printed_low``, ``printed_median``, ``printed_high``, and ``above``:
-        "ABOVE of N", the printed models below the value.
+    The same rows with ``label`` of the axis, ``printed_low``, ``printed_median``, ``printed_high``, and ``above``:
+    "ABOVE of N", the printed models below the value.
     """
     ends = printed[values.axis.unique()].agg(["min", "median", "max"])
     below = [(printed[axis] < value).sum() for axis, value in zip(values.axis, values.value, strict=True)]
@@ -90,19 +80,9 @@ def beside_printed(values: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
 def held_against(results: pd.DataFrame, roles: dict[str, str], protocols: list[str]) -> pd.DataFrame:
     """Brain alignment of a model, and what it is above each that it is held against, inside participants.
 
-    Parameters
-    ----------
-    results : DataFrame
-        As from `scores.over_data_sets`, of all of them.
-    roles : dict
-        Of `study.related`.
-    protocols : list of str
-
-    Returns
-    -------
-    DataFrame
-        ``protocol``, ``against`` (a name; empty for the model's own score), ``role``, ``estimate``, ``low``, ``high``,
-        ``n`` participants, and ``verdict`` (``above``, ``below``, ``not told apart``).
+    `results` are as from `scores.over_data_sets`, of all of them; `roles` are of `study.related`. A row has
+    ``protocol``, ``against`` (a name; empty for the model's own score), ``role``, ``estimate``, ``low``, ``high``,
+    ``n`` participants, and ``verdict``.
     """
     people, model = scores.people(results), next(iter(roles))
     rows = []

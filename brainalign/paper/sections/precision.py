@@ -36,10 +36,7 @@ def random_numbers(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def scores(features: np.ndarray, responses: np.ndarray, orders: int, rng: np.random.Generator) -> pd.DataFrame:
     """Score of scikit-learn's least squares, with the rows of the training sets in one order after another.
 
-    Returns
-    -------
-    DataFrame
-        A row per ``order``, of which the first is that of the splits, and ``precision``: ``r``.
+    A row per ``order``, of which the first is that of the splits, and ``precision``: ``r``.
     """
     rows = []
     for order in range(orders):

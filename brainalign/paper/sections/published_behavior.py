@@ -1,10 +1,4 @@
-"""Section 5 on the printed scores: does tuning raise behavioral alignment, and what correlates with it?
-
-tables = printed.load()
-pairs = published_behavior.pairs(tables)
-tests = published_behavior.tests(pairs, seed=0)
-notebook.show(*published_behavior.numbers_of_change(pairs, tests))
-"""
+"""Section 5 on the printed scores: does tuning raise behavioral alignment, and what correlates with it?"""
 
 import pandas as pd
 

@@ -1,8 +1,6 @@
 """Section 4.1 on the printed scores: does tuning raise brain alignment, and what does the answer rest on?
 
-tables = printed.load()
-changes = published_brain.changes(tables, seed=0)
-notebook.show(*published_brain.numbers_of_changes(changes))
+Intervals are those of a bootstrap over bases, of which `bootstrap` has the `seed` and the number of `resamples`.
 """
 
 import pandas as pd
@@ -42,13 +40,10 @@ def pairs_by_dataset(tables: Printed) -> pd.DataFrame:
 
 
 def changes(tables: Printed, **bootstrap) -> pd.DataFrame:
-    """Change with tuning on each data set, in percent, by a bootstrap over bases.
+    """Change with tuning on each data set, in percent.
 
-    Returns
-    -------
-    DataFrame
-        A row a data set: ``estimate`` with ``low`` and ``high``, the mean over pairs of each one's change; ``of_mean``
-        with its ends, the change of the mean score; ``printed``; ``n`` pairs in ``n_clusters`` bases.
+    A row a data set: ``estimate`` with ``low`` and ``high``, the mean over pairs of each one's change; ``of_mean`` with
+    its ends, the change of the mean score; ``printed``; ``n`` pairs in ``n_clusters`` bases.
     """
     main = tables.group("main")
 

@@ -1,9 +1,4 @@
-"""Section 4.2 on the printed scores: which properties of a model correlate with brain alignment?
-
-tables = printed.load()
-correlations = published_factors.correlations(tables, seed=0)
-notebook.show(*published_factors.numbers_of_correlations(correlations))
-"""
+"""Section 4.2 on the printed scores: which properties of a model correlate with brain alignment?"""
 
 import numpy as np
 import pandas as pd

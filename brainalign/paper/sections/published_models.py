@@ -1,9 +1,4 @@
-"""Section 3 and Appendices A, B and J on the printed tables: which models there are, and how newer ones change.
-
-tables = printed.load()
-newer = published_models.newer(tables)
-notebook.show(*published_models.numbers_of_newer(newer))
-"""
+"""Section 3 and Appendices A, B and J on the printed tables: which models there are, and how newer ones change."""
 
 import numpy as np
 import pandas as pd

@@ -1,8 +1,4 @@
-"""Section 5's readers: who read what, how long they took, and whether times and words are aligned.
-
-readers, *others = reading_times.sets_of_readers(study, results, words)
-notebook.show(*reading_times.numbers_of_people(readers))
-"""
+"""Section 5's readers: who read what, how long they took, and whether times and words are aligned."""
 
 from dataclasses import dataclass
 

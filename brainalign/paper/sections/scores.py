@@ -72,20 +72,15 @@ def whole(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def people(results: pd.DataFrame, layer: str = CHOSEN) -> pd.DataFrame:
-    """Scores of participants, over all of their units.
+    """Scores of participants, over all of their units, from results as of `over_data_sets`.
+
+    Indexed by protocol, data set and participant; a column a model, NaN where it lacks the layer.
 
     Parameters
     ----------
-    results : DataFrame
-        As from `over_data_sets`.
     layer : str
         ``chosen``: each model at the layer that its protocol chooses. ``best``: at the layer of highest pooled score on
         the test sets. Or a regular expression that the names of layers match.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by protocol, data set and participant; a column a model, NaN where it lacks the layer.
 
     Raises
     ------
@@ -110,19 +105,11 @@ def people(results: pd.DataFrame, layer: str = CHOSEN) -> pd.DataFrame:
 
 
 def by_model(results: pd.DataFrame) -> pd.DataFrame:
-    """Score of each model on each data set, and on average where there are several.
+    """Score of each model on each data set, and on average where there are several, in results of `over_data_sets`.
 
-    Parameters
-    ----------
-    results : DataFrame
-        As from `over_data_sets`.
-
-    Returns
-    -------
-    DataFrame
-        ``model``, ``dataset``, ``protocol``, ``layer``, ``r``, ``ceiling``, ``r_normalized``, ``mad``; ``estimate``,
-        ``low``, ``high``, ``n`` of `over_participants`; and `ABOUT` the model. The average is over scores and ceilings;
-        it has no layer, and no deviation.
+    ``model``, ``dataset``, ``protocol``, ``layer``, ``r``, ``ceiling``, ``r_normalized``, ``mad``; ``estimate``,
+    ``low``, ``high``, ``n`` of `over_participants`; and `ABOUT` the model. The average is over scores and ceilings; it
+    has no layer, and no deviation.
     """
     rows, everyone = whole(results), people(results)
     rows = rows[rows.chosen & (rows.participant == POOLED)]

@@ -1,8 +1,5 @@
 """Can the method be trusted? How often simulated truth comes out, by protocol and test.
 
-ranks = validation.ranks(simulated)
-notebook.show(*validation.numbers_of_ranks(ranks))
-
 Simulations are those of `microworld.validation` and `microworld.ceilings`, a row a repetition. Tables here have a row
 a setting, with its ``estimate``, the interval from ``low`` to ``high``, and ``n``, as from `statistics.summary`;
 ``panel``, ``line``, ``label`` and ``color`` are for figures.

@@ -1,8 +1,5 @@
 """Do tests of tuning keep their level, and what does it take to find a change as large as the paper's?
 
-rates = validation_tuning.false_positives(simulated)
-notebook.show(*validation_tuning.numbers_of_false_positives(rates))
-
 Simulations are those of `tuning_power`; tables are as in `sections.validation`.
 """
 
