@@ -34,20 +34,20 @@ def test_chance_is_a_quarter_of_mmlu_and_untrained_twins_do_not_count(share, abo
     properties = covariates.properties(results)
     exams = capability.exams(results, properties, ["mmlu"])
     best = capability.best_in_exams(exams, properties)
-    assert shown(capability.numbers_of_exams(best)) == {
+    assert shown(capability.finding_of_exams(best).numbers) == {
         "knowledge.questions": 48, "knowledge.best.model": "tuned", "knowledge.best": 2 * share,
         "knowledge.chance": 0.25, "knowledge.above": above, "knowledge.verdict": verdict,
     }  # fmt: skip
-    assert capability.title_of_exams(best) == f"{above} trained models know more than chance"
+    assert capability.finding_of_exams(best).title == f"{above} trained models know more than chance"
 
 
 def test_where_chance_is_unknown_nothing_is_said_about_it():
     results = measured(knowledge=0.4, reasoning=0.3)
     properties = covariates.properties(results)
     best = capability.best_in_exams(capability.exams(results, properties, ["mmlu", "bbh"]), properties)
-    numbers = shown(capability.numbers_of_exams(best))
+    numbers = shown(capability.finding_of_exams(best).numbers)
     assert numbers["reasoning.best"] == pytest.approx(0.6) and "reasoning.above" not in numbers
-    assert capability.title_of_exams(best) == "2 of 2 trained models know more than chance"
+    assert capability.finding_of_exams(best).title == "2 of 2 trained models know more than chance"
 
 
 def test_the_microworld_has_options_to_guess_from():
@@ -66,7 +66,7 @@ def test_what_was_not_measured_has_no_numbers():
     properties = covariates.properties(results)
     exams = capability.exams(results, properties, [])
     best = capability.best_in_exams(exams, properties)
-    assert capability.data_of_exams(exams) == {} and capability.numbers_of_exams(best) == []
+    assert capability.data_of_exams(exams) == {} and capability.finding_of_exams(best).numbers == []
     results = measured(knowledge=0.4)
     assert capability.numbers_of_loss(results, covariates.properties(results)) == []
 

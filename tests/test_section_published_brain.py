@@ -35,7 +35,7 @@ def test_the_verdict_is_that_of_the_sign_flip(shift, verdict):
 def test_the_base_without_which_the_gain_shrinks_most():
     tables = with_average(lambda models, noise: 0.2 + noise + 0.1 * (models.vanilla == "t5-xl"))
     robustness = section.robustness(tables, **FEW)
-    numbers = {live.key: live.value for live in section.numbers_of_robustness(robustness)}
+    numbers = {live.key: live.value for live in section.finding_of_robustness(robustness, tables).numbers}
     assert numbers["change.without-one.least.base"] == "t5-xl"
     assert abs(numbers["change.without-one.least"]) < 1
     assert section.title_of_pairs(section.pairs(tables)).endswith("and T5 models most")

@@ -46,24 +46,25 @@ def text(bare: float) -> dict:
 
 
 def test_encoding_is_compared_with_the_faster_backend_and_layers_are_summed():
-    values = {live.key: live.value for live in section.numbers_of_encoding(ENCODING)}
+    values = {live.key: live.value for live in section.finding_of_encoding(ENCODING).numbers}
     assert (values["encoding.sklearn"], values["encoding.himalaya"]) == (400, 8)
     assert (values["encoding.model.least-squares"], values["encoding.model.ridge"]) == (1.0, 0.5)
     assert (values["encoding.model.peak"], values["encoding.share"]) == (0.4, 50)
     assert (values["encoding.features"], values["encoding.machine"][:6]) == (4096, "a chip")
-    encoding = section.encoding(ENCODING)
-    assert section.bars_of_encoding(encoding).label.tolist()[:2] == ["ours, ridge", "ours, least squares"]
-    assert "400 times as long in scikit-learn" in section.title_of_encoding(encoding)
+    assert section.bars_of_encoding(section.encoding(ENCODING)).label.tolist()[:2] == [
+        "ours, ridge",
+        "ours, least squares",
+    ]
+    assert "400 times as long in scikit-learn" in section.finding_of_encoding(ENCODING).title
 
 
 @pytest.mark.parametrize(("bare", "words"), [(1.1, "takes about as long as"), (2.0, "takes longer than")])
 def test_the_slowest_text_says_whether_one_pass_is_as_fast_as_a_bare_one(bare, words):
     measured = {"machine": MACHINE, "peak_gib": 1.0, "texts": {"blank like": text(1.0), "pereira": text(bare)}}
-    values = {live.key: live.value for live in section.numbers_of_extraction(measured)}
+    values = {live.key: live.value for live in section.finding_of_extraction(measured).numbers}
     assert (values["extraction.blank-like.loop"], values["extraction.pereira.bare"]) == (80, bare)
-    extraction = section.extraction(measured)
-    assert words in section.title_of_extraction(extraction)
-    assert section.bars_of_extraction(extraction).label.iloc[-1] == "pereira, plain loop"
+    assert words in section.finding_of_extraction(measured).title
+    assert section.bars_of_extraction(section.extraction(measured)).label.iloc[-1] == "pereira, plain loop"
 
 
 def test_solvers_are_rows():

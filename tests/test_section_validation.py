@@ -29,7 +29,7 @@ def ranks(shuffled: float) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("shuffled", "word"), [(0.7, "disturb"), (0.895, "keep"), (0.95, "keep")])
 def test_splits_disturb_the_order_if_intervals_are_apart(shuffled, word):
-    numbers = {live.key: live.value for live in validation.numbers_of_ranks(ranks(shuffled))}
+    numbers = {live.key: live.value for live in validation.finding_of_ranks(ranks(shuffled)).numbers}
     assert numbers["rank.shuffled.verdict"] == word
     assert (numbers[f"rank.large.aw2024.{MIXED}"], numbers[f"rank.small.aw2024.{MIXED}"]) == (shuffled, 0.3)
 
@@ -69,7 +69,9 @@ def test_the_best_of_the_most_null_layers_decides(bias, word):
         {"kind": "null", "protocol": "aw2024", "rule": "best on test", "n_layers": layers} | interval(value)
         for layers, value in ((2, -0.5), (16, bias))
     ]
-    assert validation.verdict_of_layers(pd.DataFrame(rows)) == word
+    bias = pd.DataFrame(rows)
+    finding = validation.finding_of_layers({"found": bias.assign(kind="graded"), "bias": bias})
+    assert finding.numbers[-1].value == word and f" {word} the score" in finding.title
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,8 @@ def test_null_people_score_zero_or_not(oasm, meaning, words):
         {"people": "null", "protocol": "contiguous", "features": "meaning"} | interval(meaning),
         {"people": "reading", "protocol": "contiguous", "features": "meaning"} | interval(0.3),
     ]
-    assert validation.verdicts_of_neighborhood(pd.DataFrame(rows)) == words
+    numbers = {live.key: live.value for live in validation.finding_of_neighborhood(pd.DataFrame(rows)).numbers}
+    assert {splits: numbers[f"near.{splits}.verdict"] for splits in words} == words
 
 
 def rates(pair: float, base: float) -> pd.DataFrame:
@@ -100,10 +103,10 @@ def rates(pair: float, base: float) -> pd.DataFrame:
 
 
 def test_tests_above_their_level_are_named_and_no_name_is_shown_of_none():
-    numbers = {live.key: live.value for live in validation_tuning.numbers_of_false_positives(rates(0.2, 0.05))}
+    numbers = {live.key: live.value for live in validation_tuning.finding_of_false_positives(rates(0.2, 0.05)).numbers}
     assert (numbers["null.nominal"], numbers["null.pair.verdict"]) == ("sign flip", "exceed")
     assert numbers["null.pair.t-test.0.5"] == 0.2 and "null.above" not in numbers
-    numbers = {live.key: live.value for live in validation_tuning.numbers_of_false_positives(rates(0.05, 0.2))}
+    numbers = {live.key: live.value for live in validation_tuning.finding_of_false_positives(rates(0.05, 0.2)).numbers}
     assert (numbers["null.above"], numbers["null.pair.verdict"]) == ("sign flip", "do not all exceed")
     assert "null.nominal" not in numbers
 

@@ -11,7 +11,16 @@ from brainalign.alignment.protocols import AW2024, CONTIGUOUS
 from brainalign.alignment.summary import ALL, NESTED, POOLED
 from brainalign.paper.publish.numbers import Live, number
 from brainalign.paper.sections import columns
-from brainalign.paper.sections.estimates import BY_INTERVAL, CHANGES, OVER_PARTICIPANTS, difference, live, verdict
+from brainalign.paper.sections.estimates import (
+    BY_INTERVAL,
+    CHANGES,
+    OVER_PARTICIPANTS,
+    Finding,
+    difference,
+    live,
+    lives,
+    verdict,
+)
 from brainalign.paper.sections.scores import LABELS, UNTRAINED, Scores, number_of_models
 from brainalign.study.description.loading import informative
 
@@ -71,12 +80,7 @@ def ranking(brain: Scores) -> pd.DataFrame:
     return rows.sort_values(["order", "estimate"], ascending=[True, False], kind="stable")
 
 
-def best(ranking: pd.DataFrame) -> pd.DataFrame:
-    """The trained model that scores highest under each protocol, by protocol."""
-    return ranking[ranking.kind != UNTRAINED].groupby("protocol").head(1).set_index("protocol")
-
-
-def numbers_of_ranking(brain: Scores, ranking: pd.DataFrame) -> list[Live]:
+def finding_of_ranking(brain: Scores, ranking: pd.DataFrame) -> Finding:
     """The best trained model as ``score.PROTOCOL``, and how many models score above zero."""
     numbers = []
     for protocol, rows in ranking[ranking.kind != UNTRAINED].groupby("protocol", sort=False):
@@ -88,17 +92,12 @@ def numbers_of_ranking(brain: Scores, ranking: pd.DataFrame) -> list[Live]:
             Live(f"{key}.pooled", leader.r, ".3f", method="median over all units, as in the paper"),
             Live(f"{key}.clear", clear, method="trained models whose interval lies above zero"),
         ]
-        if np.isfinite(leader.r_normalized):
-            share = 100 * leader.r_normalized
+        share = 100 * leader.r_normalized
+        if np.isfinite(share):
             numbers.append(Live(f"{key}.share", share, ".0f", " %", method="of the noise ceiling, not clipped"))
-    return numbers
-
-
-def title_of_ranking(brain: Scores, ranking: pd.DataFrame) -> str:
-    """What the best trained model scores under the strictest protocol."""
-    leader = best(ranking).loc[brain.strict]
-    share = f", {100 * leader.r_normalized:.0f} % of the ceiling" if np.isfinite(leader.r_normalized) else ""
-    return f"{leader.model} scores {number(leader.r, '.3f')} under {brain.strict}{share}"
+    # The last protocol is the strictest.
+    of_ceiling = f", {share:.0f} % of the ceiling" if np.isfinite(share) else ""
+    return Finding(numbers, f"{leader.model} scores {number(leader.r, '.3f')} under {protocol}{of_ceiling}")
 
 
 def side_by_side(brain: Scores, ranking: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -108,29 +107,17 @@ def side_by_side(brain: Scores, ranking: pd.DataFrame, column: str) -> pd.DataFr
     return wide.assign(label=wide.model)
 
 
-def leaders(ranking: pd.DataFrame) -> pd.Series:
-    """The model with the highest score under each protocol, untrained twins among them."""
-    top = ranking.loc[ranking.groupby("protocol", sort=False).r.idxmax()]
-    return top.set_index("protocol").model
-
-
-def numbers_of_leaders(ranking: pd.DataFrame) -> list[Live]:
-    """The leader under each protocol, and whether the most lenient and the strictest agree on it."""
-    leading = leaders(ranking)
-    word = "agree" if leading.iloc[0] == leading.iloc[-1] else "disagree"
+def finding_of_leaders(ranking: pd.DataFrame) -> Finding:
+    """The model with the highest score under each protocol, twins among them, and whether protocols agree on it."""
+    leading = ranking.loc[ranking.groupby("protocol", sort=False).r.idxmax()].set_index("protocol").model
+    (lenient, first), (strict, last) = leading.iloc[[0, -1]].items()
+    word = "agree" if first == last else "disagree"
     method = "highest score, twins among the models"
-    return [
-        *(Live(f"leader.{protocol}", model, method=method) for protocol, model in leading.items()),
-        Live("leaders.verdict", word, method="on which model is best, untrained twins included"),
-    ]
-
-
-def title_of_leaders(ranking: pd.DataFrame) -> str:
-    """Which model is best under the most lenient protocol, and which under the strictest."""
-    (lenient, first), (strict, last) = leaders(ranking).iloc[[0, -1]].items()
+    numbers = [Live(f"leader.{protocol}", model, method=method) for protocol, model in leading.items()]
+    numbers.append(Live("leaders.verdict", word, method="on which model is best, untrained twins included"))
     if first == last:
-        return f"{last} is best under {' and '.join(dict.fromkeys([lenient, strict]))}"
-    return f"Best under {lenient}: {first}; under {strict}: {last}"
+        return Finding(numbers, f"{last} is best under {' and '.join(dict.fromkeys([lenient, strict]))}")
+    return Finding(numbers, f"Best under {lenient}: {first}; under {strict}: {last}")
 
 
 def training(brain: Scores) -> dict[str, pd.DataFrame]:
@@ -147,10 +134,16 @@ def training(brain: Scores) -> dict[str, pd.DataFrame]:
     return {"training": pd.DataFrame(rows)} if rows else {}
 
 
-def effect_of_training(brain: Scores) -> dict[str, dict]:
-    """Trained models minus all of their twins under each protocol, as `estimates.difference`."""
+def finding_of_training(brain: Scores) -> Finding:
+    """Trained models minus all of their twins under each protocol; no numbers without twins."""
     protocols = brain.protocols if brain.untrained else []
-    return {name: difference(brain.people(name), list(brain.twins), brain.untrained) for name in protocols}
+    effect = {name: difference(brain.people(name), list(brain.twins), brain.untrained) for name in protocols}
+    words = verdicts(effect)
+    if len(set(words.values())) == 1:
+        title = f"Training {words[brain.strict]} the score under each protocol"
+    else:
+        title = "Training " + by_protocol(words)
+    return Finding(numbers_of_effect("training", effect, "trained minus untrained twins"), title)
 
 
 def verdicts(effect: Mapping[str, dict]) -> dict[str, str]:
@@ -170,14 +163,6 @@ def numbers_of_effect(key: str, effect: Mapping[str, dict], what: str, scope: st
     ]
 
 
-def title_of_training(brain: Scores) -> str:
-    """What training does to the score under each protocol."""
-    words = verdicts(effect_of_training(brain))
-    if len(set(words.values())) == 1:
-        return f"Training {words[brain.strict]} the score under each protocol"
-    return "Training " + by_protocol(words)
-
-
 def by_protocol(words: Mapping[str, str]) -> str:
     """The verdict under each protocol, in one line."""
     return "; ".join(f"{word} it under {protocol}" for protocol, word in words.items())
@@ -195,24 +180,16 @@ def layers(brain: Scores) -> pd.DataFrame:
     return table.sort_values("protocol", key=lambda names: names.map(brain.protocols.index), kind="stable")
 
 
-def best_layers(layers: pd.DataFrame, ranking: pd.DataFrame) -> pd.DataFrame:
-    """The best layer of each protocol's best trained model, by protocol."""
-    rows = layers.merge(best(ranking).model.reset_index(), on=["protocol", "model"])
-    return rows.loc[rows.groupby("protocol").r.idxmax()].set_index("protocol")
-
-
-def numbers_of_layers(layers: pd.DataFrame, ranking: pd.DataFrame) -> list[Live]:
-    """The best layers as ``layers.PROTOCOL.best``."""
+def finding_of_layers(layers: pd.DataFrame, ranking: pd.DataFrame) -> Finding:
+    """The best layer of each protocol's best trained model, as ``layers.PROTOCOL.best``."""
+    best = ranking[ranking.kind != UNTRAINED].groupby("protocol", sort=False).head(1)[["protocol", "model"]]
+    rows = best.merge(layers, on=["protocol", "model"])
+    top = rows.loc[rows.groupby("protocol", sort=False).r.idxmax()]
     method = "layer of the best trained model with the highest score on test sets"
-    top = best_layers(layers, ranking)
-    return [Live(f"layers.{protocol}.best", layer, method=method) for protocol, layer in top.layer.items()]
-
-
-def title_of_layers(brain: Scores, layers: pd.DataFrame, ranking: pd.DataFrame) -> str:
-    """At which layer the best trained model scores highest under the strictest protocol."""
-    top = best_layers(layers, ranking).loc[brain.strict]
-    place = {0: "its embeddings", 1: "its last layer"}.get(top.depth, f"layer {top.layer}")
-    return f"Under {brain.strict}, {top.model} is best at {place}"
+    strict = top.iloc[-1]
+    place = {0: "its embeddings", 1: "its last layer"}.get(strict.depth, f"layer {strict.layer}")
+    numbers = lives(top, "layers.{protocol}.best", value="layer", method=method)
+    return Finding(numbers, f"Under {strict.protocol}, {strict.model} is best at {place}")
 
 
 def models(brain: Scores) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from brainalign.paper.sections.covariates import (
     Property,
     quoted,
 )
-from brainalign.paper.sections.estimates import live
+from brainalign.paper.sections.estimates import Finding, live
 from brainalign.study.description.loading import load_benchmark
 
 SLUGS = {SIZE: "size", KNOWLEDGE: "knowledge", REASONING: "reasoning", LOSS: "loss"}  # in keys, and their order
@@ -89,32 +89,25 @@ def best_in_exams(exams: pd.DataFrame, properties: list[Property]) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def numbers_of_exams(best: pd.DataFrame) -> list[Live]:
-    """Numbers of `best_in_exams`; those about chance only where it is known."""
-    numbers = []
+def finding_of_exams(best: pd.DataFrame) -> Finding:
+    """Numbers of `best_in_exams`; those about chance, and what the title counts, only where it is known."""
+    numbers, counts = [], []
     for row in best.to_dict("records"):
-        slug = SLUGS[row["role"]]
+        slug, count = SLUGS[row["role"]], f"{row['above']} of {row['trained']}"
         numbers += [
             Live(f"{slug}.questions", row["n"], ",d", method="questions"),
             Live(f"{slug}.best.model", row["model"]),
             live(f"{slug}.best", row, value="value", method="95 % interval over questions"),
         ]
         if row["chance"] > 0:  # it is known
-            above, verdict = row["above"], "beyond chance" if row["above"] else "no better than chance"
-            method = "trained models whose interval lies above chance"
+            counts.append(f"{count} {ABOVE_CHANCE[row['role']]}")
+            verdict = "beyond chance" if row["above"] else "no better than chance"
             numbers += [
                 Live(f"{slug}.chance", row["chance"], method="share of right answers by guessing"),
-                Live(f"{slug}.above", f"{above} of {row['trained']}", method=method),
+                Live(f"{slug}.above", count, method="trained models whose interval lies above chance"),
                 Live(f"{slug}.verdict", verdict, method="of the trained models"),
             ]
-    return numbers
-
-
-def title_of_exams(best: pd.DataFrame) -> str:
-    """How many trained models know more, and reason better, than chance."""
-    rows = best[best.chance.notna()].itertuples()
-    counts = [f"{row.above} of {row.trained} {ABOVE_CHANCE[row.role]}" for row in rows]
-    return ", ".join(counts) or "Shares of right answers"
+    return Finding(numbers, ", ".join(counts) or "Shares of right answers")
 
 
 def numbers_of_loss(results: pd.DataFrame, properties: list[Property]) -> list[Live]:

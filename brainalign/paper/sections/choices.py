@@ -6,7 +6,15 @@ from brainalign import study as studies
 from brainalign.alignment.protocols import CONTIGUOUS
 from brainalign.alignment.summary import POOLED
 from brainalign.paper.publish.numbers import Live, number
-from brainalign.paper.sections.estimates import BY_INTERVAL, CHANGES, difference, live, over_participants, verdict
+from brainalign.paper.sections.estimates import (
+    BY_INTERVAL,
+    CHANGES,
+    Finding,
+    difference,
+    live,
+    over_participants,
+    verdict,
+)
 from brainalign.paper.sections.scores import WHO, Scores, whole
 
 
@@ -33,30 +41,21 @@ def both_widths(scores: Scores, narrow: pd.DataFrame) -> pd.DataFrame:
     return table.assign(label=table.model + ", " + table.protocol)
 
 
-def numbers_of_widths(both: pd.DataFrame, scores: Scores, narrow: pd.DataFrame) -> list[Live]:
+def finding_of_widths(both: pd.DataFrame, scores: Scores, narrow: pd.DataFrame) -> Finding:
     """How far scores move at one width."""
-    moved, trained = most_moved(both), both[both.model.isin(scores.trained)]
+    moved = both.loc[(both.r_full - both.r_narrow).abs().idxmax()]
+    trained = both[both.model.isin(scores.trained)]
     features = "features of every layer: of the narrowest model, or as many as training stimuli"
     largest = "largest change of a trained model's score at one width"
     change = f"largest change at one width: {moved.label}"
-    return [
+    numbers = [
         Live("width", width(narrow), method=features),
         Live("width.most", moved.r_narrow - moved.r_full, "+.3f", method=change),
         Live("width.most.model", moved.label),
         Live("width.models", (trained.r_narrow - trained.r_full).abs().max(), ".3f", method=largest),
     ]
-
-
-def title_of_widths(both: pd.DataFrame, narrow: pd.DataFrame) -> str:
-    """What changes most at one width."""
-    moved = most_moved(both)
-    scores = f"{number(moved.r_full, '.2f')} to {number(moved.r_narrow, '.2f')} under {moved.protocol}"
-    return f"At width {width(narrow)}, {moved.model} changes most: {scores}"
-
-
-def most_moved(both: pd.DataFrame) -> pd.Series:
-    """The score that one width changes most."""
-    return both.loc[(both.r_full - both.r_narrow).abs().idxmax()]
+    ends = f"{number(moved.r_full, '.2f')} to {number(moved.r_narrow, '.2f')} under {moved.protocol}"
+    return Finding(numbers, f"At width {width(narrow)}, {moved.model} changes most: {ends}")
 
 
 def best_layer(scores: Scores) -> dict[str, pd.DataFrame]:
@@ -77,18 +76,14 @@ def by_model(gain: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def numbers_of_best_layer(gain: pd.DataFrame) -> list[Live]:
+def finding_of_best_layer(gain: pd.DataFrame) -> Finding:
     """What choosing the layer on the test sets adds, over all models, and the verdict."""
     method = "best layer on the test sets minus nested choice; trained and untrained, mean over participants, t"
-    overall, choice = over_participants(gain.mean(axis=1)), "choosing the layer on the test set"
-    word = Live("best-layer.verdict", verdict(overall, *CHANGES), method=f"{choice}; {BY_INTERVAL}")
-    return [live("best-layer", overall, "+.3f", method=method), word]
-
-
-def title_of_best_layer(gain: pd.DataFrame) -> str:
-    """What choosing the layer on the test sets does to the score."""
-    word = verdict(over_participants(gain.mean(axis=1)), *CHANGES)
-    return f"Choosing the layer on the test set {word} the score"
+    overall = over_participants(gain.mean(axis=1))
+    word = verdict(overall, *CHANGES)
+    rests_on = f"choosing the layer on the test set; {BY_INTERVAL}"
+    numbers = [live("best-layer", overall, "+.3f", method=method), Live("best-layer.verdict", word, method=rests_on)]
+    return Finding(numbers, f"Choosing the layer on the test set {word} the score")
 
 
 def tuning(scores: Scores, narrow: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -109,18 +104,13 @@ def tuning(scores: Scores, narrow: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {"headline": pd.DataFrame(rows)}
 
 
-def numbers_of_tuning(table: pd.DataFrame) -> list[Live]:
+def finding_of_tuning(table: pd.DataFrame) -> Finding:
     """What tuning does to the score in the most lenient comparison and in the strictest."""
-    ends = {"lenient": table.iloc[0], "strict": table.iloc[-1]}
-    words = [
-        Live(f"tuning.{name}.verdict", verdict(row, *CHANGES), method=f"{row.label}, {BY_INTERVAL}")
-        for name, row in ends.items()
+    lenient, strict = table.iloc[0], table.iloc[-1]
+    first, last = (verdict(row, *CHANGES) for row in (lenient, strict))
+    numbers = [
+        Live("tuning.lenient.verdict", first, method=f"{lenient.label}, {BY_INTERVAL}"),
+        Live("tuning.strict.verdict", last, method=f"{strict.label}, {BY_INTERVAL}"),
+        live("tuning.strict", strict, "+.3f", method=f"{strict.label}; over participants, t"),
     ]
-    strict = ends["strict"]
-    return [*words, live("tuning.strict", strict, "+.3f", method=f"{strict.label}; over participants, t")]
-
-
-def title_of_tuning(table: pd.DataFrame) -> str:
-    """What tuning does in the most lenient comparison and in the strictest."""
-    first, last = (f"{verdict(row, *CHANGES)} {{}} under {row.label}" for _, row in table.iloc[[0, -1]].iterrows())
-    return f"Tuning {first.format('the score')} and {last.format('it')}"
+    return Finding(numbers, f"Tuning {first} the score under {lenient.label} and {last} it under {strict.label}")

@@ -8,6 +8,7 @@ from brainalign.paper.publish.numbers import Live, number
 from brainalign.paper.sections.estimates import (
     BY_INTERVAL,
     OVER_PARTICIPANTS,
+    Finding,
     difference,
     live,
     lives,
@@ -41,20 +42,15 @@ def means(scores: Scores) -> pd.DataFrame:
     return pd.DataFrame(columns).rename_axis("name").reset_index().assign(label=scores.members.values())
 
 
-def numbers_of_means(means: pd.DataFrame) -> list[Live]:
-    """Scores of the controls, as ``score.PROTOCOL.NAME``."""
+def finding_of_means(means: pd.DataFrame, scores: Scores) -> Finding:
+    """Scores of the controls, as ``score.PROTOCOL.NAME``; the title is what falls most, from lenient to strict."""
     table = means[means.name.isin(AGAINST)].drop(columns="label").melt("name", var_name="protocol")
-    return lives(table, "score.{protocol}.{name}", method="mean over participants; models together", value="value")
-
-
-def title_of_means(means: pd.DataFrame, scores: Scores) -> str:
-    """What falls most from the most lenient protocol to the strictest."""
+    method = "mean over participants; models together"
+    numbers = lives(table, "score.{protocol}.{name}", method=method, value="value")
     fallen = means.loc[(means[scores.lenient] - means[scores.strict]).idxmax()]
-    values = " and ".join(
-        f"{number(fallen[protocol], '.2f')} under {protocol}"
-        for protocol in dict.fromkeys([scores.lenient, scores.strict])
-    )
-    return f"{fallen.label.split(' (')[0]} scores {values}"
+    ends = dict.fromkeys([scores.lenient, scores.strict])
+    values = " and ".join(f"{number(fallen[protocol], '.2f')} under {protocol}" for protocol in ends)
+    return Finding(numbers, f"{fallen.label.split(' (')[0]} scores {values}")
 
 
 def without_signal(scores: Scores) -> dict[str, pd.DataFrame]:
@@ -161,30 +157,20 @@ def beyond(scores: Scores, unique: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def numbers_of_beyond(beyond: pd.DataFrame, unique: pd.DataFrame) -> list[Live]:
+def finding_of_beyond(beyond: pd.DataFrame, unique: pd.DataFrame) -> Finding:
     """The trained model that adds most to length and position, and how many do."""
-    trained, most = beyond[beyond.kind != UNTRAINED], best_beyond(beyond)
+    trained = beyond[beyond.kind != UNTRAINED]
+    most = trained.loc[trained.estimate.idxmax()]
+    word = verdict(most, *ADDS)
     alone = over_participants(unique.nuisance[unique.model == most.label])
-    method = "by the interval over participants, of the best trained model"
-    return [
+    numbers = [
         Live("unique.n", share(trained.low > 0), method="trained models, interval above zero"),
         live("unique.most", most, "+.4f", method=f"{most.label}; R², {OVER_PARTICIPANTS}"),
         Live("unique.most.model", most.label),
         live("unique.nuisance", alone, "+.4f", method="R² of length and position; over participants, t"),
-        Live("unique.verdict", verdict(most, *ADDS), method=method),
+        Live("unique.verdict", word, method=f"{BY_INTERVAL}, of the best trained model"),
     ]
-
-
-def title_of_beyond(beyond: pd.DataFrame) -> str:
-    """Whether the best trained model adds to length and position."""
-    most = best_beyond(beyond)
-    return f"{most.label} {verdict(most, *ADDS)} what length and position explain"
-
-
-def best_beyond(beyond: pd.DataFrame) -> pd.Series:
-    """The trained model that adds most."""
-    trained = beyond[beyond.kind != UNTRAINED]
-    return trained.loc[trained.estimate.idxmax()]
+    return Finding(numbers, f"{most.label} {word} what length and position explain")
 
 
 def by_protocol(table: pd.DataFrame):

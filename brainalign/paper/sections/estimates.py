@@ -1,6 +1,7 @@
 """Estimates with their intervals: means over participants or seeds, and what is said of them in numbers and words."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,13 @@ from brainalign.study.description.loading import NULL
 CHANGES = ("raises", "lowers", "does not reliably change")  # words of `verdict` for what tuning or training does
 BY_INTERVAL = "by the interval over participants"
 OVER_PARTICIPANTS = "mean over participants, t"
+
+
+class Finding(NamedTuple):
+    """What a figure or a table shows: numbers that pages quote, and its title."""
+
+    numbers: list[Live]
+    title: str
 
 
 def over_participants(values: pd.Series, together: int = 1) -> dict:

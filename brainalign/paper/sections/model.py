@@ -10,12 +10,13 @@ from brainalign import study as studies
 from brainalign.alignment.summary import POOLED
 from brainalign.paper.publish.numbers import Live, number
 from brainalign.paper.sections import columns, placing, scores
-from brainalign.paper.sections.estimates import OVER_PARTICIPANTS, lives
+from brainalign.paper.sections.estimates import OVER_PARTICIPANTS, Finding, lives
 from brainalign.study import Study
 from brainalign.study.description.members import CONTROL
 
 NORMS = ["text", "layer", "stack", "depth", "norm", "low", "high"]
 TEXTS = ["text", "what", "parts", "tokens", "parts_encoded_anew", "special_tokens", "read_as"]
+NOT_COMPARED = "Nothing here was measured on the paper's text and people"
 WORDS = ["story", "position", "sentence", "text", "surprisal"]
 COLUMNS_OF_BRAIN = columns.named("protocol", "dataset") | columns.numbers(".3f", r="r", ceiling="Ceiling")
 COLUMNS_OF_BRAIN |= {"layer": "Layer", "layer_choice": "Layer chosen"}
@@ -63,22 +64,13 @@ def numbers_of_texts(texts: pd.DataFrame) -> list[Live]:
     ]
 
 
-def growth(norms: pd.DataFrame) -> float:
-    """Norm of the last layer over that of layer 0, median over texts and stacks."""
-    ends = norms.groupby(["text", "stack"]).norm.agg(["first", "last"])
-    return float((ends["last"] / ends["first"]).median())
-
-
-def numbers_of_norms(norms: pd.DataFrame) -> list[Live]:
+def finding_of_norms(norms: pd.DataFrame) -> Finding:
     """How much states grow."""
+    ends = norms.groupby(["text", "stack"]).norm.agg(["first", "last"])
+    growth = (ends["last"] / ends["first"]).median()
     method = "norm of the last layer over that of layer 0, median over texts and stacks"
-    return [Live("norm.factor", growth(norms), ".1f", method=method)]
-
-
-def title_of_norms(norms: pd.DataFrame) -> str:
-    """What the curves of norms show."""
-    grow = growth(norms) > 1
-    return "States grow from layer to layer" if grow else "States do not grow from the first layer to the last"
+    grow = "grow from layer to layer" if growth > 1 else "do not grow from the first layer to the last"
+    return Finding([Live("norm.factor", growth, ".1f", method=method)], f"States {grow}")
 
 
 def similarity(layers: pd.DataFrame) -> pd.DataFrame:
@@ -89,27 +81,17 @@ def similarity(layers: pd.DataFrame) -> pd.DataFrame:
     return square.rename_axis(index=rows.text.iloc[0])
 
 
-def _ends_and_neighbors(similarity: pd.DataFrame) -> tuple[float, float]:
+def finding_of_similarity(similarity: pd.DataFrame) -> Finding:
     """Similarity of the first and the last layer, and the least of two layers in sequence."""
-    return similarity.iloc[0, -1], np.diag(similarity, 1).min()
-
-
-def numbers_of_similarity(similarity: pd.DataFrame) -> list[Live]:
-    """Similarity of the layers at both ends, and of neighbors."""
-    text, (ends, neighbors) = similarity.index.name, _ends_and_neighbors(similarity)
-    return [
+    text, ends, neighbors = similarity.index.name, similarity.iloc[0, -1], np.diag(similarity, 1).min()
+    numbers = [
         Live("cka.ends", ends, ".2f", method=f"linear CKA of the first and the last layer that vary, {text}"),
         Live("cka.neighbors", neighbors, ".2f", method=f"least linear CKA of two layers in sequence, {text}"),
         Live("cka.text", text),
     ]
-
-
-def title_of_similarity(similarity: pd.DataFrame) -> str:
-    """What the matrix of similarities shows."""
-    ends, neighbors = _ends_and_neighbors(similarity)
     if neighbors > ends:
-        return "Each layer resembles the one before it more than the first resembles the last"
-    return "The first and the last layer resemble each other as much as adjacent layers do"
+        return Finding(numbers, "Each layer resembles the one before it more than the first resembles the last")
+    return Finding(numbers, "The first and the last layer resemble each other as much as adjacent layers do")
 
 
 def numbers_of_surprisal(words: pd.DataFrame, texts: pd.DataFrame, behavior: pd.DataFrame) -> list[Live]:
@@ -151,19 +133,11 @@ def first_words(words: pd.DataFrame, n: int) -> dict[str, pd.DataFrame]:
     return {"surprisal": words.loc[(words.dataset == first.dataset) & (words.story == first.story), WORDS].head(n)}
 
 
-def numbers_of_words(shown: pd.DataFrame) -> list[Live]:
+def finding_of_words(shown: pd.DataFrame) -> Finding:
     """The most surprising of the words shown."""
-    most = _most_surprising(shown)
-    return [Live("surprisal.most", most.surprisal, ".0f", " bits", method=f"of the words shown: {most.text}")]
-
-
-def title_of_words(shown: pd.DataFrame) -> str:
-    """What the bars of surprisal show."""
-    return f"Of these words, “{_most_surprising(shown).text.strip('.,;:!?')}” surprises it the most"
-
-
-def _most_surprising(shown: pd.DataFrame) -> pd.Series:
-    return shown.loc[shown.surprisal.idxmax()]
+    most = shown.loc[shown.surprisal.idxmax()]
+    number = Live("surprisal.most", most.surprisal, ".0f", " bits", method=f"of the words shown: {most.text}")
+    return Finding([number], f"Of these words, “{most.text.strip('.,;:!?')}” surprises it the most")
 
 
 def placed(results: pd.DataFrame, roles: dict[str, str]) -> pd.DataFrame:
@@ -172,33 +146,27 @@ def placed(results: pd.DataFrame, roles: dict[str, str]) -> pd.DataFrame:
     return placing.on_axes(results[results.model.isin(counterparts)])
 
 
-def numbers_of_place(placed: pd.DataFrame, name: str) -> list[Live]:
+def finding_of_place(placed: pd.DataFrame, name: str) -> Finding:
     """Where the model lies on each axis, as ``axis.AXIS``, in words, and which axes are of other text than the paper's.
 
-    `placed` is of `placing.beside_printed`.
+    `placed` is of `placing.beside_printed`; the title is about what can be compared.
     """
     own = placed[placed.model == name]
     values = [f"{row.label} {number(row.value, '.3f')}" for row in own.itertuples()]
-    return [
+    numbers = [
         *lives(own, "axis.{axis}", ".3f", value="value", method="measured on {of}"),
         *lives(own, "axis.{axis}.above", value="above", method="printed models below this one"),
         *_in_words("placed.values", values),
         *_in_words("placed.elsewhere", sorted(set(own.label[~own.same]))),
     ]
+    compared = own[own.same & (own.axis != "log_size")].itertuples()
+    above = [f"{row.above} printed models in {row.label.split(' (')[0]}" for row in compared]
+    return Finding(numbers, f"Above {', '.join(above)}" if above else NOT_COMPARED)
 
 
 def _in_words(key: str, parts: list[str]) -> list[Live]:
     """Parts of a caption as one number, or nothing without them."""
     return [Live(key, "; ".join(parts))] if parts else []
-
-
-def title_of_place(placed: pd.DataFrame, name: str) -> str:
-    """Above how many printed models it lies, on what can be compared."""
-    compared = placed[(placed.model == name) & placed.same & (placed.axis != "log_size")]
-    if compared.empty:
-        return "Nothing here was measured on the paper's text and people"
-    above = [f"{row.above} printed models in {row.label.split(' (')[0]}" for row in compared.itertuples()]
-    return f"Above {', '.join(above)}"
 
 
 def brain(results: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 from brainalign import study as studies
 from brainalign.alignment.behavior import reliability_of_means
 from brainalign.paper.publish.numbers import Live
-from brainalign.paper.sections.estimates import live, lives
+from brainalign.paper.sections.estimates import Finding, live, lives
 from brainalign.study import Study
 from brainalign.study.description.settings import READERS
 
@@ -87,7 +87,7 @@ def intersubject(reliability: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: table.reset_index(drop=True) for name, table in rows.groupby("dataset")}
 
 
-def numbers_of_intersubject(name: str, table: pd.DataFrame) -> list[Live]:
+def finding_of_intersubject(name: str, table: pd.DataFrame) -> Finding:
     """The regions in which people respond most and least alike, and how many are clear of zero."""
     numbers = []
     for key, row in {"best": table.loc[table.value.idxmax()], "least": table.loc[table.value.idxmin()]}.items():
@@ -95,12 +95,8 @@ def numbers_of_intersubject(name: str, table: pd.DataFrame) -> list[Live]:
         numbers.append(live(f"{name}.isc.{key}", row, value="value", method=method))
         numbers.append(Live(f"{name}.isc.{key}.region", row.region))
     clear, method = (table.low > 0).sum(), "regions whose interval lies above zero"
-    return [*numbers, Live(f"{name}.isc.clear", clear, "d", n=len(table), method=method)]
-
-
-def title_of_intersubject(table: pd.DataFrame) -> str:
-    """In how many regions people respond alike."""
-    return f"People respond alike in {(table.low > 0).sum()} of {len(table)} regions"
+    numbers.append(Live(f"{name}.isc.clear", clear, "d", n=len(table), method=method))
+    return Finding(numbers, f"People respond alike in {clear} of {len(table)} regions")
 
 
 def word_rates(reliability: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -109,20 +105,17 @@ def word_rates(reliability: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: table.reset_index(drop=True) for name, table in rows.set_index("dataset").groupby("dataset")}
 
 
-def numbers_of_word_rate(name: str, rates: pd.DataFrame) -> list[Live]:
+def finding_of_word_rate(name: str, rates: pd.DataFrame) -> Finding:
     """The lag at which word rate correlates most with the responses, and whether that is none."""
     mean = rates.groupby("lag").value.mean()
+    word = "are aligned in time" if mean.idxmax() == 0 else "are not aligned in time"
     largest = "lag of the largest mean correlation"
-    return [
+    numbers = [
         Live(f"{name}.lag.best", int(mean.idxmax()), "d", " volumes", method=largest),
         Live(f"{name}.lag.r", mean.max(), method="mean over regions at that lag"),
-        Live(f"{name}.lag.verdict", timing(rates)),
+        Live(f"{name}.lag.verdict", word),
     ]
-
-
-def timing(rates: pd.DataFrame) -> str:
-    """Whether responses follow their words without a lag."""
-    return "are aligned in time" if rates.groupby("lag").value.mean().idxmax() == 0 else "are not aligned in time"
+    return Finding(numbers, f"Words and responses {word}")
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import pandas as pd
 
 from brainalign.paper.claims.printed import Printed
 from brainalign.paper.publish.numbers import Live, correlation, p_value
-from brainalign.paper.sections import columns, estimates
+from brainalign.paper.sections import columns
 from brainalign.paper.sections.columns import IDENTITY
 from brainalign.paper.sections.covariates import as_row
-from brainalign.paper.sections.estimates import live, lives
+from brainalign.paper.sections.estimates import Finding, live, lives, verdict
 from brainalign.paper.sections.published_factors import PROPERTIES
 from brainalign.statistics import ALPHA
 from brainalign.statistics.correlations import pearson
@@ -36,26 +36,17 @@ def tests(pairs: pd.DataFrame, **bootstrap) -> pd.DataFrame:
     return paired_tests(pairs, effect="difference", **bootstrap)
 
 
-def verdict(tests: pd.DataFrame) -> str:
-    """What tuning does to behavioral alignment, by the interval of the paired t test."""
-    return estimates.verdict(tests.iloc[0], "raises", "lowers", "does not raise")
-
-
-def numbers_of_change(pairs: pd.DataFrame, tests: pd.DataFrame) -> list[Live]:
-    """The mean change with tuning and its p, how many pairs do not gain, and the verdict."""
-    change, method = tests.iloc[0], "mean difference of r, paired t"
-    return [
-        live("behavior.change", change, "+.3f", method=method),
+def finding_of_change(pairs: pd.DataFrame, tests: pd.DataFrame) -> Finding:
+    """The mean change with tuning and its p, how many pairs do not gain, and the verdict of the paired t test."""
+    change, gain = tests.iloc[0], (pairs.tuned > pairs.vanilla).sum()
+    word = verdict(change, "raises", "lowers", "does not raise")
+    numbers = [
+        live("behavior.change", change, "+.3f", method="mean difference of r, paired t"),
         Live("behavior.change.p", p_value(change.p)),
-        Live("behavior.without-gain", (pairs.tuned <= pairs.vanilla).sum(), "d", n=len(pairs)),
-        Live("behavior.verdict", verdict(tests)),
+        Live("behavior.without-gain", len(pairs) - gain, "d", n=len(pairs)),
+        Live("behavior.verdict", word),
     ]
-
-
-def title_of_change(pairs: pd.DataFrame, tests: pd.DataFrame) -> str:
-    """What Figure 3A shows."""
-    gain = (pairs.tuned > pairs.vanilla).sum()
-    return f"Tuning {verdict(tests)} behavioral alignment: {gain} of {len(pairs)} pairs gain"
+    return Finding(numbers, f"Tuning {word} behavioral alignment: {gain} of {len(pairs)} pairs gain")
 
 
 def correlations(tables: Printed) -> pd.DataFrame:
@@ -72,25 +63,19 @@ def correlations(tables: Printed) -> pd.DataFrame:
     return pd.DataFrame([row(*factor) for factor in FACTORS])
 
 
-def numbers_of_correlations(correlations: pd.DataFrame) -> list[Live]:
+def finding_of_correlations(correlations: pd.DataFrame) -> Finding:
     """Each correlation as ``behavior.PROPERTY.r`` with its ``.p``, and how many have a p below .05."""
     family = correlations.group.str.removesuffix("tuned").str.removesuffix("-")
     key = correlations.property.str.replace("_", "-") + ("." + family).where(family != "", "")
-    rows = correlations.assign(key="behavior." + key, p_value=correlations.p.map(p_value))
-    return [
+    rows = correlations.assign(key="behavior." + key, in_words=correlations.p.map(p_value))
+    clear = rows[rows.p < ALPHA]
+    numbers = [
         *lives(rows, "{key}.r", method="Pearson"),
-        *(Live(f"{row.key}.p", row.p_value, n=row.n, method="Pearson") for row in rows.itertuples()),
-        Live("behavior.factors.found", (rows.p < ALPHA).sum(), "d"),
+        *(Live(f"{row.key}.p", row.in_words, n=row.n, method="Pearson") for row in rows.itertuples()),
+        Live("behavior.factors.found", len(clear), "d"),
     ]
-
-
-def title_of_correlations(correlations: pd.DataFrame) -> str:
-    """With which properties behavioral alignment correlates, if any."""
-    significant = [
-        row.label if row.group == "tuned" else f"the loss of {row.label} models"
-        for row in correlations[correlations.p < ALPHA].itertuples()
-    ]
-    return f"Behavioral alignment correlates with {', '.join(significant) or 'none of four properties'}"
+    names = clear.label.where(clear.group == "tuned", "the loss of " + clear.label + " models")
+    return Finding(numbers, f"Behavioral alignment correlates with {', '.join(names) or 'none of four properties'}")
 
 
 def models(tables: Printed, group: str = "tuned") -> pd.DataFrame:

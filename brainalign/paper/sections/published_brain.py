@@ -9,7 +9,7 @@ from brainalign.paper.claims.printed import BRAIN_DATASETS, Printed
 from brainalign.paper.publish.numbers import Live, p_value
 from brainalign.paper.sections import columns
 from brainalign.paper.sections.columns import IDENTITY
-from brainalign.paper.sections.estimates import live, lives
+from brainalign.paper.sections.estimates import Finding, live, lives
 from brainalign.statistics import ALPHA
 from brainalign.statistics.clusters import Estimate
 from brainalign.statistics.correlations import leave_one_group_out
@@ -173,27 +173,19 @@ def robustness(tables: Printed, **bootstrap) -> pd.DataFrame:
     return pd.concat([*rows, without("family"), without("base")])
 
 
-def numbers_of_robustness(robustness: pd.DataFrame) -> list[Live]:
+def finding_of_robustness(robustness: pd.DataFrame, tables: Printed) -> Finding:
     """The change with GPT-2, of GPT-2 alone, and without the base that matters most."""
-    rows, least = robustness.set_index("label"), _least(robustness)
-    return [
+    rows, least = robustness.set_index("label"), robustness[robustness.group == "base"].nsmallest(1, "estimate").iloc[0]
+    numbers = [
         live("change.gpt2", rows.loc["GPT-2 alone"], *PERCENT),
         live("change.with-gpt2", rows.loc["with GPT-2 added"], *PERCENT),
         live("change.without-one.least", least, *PERCENT, n=None),
         Live("change.without-one.least.base", least.left_out),
     ]
-
-
-def title_of_robustness(robustness: pd.DataFrame, tables: Printed) -> str:
-    """On which base the change rests most, and whether all GPT-2 models lose."""
-    shrinks = f"without {_least(robustness).left_out} the gain shrinks most"
     gpt2 = make_pairs(tables.group("with-gpt2"), "average").query("family == 'GPT2'")
+    shrinks = f"ithout {least.left_out} the gain shrinks most"
     lose = (gpt2.tuned < gpt2.vanilla).all()
-    return f"Every GPT-2 model loses with tuning, and {shrinks}" if lose else shrinks[0].upper() + shrinks[1:]
-
-
-def _least(robustness: pd.DataFrame) -> pd.Series:
-    return robustness[robustness.group == "base"].nsmallest(1, "estimate").iloc[0]
+    return Finding(numbers, f"Every GPT-2 model loses with tuning, and w{shrinks}" if lose else f"W{shrinks}")
 
 
 def above_ceiling(tables: Printed) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from brainalign.paper.publish.numbers import Live, correlation, p_value
 from brainalign.paper.sections import columns
 from brainalign.paper.sections.columns import IDENTITY
 from brainalign.paper.sections.covariates import as_row
-from brainalign.paper.sections.estimates import live, lives
+from brainalign.paper.sections.estimates import Finding, live, lives
 from brainalign.statistics import ALPHA
 from brainalign.statistics.clusters import correlation_by_cluster
 from brainalign.statistics.correlations import complete, partial_pearson, pearson, slopes_by_group, spearman
@@ -69,28 +69,20 @@ def _given(tuned: pd.DataFrame, name: str, held: str) -> dict:
     return {"property": name, "label": label, "kind": "partial Pearson"} | as_row(partial)
 
 
-def numbers_of_correlations(correlations: pd.DataFrame) -> list[Live]:
+def finding_of_correlations(correlations: pd.DataFrame) -> Finding:
     """Each correlation as ``r.LABEL`` and ``r.LABEL.p``, and what remains of MMLU's and size's given each other."""
-    rows = correlations.assign(p=correlations.p.map(p_value))
+    rows = correlations.assign(in_words=correlations.p.map(p_value))
     rows = rows.assign(key=rows.label.str.lower().str.replace(", ", ".").str.replace(" ", "-"))
-    return [
+    remains = (rows.set_index("label").p < ALPHA).map({True: "remains", False: "does not remain"})
+    numbers = [
         *lives(rows, "r.{key}", method="{kind}"),
-        *(Live(f"r.{row.key}.p", row.p, n=row.n, method=row.kind) for row in rows.itertuples()),
-        Live("mmlu.given-size.verdict", remains(correlations, "MMLU, given size")),
-        Live("size.given-mmlu.verdict", remains(correlations, "size, given MMLU")),
+        *(Live(f"r.{row.key}.p", row.in_words, n=row.n, method=row.kind) for row in rows.itertuples()),
+        Live("mmlu.given-size.verdict", remains["MMLU, given size"]),
+        Live("size.given-mmlu.verdict", remains["size, given MMLU"]),
     ]
-
-
-def remains(correlations: pd.DataFrame, label: str) -> str:
-    """Whether a correlation remains, by its p."""
-    return "remains" if correlations.set_index("label").p[label] < ALPHA else "does not remain"
-
-
-def title_of_correlations(correlations: pd.DataFrame) -> str:
-    """Whether the correlation of MMLU survives size."""
-    survives = remains(correlations, "MMLU, given size") == "remains"
-    given = "even with size held constant" if survives else "but hardly once size is held constant"
-    return f"MMLU correlates with brain alignment{'' if survives else ','} {given}"
+    survives = remains["MMLU, given size"] == "remains"
+    given = " even with size held constant" if survives else ", but hardly once size is held constant"
+    return Finding(numbers, f"MMLU correlates with brain alignment{given}")
 
 
 def models(tables: Printed) -> pd.DataFrame:
@@ -161,24 +153,19 @@ def _plain(models: pd.DataFrame, name: str) -> dict[str, float]:
     return as_row(pearson(rows[name], rows[SCORE]))
 
 
-def numbers_of_families(families: pd.DataFrame) -> list[Live]:
-    """Each correlation, as ``r.PROPERTY.FAMILY`` or ``r.PROPERTY.with-gpt2``."""
+def finding_of_families(families: pd.DataFrame) -> Finding:
+    """Each correlation, as ``r.PROPERTY.FAMILY`` or ``r.PROPERTY.with-gpt2``; the title is about size."""
     part = families.label.str.split(", ").str[1]
     slug = part.str.lower().replace("with gpt-2", "with-gpt2")
     rows = families.assign(
         key=families.property.str.replace("_", "-") + "." + slug,
         method=part.map({"with GPT-2": ""}).fillna("Pearson within the family"),
     )
-    return lives(rows, "r.{key}", method="{method}")
-
-
-def title_of_families(families: pd.DataFrame) -> str:
-    """Whether size correlates with brain alignment within each family."""
-    size = families[families.label.isin(["size, T5", "size, LLaMA"])]
-    without = size.label[(size.low < 0) & (size.high > 0)].str.removeprefix("size, ")
-    if len(without):
-        return f"Within {' and '.join(without)}, size does not correlate with brain alignment"
-    return "Size correlates with brain alignment within both families"
+    numbers = lives(rows, "r.{key}", method="{method}")
+    size = part[families.label.isin(["size, T5", "size, LLaMA"]) & (families.low < 0) & (families.high > 0)]
+    if len(size):
+        return Finding(numbers, f"Within {' and '.join(size)}, size does not correlate with brain alignment")
+    return Finding(numbers, "Size correlates with brain alignment within both families")
 
 
 def slopes(tables: Printed) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from brainalign.paper.figures import color
 from brainalign.paper.publish.numbers import Live
 from brainalign.paper.sections import columns
 from brainalign.paper.sections.columns import IDENTITY
+from brainalign.paper.sections.estimates import Finding
 
 METRICS = {"linear": "linear", "cka": "CKA", "rsa": "RSA"}
 COLUMNS_OF_TABLE_3 = IDENTITY | {"params": "Parameters"} | columns.numbers(".0f", "layers")
@@ -50,7 +51,7 @@ def newer(tables: Printed) -> pd.DataFrame:
     )
 
 
-def numbers_of_newer(newer: pd.DataFrame) -> list[Live]:
+def finding_of_newer(newer: pd.DataFrame) -> Finding:
     """In how many comparisons the tuned model scores higher, over all and by metric, and each metric's mean change."""
     gains, total = (newer.estimate > 0).sum(), len(newer)
     method = "comparisons in which the tuned model scores higher"
@@ -59,10 +60,5 @@ def numbers_of_newer(newer: pd.DataFrame) -> list[Live]:
         key, n = f"newer.{metric}", len(changes)
         numbers.append(Live(f"{key}.gains", (changes > 0).sum(), "d", n=n))
         numbers.append(Live(f"{key}.change", changes.mean(), "+.2f", n=n, method="mean difference"))
-    return numbers
-
-
-def title_of_newer(newer: pd.DataFrame) -> str:
-    """In how many comparisons the tuned model scores higher, and whether it always does by CKA."""
-    title = f"Tuned models score higher in {(newer.estimate > 0).sum()} of {len(newer)} comparisons"
-    return f"{title}, by CKA in all" if newer[newer.metric == "cka"].estimate.min() > 0 else title
+    always = ", by CKA in all" if newer[newer.metric == "cka"].estimate.min() > 0 else ""
+    return Finding(numbers, f"Tuned models score higher in {gains} of {total} comparisons{always}")

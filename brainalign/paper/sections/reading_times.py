@@ -8,6 +8,7 @@ from brainalign.alignment.behavior import lag_profile, reliability_of_means
 from brainalign.llm.reading import series
 from brainalign.paper.claims.retest import comparable
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.sections.estimates import Finding
 from brainalign.study import Study
 from brainalign.study.description import loading
 
@@ -129,28 +130,18 @@ def lag_profiles(readers: Readers, surprisal: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(profiles, ignore_index=True)
 
 
-def correlation_before(profiles: pd.DataFrame) -> pd.Series:
-    """By alignment, the mean correlation of reading times with the properties of the next word."""
-    return profiles[profiles.lag == -1].groupby("alignment").r.mean()
+def finding_of_lags(profiles: pd.DataFrame) -> Finding:
+    """The mean correlation of reading times with the properties of the next word, by alignment.
 
-
-def too_early(profiles: pd.DataFrame) -> bool:
-    """Whether reading times of the original release correlate with the next word."""
-    return bool(correlation_before(profiles).get("original", 0) > EARLY)
-
-
-def numbers_of_lags(profiles: pd.DataFrame) -> list[Live]:
-    """The correlation with the next word by alignment, and what that says of the original release."""
-    before = correlation_before(profiles)
+    Times of the original release come too early if they correlate with the next word.
+    """
+    before = profiles[profiles.lag == -1].groupby("alignment").r.mean()
+    early = before.get("original", 0) > EARLY
     method = "mean correlation with the word one position later"
     rule = "too early if reading times of the original release correlate with the next word at r > .1"
-    words = "are shifted one word too early" if too_early(profiles) else "are aligned with their words"
+    words = "are shifted one word too early" if early else "are aligned with their words"
     numbers = [Live(f"lag.before.{alignment}", r, ".2f", method=method) for alignment, r in before.items()]
-    return [*numbers, Live("lag.verdict", words, method=rule)]
-
-
-def title_of_lags(profiles: pd.DataFrame) -> str:
-    """When readers slow down."""
-    if too_early(profiles):
-        return "In the original release readers slow down before the word that slows them"
-    return "Readers slow down at the word and after it"
+    numbers.append(Live("lag.verdict", words, method=rule))
+    if early:
+        return Finding(numbers, "In the original release readers slow down before the word that slows them")
+    return Finding(numbers, "Readers slow down at the word and after it")

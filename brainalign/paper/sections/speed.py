@@ -8,7 +8,7 @@ import pandas as pd
 from brainalign import store
 from brainalign.paper.publish.numbers import Live
 from brainalign.paper.sections import columns
-from brainalign.paper.sections.estimates import lives
+from brainalign.paper.sections.estimates import Finding, lives
 
 RESULTS = store.PROJECT / "benchmarks" / "results"
 OURS = ("least squares", "ridge", "ridge per unit")  # solvers of this library
@@ -83,10 +83,11 @@ def extraction(measured: dict) -> pd.DataFrame:
     )
 
 
-def numbers_of_encoding(measured: dict) -> list[Live]:
+def finding_of_encoding(measured: dict) -> Finding:
     """Where the benchmark ran, what one layer takes each solver, and what all layers of a model take."""
     table, shape = encoding(measured), measured["cases"][LAYER]["shape"]
-    return [
+    times = _layer(table).times_slower["LinearRegression"]
+    numbers = [
         Live("encoding.machine", machine(measured), method="where the encoding benchmark ran"),
         Live("encoding.features", shape["n_features"], ",d"),
         Live("encoding.stimuli", shape["n_stimuli"], "d"),
@@ -94,6 +95,7 @@ def numbers_of_encoding(measured: dict) -> list[Live]:
         *_numbers_of_layer(_layer(table)),
         *_numbers_of_model(table),
     ]
+    return Finding(numbers, f"Least squares takes {times:.0f} times as long in scikit-learn")
 
 
 def _layer(encoding: pd.DataFrame) -> pd.DataFrame:
@@ -131,23 +133,18 @@ def bars_of_encoding(encoding: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(label=rows.solver.where(~rows.ours, "ours, " + rows.solver))
 
 
-def title_of_encoding(encoding: pd.DataFrame) -> str:
-    """What the bars of solvers show."""
-    times = _layer(encoding).times_slower["LinearRegression"]
-    return f"Least squares takes {times:.0f} times as long in scikit-learn"
-
-
-def numbers_of_extraction(measured: dict) -> list[Live]:
+def finding_of_extraction(measured: dict) -> Finding:
     """Where the benchmark ran, and what a text takes beside the plain loop and a bare pass, as ``extraction.TEXT``."""
     table = extraction(measured).rename(columns={"parts": "n"})
     peak, loop = "most memory of the benchmark, model included", "times as long as ours: the plain loop"
-    bare = "ours, times the bare pass"
-    return [
+    bare, as_long = "ours, times the bare pass", table.times_bare.max() <= AS_LONG
+    numbers = [
         Live("extraction.machine", machine(measured), method="where the extraction benchmark ran"),
         Live("extraction.peak", measured["peak_gib"], ".1f", " GiB", method=peak),
         *lives(table, "extraction.{text}.loop", ".0f", value="times_faster", method=loop),
         *lives(table, "extraction.{text}.bare", value="times_bare", method=bare),
     ]
+    return Finding(numbers, f"One pass takes {'about as long as' if as_long else 'longer than'} a bare forward pass")
 
 
 def bars_of_extraction(extraction: pd.DataFrame) -> pd.DataFrame:
@@ -155,9 +152,3 @@ def bars_of_extraction(extraction: pd.DataFrame) -> pd.DataFrame:
     rows = extraction.melt("text", list(WAYS), "way", "seconds")
     rows = rows.assign(label=rows.text + ", " + rows.way.map(WAYS), ours=rows.way == "ours")
     return rows.sort_values(["text", "seconds"], ignore_index=True)
-
-
-def title_of_extraction(extraction: pd.DataFrame) -> str:
-    """What the bars of ways to read show."""
-    as_long = extraction.times_bare.max() <= AS_LONG
-    return f"One pass takes {'about as long as' if as_long else 'longer than'} a bare forward pass"

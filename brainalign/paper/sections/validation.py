@@ -11,7 +11,7 @@ from brainalign.microworld.coverage import SLOW, STRIDE
 from brainalign.microworld.validation import MIXED
 from brainalign.paper.figures import LINES
 from brainalign.paper.publish.numbers import Live, number
-from brainalign.paper.sections.estimates import lives
+from brainalign.paper.sections.estimates import Finding, lives
 from brainalign.statistics.correlations import summary
 
 SIZE = "{n_participants} participants, {n_passages} passages"
@@ -51,26 +51,21 @@ def ranks(simulated: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def verdict_of_ranks(ranks: pd.DataFrame) -> str:
-    """What shuffled splits do to the order of spaces, every second of which encodes adjacency."""
+def finding_of_ranks(ranks: pd.DataFrame) -> Finding:
+    """The rank correlations with the most and the fewest people and passages.
+
+    The verdict is on what shuffled splits do to the order of spaces, every second of which encodes adjacency.
+    """
     largest = of_size(ranks, "max").set_index(["protocol", "filler"])
     apart = largest.high["aw2024", MIXED] < largest.low["contiguous", MIXED]
-    return "disturb" if apart else "keep"
-
-
-def numbers_of_ranks(ranks: pd.DataFrame) -> list[Live]:
-    """The rank correlations with the most and the fewest people and passages, and the verdict."""
+    word = "disturb" if apart else "keep"
     method = "disturb: intervals apart from those of contiguous, with either filler in turn"
-    return [
+    numbers = [
         *lives(of_size(ranks, "max"), "rank.large.{protocol}.{filler}", ".2f", method=f"Spearman; {SIZE}"),
         *lives(of_size(ranks, "min"), "rank.small.{protocol}.{filler}", ".2f", method=f"Spearman; {SIZE}"),
-        Live("rank.shuffled.verdict", verdict_of_ranks(ranks), method=method),
+        Live("rank.shuffled.verdict", word, method=method),
     ]
-
-
-def title_of_ranks(ranks: pd.DataFrame) -> str:
-    """What the curves of rank correlations show."""
-    return f"Shuffled splits {verdict_of_ranks(ranks)} the order if some spaces encode adjacency"
+    return Finding(numbers, f"Shuffled splits {word} the order if some spaces encode adjacency")
 
 
 def ceilings(simulated: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -144,30 +139,21 @@ def layers(simulated: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {what: table.assign(line=table.rule + ", " + table.protocol) for what, table in tables.items()}
 
 
-def verdict_of_layers(bias: pd.DataFrame) -> str:
-    """What choosing the layer on test sets does to the score of a stack without signal."""
-    null = _deepest(bias[bias.kind == "null"]).set_index(["protocol", "rule"])
-    return "inflates" if null.low["aw2024", "best on test"] > 0 else "does not inflate"
+def finding_of_layers(layers: dict[str, pd.DataFrame]) -> Finding:
+    """Both tables at the most layers, as ``layer.WHAT.KIND.PROTOCOL.RULE``.
 
-
-def numbers_of_layers(layers: dict[str, pd.DataFrame]) -> list[Live]:
-    """Both tables at the most layers, as ``layer.WHAT.KIND.PROTOCOL.RULE``, and the verdict."""
-    key, bias = "{kind}.{protocol}.{rule}", layers["bias"]
-    method = f"the score of the best of {bias.n_layers.max()} layers that know nothing"
-    return [
-        *lives(_deepest(layers["found"]), f"layer.found.{key}", ".0%", method="{n_layers} layers"),
-        *lives(_deepest(bias), f"layer.bias.{key}", "+.3f", method="{n_layers} layers"),
-        Live("layer.verdict", verdict_of_layers(bias), method=method),
+    The verdict is on what choosing the layer on test sets does to the score of a stack without signal.
+    """
+    found, bias = (table[table.n_layers == table.n_layers.max()] for table in (layers["found"], layers["bias"]))
+    null = bias[bias.kind == "null"].set_index(["protocol", "rule"])
+    word = "inflates" if null.low["aw2024", "best on test"] > 0 else "does not inflate"
+    key, method = "{kind}.{protocol}.{rule}", f"the score of the best of {bias.n_layers.max()} layers that know nothing"
+    numbers = [
+        *lives(found, f"layer.found.{key}", ".0%", method="{n_layers} layers"),
+        *lives(bias, f"layer.bias.{key}", "+.3f", method="{n_layers} layers"),
+        Live("layer.verdict", word, method=method),
     ]
-
-
-def _deepest(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table.n_layers == table.n_layers.max()]
-
-
-def title_of_layers(bias: pd.DataFrame) -> str:
-    """What the curves of biases show."""
-    return f"Choosing the layer on test sets {verdict_of_layers(bias)} the score of a null model"
+    return Finding(numbers, f"Choosing the layer on test sets {word} the score of a null model")
 
 
 def neighborhood(simulated: pd.DataFrame) -> pd.DataFrame:
@@ -177,33 +163,20 @@ def neighborhood(simulated: pd.DataFrame) -> pd.DataFrame:
     return table.assign(label=label, color=table.protocol.map(PROTOCOL_COLORS))
 
 
-def verdicts_of_neighborhood(table: pd.DataFrame) -> dict[str, str]:
-    """By kind of splits, what scores on participants without a text-driven signal: adjacency, and all features."""
+def finding_of_neighborhood(table: pd.DataFrame) -> Finding:
+    """Scores as ``near.PEOPLE.PROTOCOL.FEATURES``.
+
+    Verdicts are on what scores on participants without a text-driven signal: adjacency, and all features.
+    """
     null = table[table.people == "null"].set_index(["protocol", "features"])
-    above = null.low["aw2024", "oasm"] > 0
+    shuffled = "above zero" if null.low["aw2024", "oasm"] > 0 else "not reliably above zero"
     ends = null.loc["contiguous", ["low", "high"]]
     zero = ((ends.low <= ROUNDING) & (ends.high >= -ROUNDING)).all()
-    return {
-        "shuffled": "above zero" if above else "not reliably above zero",
-        "contiguous": "zero" if zero else "not zero",
-    }
-
-
-def numbers_of_neighborhood(table: pd.DataFrame) -> list[Live]:
-    """Scores as ``near.PEOPLE.PROTOCOL.FEATURES``, and the verdicts."""
-    verdicts = verdicts_of_neighborhood(table)
-    shuffled, contiguous = "neighborhood, null people, aw2024", "all features, null people, contiguous"
-    return [
+    contiguous = "zero" if zero else "not zero"
+    numbers = [
         *lives(table, "near.{people}.{protocol}.{features}", ".2f", method="mean and middle 95 % of crowds"),
-        Live("near.shuffled.verdict", verdicts["shuffled"], method=shuffled),
-        Live("near.contiguous.verdict", verdicts["contiguous"], method=contiguous),
+        Live("near.shuffled.verdict", shuffled, method="neighborhood, null people, aw2024"),
+        Live("near.contiguous.verdict", contiguous, method="all features, null people, contiguous"),
     ]
-
-
-def title_of_neighborhood(table: pd.DataFrame) -> str:
-    """What the forest of scores shows."""
-    verdicts = verdicts_of_neighborhood(table)
-    return (
-        f"Without a text-driven signal, adjacency scores {verdicts['shuffled']} under shuffled splits, "
-        f"and all features score {verdicts['contiguous']} under contiguous ones"
-    )
+    title = f"Without a text-driven signal, adjacency scores {shuffled} under shuffled splits"
+    return Finding(numbers, f"{title}, and all features score {contiguous} under contiguous ones")

@@ -11,7 +11,7 @@ from brainalign.microworld import tuning_power
 from brainalign.paper.claims import printed
 from brainalign.paper.publish.numbers import Live
 from brainalign.paper.sections import published_brain
-from brainalign.paper.sections.estimates import lives
+from brainalign.paper.sections.estimates import Finding, lives
 from brainalign.paper.sections.validation import of_size
 from brainalign.statistics import ALPHA
 from brainalign.statistics.correlations import summary
@@ -45,35 +45,26 @@ def false_positives(simulated: pd.DataFrame) -> pd.DataFrame:
     return rates.assign(panel="tests over " + rates.unit + "s")
 
 
-def keeps_level(rates: pd.DataFrame) -> pd.Series:
-    """Whether a test stays at its nominal level whatever the correlation, by unit and test."""
-    return (rates.low <= ALPHA).groupby([rates.unit, rates.test]).all()
+def finding_of_false_positives(rates: pd.DataFrame) -> Finding:
+    """Rates as ``null.UNIT.TEST.CORRELATION``, which tests over bases keep their level, and what those over pairs do.
 
-
-def verdict_of_pairs(rates: pd.DataFrame) -> str:
-    """What tests over pairs do to their nominal level."""
-    return "do not all exceed" if keeps_level(rates)["pair"].any() else "exceed"
-
-
-def numbers_of_false_positives(rates: pd.DataFrame) -> list[Live]:
-    """Rates as ``null.UNIT.TEST.CORRELATION``, which tests over bases keep their level, and the verdict."""
-    pairs, keeps = printed_pairs(), keeps_level(rates)["base"]
+    A test keeps its nominal level if it stays there whatever the correlation.
+    """
+    keeps = (rates.low <= ALPHA).groupby([rates.unit, rates.test]).all()
+    pairs, over_bases = printed_pairs(), keeps["base"]
+    word = "do not all exceed" if keeps["pair"].any() else "exceed"
     method = "false positives at the 5 % level; differences of one base correlate by {alike:g}"
-    by_level = {"null.nominal": keeps.index[keeps], "null.above": keeps.index[~keeps]}
-    return [
+    by_level = {"null.nominal": over_bases.index[over_bases], "null.above": over_bases.index[~over_bases]}
+    numbers = [
         Live("null.level", ALPHA, ".0%", method="of each test"),
         Live("null.repetitions", rates.n.max(), "d", method="simulated sets of models"),
         Live("null.pairs", len(pairs), "d", evidence="printed"),
         Live("null.bases", pairs.base.nunique(), "d", evidence="printed"),
         *lives(rates, "null.{unit}.{test}.{alike:g}", ".1%", method=method),
         *(Live(key, ", ".join(tests)) for key, tests in by_level.items() if len(tests)),
-        Live("null.pair.verdict", verdict_of_pairs(rates)),
+        Live("null.pair.verdict", word),
     ]
-
-
-def title_of_false_positives(rates: pd.DataFrame) -> str:
-    """What the curves of rates show."""
-    return f"Tests over pairs {verdict_of_pairs(rates)} their nominal level"
+    return Finding(numbers, f"Tests over pairs {word} their nominal level")
 
 
 def noise(changes: pd.DataFrame) -> pd.Series:
