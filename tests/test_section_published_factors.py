@@ -86,11 +86,10 @@ def test_panels_are_the_properties_with_their_correlations():
 
 
 def test_size_with_the_vanilla_models():
-    size = section.size_with_vanilla(by_size())
-    assert size.n == 25
-    assert section.title_with_vanilla(size) == "With the vanilla models, too, size correlates with brain alignment"
-    unrelated = section.size_with_vanilla(planted(average=lambda m, noise: noise["a"]))
-    assert "no longer" in section.title_with_vanilla(unrelated)
+    finding = section.finding_with_vanilla(by_size())
+    assert finding.numbers[0].n == 25
+    assert finding.title == "With the vanilla models, too, size correlates with brain alignment"
+    assert "no longer" in section.finding_with_vanilla(planted(average=lambda m, noise: noise["a"])).title
 
 
 def test_families_apart_and_with_gpt2():

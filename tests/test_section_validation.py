@@ -116,9 +116,8 @@ def test_as_many_bases_as_printed_are_enough_or_too_few(found, word):
     bases = validation_tuning.printed_pairs().base.nunique()
     about = {"unit": "base", "spread": "as printed", "n_passages": 96, "n_participants": 8}
     power = pd.DataFrame([about | {"n_bases": bases} | interval(found), about | {"n_bases": 32} | interval(1.0)])
-    by_bases = validation_tuning.power_by_bases(power)
-    assert validation_tuning.title_of_bases(by_bases).endswith(f"{bases} bases are {word}")
-    by_people = validation_tuning.power_by_people(power)
+    assert validation_tuning.power_by_bases(power)[1].endswith(f"{bases} bases are {word}")
+    by_people, _ = validation_tuning.power_by_people(power)
     assert by_people.n_bases.tolist() == [bases]
 
 

@@ -7,19 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from brainalign.paper.figures.parts import (
-    FAMILIES,
-    GRAY,
-    NAMES,
-    TUNED,
-    color,
-    intervals,
-    label_points,
-    lines,
-    name_rows,
-    panels_of,
-    stacked,
-)
+from brainalign.paper.figures import parts
+from brainalign.paper.figures.parts import FAMILIES, GRAY, NAMES, TUNED, color, intervals, lines, name_rows, stacked
 
 
 def tuning(pairs: pd.DataFrame, score: str, ceiling: float | None = None, labels: bool = True) -> plt.Figure:
@@ -45,7 +34,7 @@ def tuning(pairs: pd.DataFrame, score: str, ceiling: float | None = None, labels
     ax.set_title(NAMES.get(score, score))
     ax.set_aspect("equal")
     if labels:
-        label_points(ax, pairs.vanilla, pairs.tuned, pairs.model, pairs.family)
+        parts.label_points(ax, pairs.vanilla, pairs.tuned, pairs.model, pairs.family)
     ax.legend(loc="lower right")
     return figure
 
@@ -109,7 +98,7 @@ def scatter(
             rows = models.dropna(subset=[x, y])
             for other in axes:
                 other.set_visible(other is ax)
-            label_points(ax, rows[x], rows[y], rows.model, rows.family)
+            parts.label_points(ax, rows[x], rows[y], rows.model, rows.family)
     for ax in axes:
         ax.set_visible(True)
         ax.legend()
@@ -135,7 +124,7 @@ def profile(table: pd.DataFrame, x: str, y: str, line: str, panel: str, xlabel: 
 
     `table` is long: `x`, `y`, `line` (one line each) and `panel` (one panel each) are columns; labels have units.
     """
-    figure, panels = panels_of(table, panel, 2.3, sharey=True)
+    figure, panels = parts.panels_of(table, panel, 2.3, sharey=True)
     for name, ax, rows in panels:
         lines(ax, rows, x, y, line, table[line].unique())
         ax.axhline(0, color=GRAY, linewidth=0.8)

@@ -10,17 +10,8 @@ from brainalign import study as studies
 from brainalign.alignment.protocols import AW2024, CONTIGUOUS
 from brainalign.alignment.summary import ALL, NESTED, POOLED
 from brainalign.paper.publish.numbers import Live, number
-from brainalign.paper.sections import columns
-from brainalign.paper.sections.estimates import (
-    BY_INTERVAL,
-    CHANGES,
-    OVER_PARTICIPANTS,
-    Finding,
-    difference,
-    live,
-    lives,
-    verdict,
-)
+from brainalign.paper.sections import columns, estimates
+from brainalign.paper.sections.estimates import CHANGES, Finding, difference, live, lives, verdict
 from brainalign.paper.sections.scores import LABELS, UNTRAINED, Scores, number_of_models
 from brainalign.study.description.loading import informative
 
@@ -87,7 +78,7 @@ def finding_of_ranking(brain: Scores, ranking: pd.DataFrame) -> Finding:
         key, leader = f"score.{protocol}", rows.iloc[0]
         clear = f"{(rows.low > 0).sum()} of {len(brain.trained)}"
         numbers += [
-            live(key, leader, ".3f", method=f"best trained model; {OVER_PARTICIPANTS}"),
+            live(key, leader, ".3f", method=f"best trained model; {estimates.OVER_PARTICIPANTS}"),
             Live(f"{key}.model", leader.model),
             Live(f"{key}.pooled", leader.r, ".3f", method="median over all units, as in the paper"),
             Live(f"{key}.clear", clear, method="trained models whose interval lies above zero"),
@@ -157,8 +148,8 @@ def numbers_of_effect(key: str, effect: Mapping[str, dict], what: str, scope: st
         number
         for protocol, word in verdicts(effect).items()
         for number in (
-            live(f"{key}.{protocol}", effect[protocol], "+.3f", method=f"{what}; {OVER_PARTICIPANTS}"),
-            Live(f"{key}.{protocol}.verdict", word, method=BY_INTERVAL + scope),
+            live(f"{key}.{protocol}", effect[protocol], "+.3f", method=f"{what}; {estimates.OVER_PARTICIPANTS}"),
+            Live(f"{key}.{protocol}.verdict", word, method=estimates.BY_INTERVAL + scope),
         )
     ]
 

@@ -127,15 +127,11 @@ def percent_change(pairs: pd.DataFrame, **bootstrap) -> dict:
     return published_brain.row_of_strip(mean_of_changes(pairs, **bootstrap))
 
 
-def title_of_strip(pairs: dict[str, pd.DataFrame]) -> str:
-    """Whether the study has anything to compare with the printed scores."""
-    title = "As printed, as recomputed, and in this study"
-    return title if pairs else "This study has no pair of models to compare with the printed scores"
-
-
-def evidence_of_strip(study: Study, pairs: dict[str, pd.DataFrame]) -> str:
-    """On what it rests: without pairs of the study, on the printed tables alone."""
-    return study.evidence if pairs else "printed"
+def finding_of_strip(study: Study, pairs: dict[str, pd.DataFrame]) -> tuple[str, str]:
+    """The title of the strip, and on what it rests: without pairs of the study, on the printed tables alone."""
+    if pairs:
+        return "As printed, as recomputed, and in this study", study.evidence
+    return "This study has no pair of models to compare with the printed scores", "printed"
 
 
 def metrics(brain: Scores) -> pd.DataFrame:

@@ -8,18 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from brainalign.paper.publish.numbers import Live
-from brainalign.paper.sections import columns
-from brainalign.paper.sections.covariates import (
-    KNOWLEDGE,
-    LOSS,
-    OVERALL,
-    REASONING,
-    SIZE,
-    TRAINED,
-    UNITS,
-    Property,
-    quoted,
-)
+from brainalign.paper.sections import columns, covariates
+from brainalign.paper.sections.covariates import KNOWLEDGE, LOSS, OVERALL, REASONING, SIZE, TRAINED, UNITS, Property
 from brainalign.paper.sections.estimates import Finding, live
 from brainalign.study.description.loading import load_benchmark
 
@@ -36,7 +26,7 @@ COLUMNS_OF_MODELS = columns.IDENTITY | columns.numbers(",.0f", "parameters")
 
 def numbers_of_measures(properties: list[Property]) -> list[Live]:
     """The measure that stands for each role."""
-    items = quoted(properties).items()
+    items = covariates.quoted(properties).items()
     return [Live(f"{SLUGS[role]}.measure", item.name, method="what stands for it") for role, item in items]
 
 
@@ -81,7 +71,7 @@ def best_in_exams(exams: pd.DataFrame, properties: list[Property]) -> pd.DataFra
     whose interval lies above chance.
     """
     rows = []
-    for role, item in quoted(properties).items():
+    for role, item in covariates.quoted(properties).items():
         table = exams[(exams.name == item.name) & exams.kind.isin(TRAINED)]
         if role in ABOVE_CHANCE and len(table):
             about = {"role": role, "trained": len(table), "above": (table.low > table.chance).sum()}
@@ -112,7 +102,7 @@ def finding_of_exams(best: pd.DataFrame) -> Finding:
 
 def numbers_of_loss(results: pd.DataFrame, properties: list[Property]) -> list[Live]:
     """The lowest next-word loss of a trained model; nothing where none was measured."""
-    measures = [item.measure for role, item in quoted(properties).items() if role == LOSS]
+    measures = [item.measure for role, item in covariates.quoted(properties).items() if role == LOSS]
     table = results[(results.level == OVERALL) & results.measure.isin(measures) & results.kind.isin(TRAINED)]
     if table.empty:
         return []

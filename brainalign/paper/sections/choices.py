@@ -6,15 +6,8 @@ from brainalign import study as studies
 from brainalign.alignment.protocols import CONTIGUOUS
 from brainalign.alignment.summary import POOLED
 from brainalign.paper.publish.numbers import Live, number
-from brainalign.paper.sections.estimates import (
-    BY_INTERVAL,
-    CHANGES,
-    Finding,
-    difference,
-    live,
-    over_participants,
-    verdict,
-)
+from brainalign.paper.sections import estimates
+from brainalign.paper.sections.estimates import CHANGES, Finding, difference, live, over_participants, verdict
 from brainalign.paper.sections.scores import WHO, Scores, whole
 
 
@@ -81,7 +74,7 @@ def finding_of_best_layer(gain: pd.DataFrame) -> Finding:
     method = "best layer on the test sets minus nested choice; trained and untrained, mean over participants, t"
     overall = over_participants(gain.mean(axis=1))
     word = verdict(overall, *CHANGES)
-    rests_on = f"choosing the layer on the test set; {BY_INTERVAL}"
+    rests_on = f"choosing the layer on the test set; {estimates.BY_INTERVAL}"
     numbers = [live("best-layer", overall, "+.3f", method=method), Live("best-layer.verdict", word, method=rests_on)]
     return Finding(numbers, f"Choosing the layer on the test set {word} the score")
 
@@ -109,8 +102,8 @@ def finding_of_tuning(table: pd.DataFrame) -> Finding:
     lenient, strict = table.iloc[0], table.iloc[-1]
     first, last = (verdict(row, *CHANGES) for row in (lenient, strict))
     numbers = [
-        Live("tuning.lenient.verdict", first, method=f"{lenient.label}, {BY_INTERVAL}"),
-        Live("tuning.strict.verdict", last, method=f"{strict.label}, {BY_INTERVAL}"),
+        Live("tuning.lenient.verdict", first, method=f"{lenient.label}, {estimates.BY_INTERVAL}"),
+        Live("tuning.strict.verdict", last, method=f"{strict.label}, {estimates.BY_INTERVAL}"),
         live("tuning.strict", strict, "+.3f", method=f"{strict.label}; over participants, t"),
     ]
     return Finding(numbers, f"Tuning {first} the score under {lenient.label} and {last} it under {strict.label}")

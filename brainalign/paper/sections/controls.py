@@ -5,17 +5,8 @@ import pandas as pd
 from brainalign import study as studies
 from brainalign.alignment.protocols import AW2024, CONTIGUOUS
 from brainalign.paper.publish.numbers import Live, number
-from brainalign.paper.sections.estimates import (
-    BY_INTERVAL,
-    OVER_PARTICIPANTS,
-    Finding,
-    difference,
-    live,
-    lives,
-    over_participants,
-    share,
-    verdict,
-)
+from brainalign.paper.sections import estimates
+from brainalign.paper.sections.estimates import Finding, difference, live, lives, over_participants, share, verdict
 from brainalign.paper.sections.scores import LABELS, UNTRAINED, Scores
 from brainalign.study.description.loading import NULL
 
@@ -116,14 +107,14 @@ def above(scores: Scores, protocol: str, name: str) -> dict:
 
 def numbers_of_left(left: pd.DataFrame) -> list[Live]:
     """Each difference with its verdict, as ``left.PROTOCOL.NAME``, and how many controls the models beat."""
-    numbers, minus = [], f"trained models minus {{label}}; {OVER_PARTICIPANTS}"
+    numbers, minus = [], f"trained models minus {{label}}; {estimates.OVER_PARTICIPANTS}"
     numbers += lives(left.rename_axis("name").reset_index(), "left.{protocol}.{name}", "+.3f", method=minus)
     for name, row in left.iterrows():
-        numbers.append(Live(f"left.{row.protocol}.{name}.verdict", row.verdict, method=BY_INTERVAL))
+        numbers.append(Live(f"left.{row.protocol}.{name}.verdict", row.verdict, method=estimates.BY_INTERVAL))
     for protocol, rows in by_protocol(left):
         beaten = share(rows.verdict == ABOVE)
         numbers.append(Live(f"left.{protocol}.n", beaten, method="controls that are beaten"))
-        numbers.append(Live(f"left.{protocol}.verdict", beaten_and_not(rows), method=BY_INTERVAL))
+        numbers.append(Live(f"left.{protocol}.verdict", beaten_and_not(rows), method=estimates.BY_INTERVAL))
     return numbers
 
 
@@ -165,10 +156,10 @@ def finding_of_beyond(beyond: pd.DataFrame, unique: pd.DataFrame) -> Finding:
     alone = over_participants(unique.nuisance[unique.model == most.label])
     numbers = [
         Live("unique.n", share(trained.low > 0), method="trained models, interval above zero"),
-        live("unique.most", most, "+.4f", method=f"{most.label}; R², {OVER_PARTICIPANTS}"),
+        live("unique.most", most, "+.4f", method=f"{most.label}; R², {estimates.OVER_PARTICIPANTS}"),
         Live("unique.most.model", most.label),
         live("unique.nuisance", alone, "+.4f", method="R² of length and position; over participants, t"),
-        Live("unique.verdict", word, method=f"{BY_INTERVAL}, of the best trained model"),
+        Live("unique.verdict", word, method=f"{estimates.BY_INTERVAL}, of the best trained model"),
     ]
     return Finding(numbers, f"{most.label} {word} what length and position explain")
 

@@ -78,34 +78,27 @@ def tests(tables: Printed, **bootstrap) -> pd.DataFrame:
     return paired_tests(make_pairs(tables.group("main"), "average"), effect="percent", **bootstrap)
 
 
-def verdict(tests: pd.DataFrame) -> str:
-    """What tuning does to brain alignment, by the sign flip over bases.
+def finding_of_tests(tests: pd.DataFrame) -> Finding:
+    """The p value of each test, as ``test.UNIT.TEST``, how many of those over bases find a change, and the verdict.
 
-    It is exact, and assumes only that tuning could as well have turned all effects of a base the other way.
+    That is the sign flip's, which is exact, and assumes only that tuning could as well have turned all effects of a
+    base the other way.
     """
-    flip = _sign_flip(tests)
-    return "does not reliably raise" if flip.p >= ALPHA else "raises" if flip.estimate > 0 else "lowers"
-
-
-def numbers_of_tests(tests: pd.DataFrame) -> list[Live]:
-    """The p value of each test, as ``test.UNIT.TEST``, how many of those over bases find a change, and the verdict."""
-    by_base, flip = tests[tests.unit == "base"], _sign_flip(tests)
+    by_base, flip = tests[tests.unit == "base"], tests.set_index("test").loc["sign flip"]
+    word = "does not reliably raise" if flip.p >= ALPHA else "raises" if flip.estimate > 0 else "lowers"
+    keys = ("test." + tests.unit + "." + tests.test).str.lower().str.replace(" ", "-")
     method = "tests with the base as the unit whose p is below .05"
     rests_on = f"sign flip over {flip.n_bases} bases, {p_value(flip.p)}"
-    keys = ("test." + tests.unit + "." + tests.test).str.lower().str.replace(" ", "-")
-    return [
+    numbers = [
         *(
             Live(key, p_value(row.p), n=row.n, method=f"{row.test} over {row.unit}s")
             for key, row in zip(keys, tests.itertuples(), strict=True)
         ),
         Live("tests.base.n", len(by_base), "d"),
         Live("tests.base.significant", (by_base.p < ALPHA).sum(), "d", method=method),
-        Live("change.verdict", verdict(tests), n=flip.n, method=rests_on),
+        Live("change.verdict", word, n=flip.n, method=rests_on),
     ]
-
-
-def _sign_flip(tests: pd.DataFrame) -> pd.Series:
-    return tests.set_index("test").loc["sign flip"]
+    return Finding(numbers, f"Tuning {word} brain alignment, by the printed scores")
 
 
 def by_base(pairs: pd.DataFrame) -> pd.Series:
@@ -113,25 +106,20 @@ def by_base(pairs: pd.DataFrame) -> pd.Series:
     return pairs.groupby("base").percent_change.mean().sort_values()
 
 
-def numbers_by_family(pairs: pd.DataFrame) -> list[Live]:
+def finding_of_pairs(pairs: pd.DataFrame) -> Finding:
     """Who gains and who loses."""
     bases, families = by_base(pairs), pairs.groupby("family").percent_change
-    small, large = bases["t5-small"], bases["t5-large"]
+    both, n = (bases["t5-small"] + bases["t5-large"]) / 2, families.size()
     losing = "bases whose tuned models score lower on average"
-    return [
+    numbers = [
         Live("bases.losing", (bases < 0).sum(), "d", method=losing),
         Live("pairs.losing", (pairs.percent_change < 0).sum(), "d", method="pairs that lose"),
-        Live("change.t5-small-large", (small + large) / 2, "+.0f", " %"),
-        Live("change.llama", families.mean()["LLaMA"], *PERCENT, n=families.size()["LLaMA"]),
-        Live("change.t5", families.mean()["T5"], *PERCENT, n=families.size()["T5"]),
+        Live("change.t5-small-large", both, "+.0f", " %"),
+        Live("change.llama", families.mean()["LLaMA"], *PERCENT, n=n["LLaMA"]),
+        Live("change.t5", families.mean()["T5"], *PERCENT, n=n["T5"]),
     ]
-
-
-def title_of_pairs(pairs: pd.DataFrame) -> str:
-    """What Figure 1B shows."""
-    most = by_base(pairs).idxmax()
-    family = pairs.set_index("base").family[most].iloc[0]
-    return f"Tuning raises {(pairs.percent_change > 0).sum()} of {len(pairs)} pairs, and {family} models most"
+    raised, most = (pairs.percent_change > 0).sum(), pairs.set_index("base").family[bases.idxmax()].iloc[0]
+    return Finding(numbers, f"Tuning raises {raised} of {len(pairs)} pairs, and {most} models most")
 
 
 def strip(changes: pd.DataFrame, study: list[dict] | None = None) -> pd.DataFrame:

@@ -113,22 +113,17 @@ def title_of_losses(correlations: pd.DataFrame) -> str:
     return "The printed losses correlate negatively with brain alignment, as the paper says"
 
 
-def size_with_vanilla(tables: Printed) -> Live:
+def finding_with_vanilla(tables: Printed) -> Finding:
     """Correlation of size with average brain alignment over the 25 models, vanilla ones among them."""
     main = tables.group("main")
-    return live("r.size.all", as_row(pearson(main["log_size"], main[SCORE])))
+    size = live("r.size.all", as_row(pearson(main["log_size"], main[SCORE])))
+    verb = "too, size correlates" if size.low > 0 else "size no longer correlates"
+    return Finding([size], f"With the vanilla models, {verb} with brain alignment")
 
 
 def panel_with_vanilla(size: Live) -> tuple[str, str, str]:
     """The panel of Figure 7."""
     return "log_size", SCORE, correlation(size.value, size.low, size.high)
-
-
-def title_with_vanilla(size: Live) -> str:
-    """What Figure 7 shows."""
-    if size.low > 0:
-        return "With the vanilla models, too, size correlates with brain alignment"
-    return "With the vanilla models, size no longer correlates with brain alignment"
 
 
 def families(tables: Printed) -> pd.DataFrame:

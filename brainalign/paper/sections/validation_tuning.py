@@ -91,44 +91,32 @@ def power(noise: pd.Series, seed: int) -> pd.DataFrame:
 def numbers_of_power(noise: pd.Series, power: pd.DataFrame) -> list[Live]:
     """The change to find, how models differ in it, the noise, and the power with the most people and passages."""
     (spread, alike), largest = printed_spread(), of_size(power, "max")
-    over_crowds = "standard deviation of a pair's change over crowds"
-    deviation = "standard deviation of the printed changes"
-    ends = noise.iloc[[0, -1]].reset_index()
+    deviation, over_crowds = (
+        "standard deviation of the printed changes",
+        "standard deviation of a pair's change over crowds",
+    )
+    key, ends = "power.noise.{n_passages:.0f}.{n_participants:.0f}", noise.iloc[[0, -1]].reset_index()
     return [
         Live("power.effect", tuning_power.EFFECT, ".0f", " %", method="the true change"),
         Live("power.spread", spread, ".1f", " %", method=deviation, evidence="printed"),
         Live("power.alike", alike, ".2f", method="share of its variance between bases", evidence="printed"),
         *lives(largest[largest.unit == "base"], "power.{n_bases}.{spread}", ".0%", method="t test over bases"),
-        *lives(
-            ends, "power.noise.{n_passages:.0f}.{n_participants:.0f}", ".1f", " %", value="noise", method=over_crowds
-        ),
+        *lives(ends, key, ".1f", " %", value="noise", method=over_crowds),
     ]
 
 
-def power_by_people(power: pd.DataFrame) -> pd.DataFrame:
-    """Power of tests over as many bases as the paper has; ``panel`` and ``line`` are for curves."""
-    rows = power[(power.n_bases == _printed_bases()) & (power.unit == "base")]
-    return rows.assign(line=rows.n_passages.astype(str) + " passages", panel="models differ: " + rows.spread)
+def power_by_people(power: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Power of tests over as many bases as the paper has, for curves, and their title."""
+    bases = printed_pairs().base.nunique()
+    rows = power[(power.n_bases == bases) & (power.unit == "base")]
+    rows = rows.assign(line=rows.n_passages.astype(str) + " passages", panel="models differ: " + rows.spread)
+    low, high = rows.estimate.min(), rows.estimate.max()
+    return rows, f"{bases} bases: a rise of {tuning_power.EFFECT:.0f} % is found in {low:.0%} to {high:.0%}"
 
 
-def title_of_people(by_people: pd.DataFrame) -> str:
-    """What the curves over participants show."""
-    low, high = by_people.estimate.min(), by_people.estimate.max()
-    return f"{_printed_bases()} bases: a rise of {tuning_power.EFFECT:.0f} % is found in {low:.0%} to {high:.0%}"
-
-
-def power_by_bases(power: pd.DataFrame) -> pd.DataFrame:
-    """Power with the most people and passages; ``panel`` and ``line`` are for curves."""
-    rows = of_size(power, "max")
-    return rows.assign(line="over " + rows.unit + "s", panel="models differ: " + rows.spread)
-
-
-def title_of_bases(by_bases: pd.DataFrame) -> str:
-    """What the curves over bases show."""
-    rows = by_bases.set_index(["unit", "n_bases", "spread"])
-    enough = rows.estimate["base", _printed_bases(), "as printed"] >= ENOUGH
-    return f"If models differ as the printed ones do, {_printed_bases()} bases are {'enough' if enough else 'too few'}"
-
-
-def _printed_bases() -> int:
-    return printed_pairs().base.nunique()
+def power_by_bases(power: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Power with the most people and passages, for curves, and their title."""
+    bases, rows = printed_pairs().base.nunique(), of_size(power, "max")
+    enough = rows.set_index(["unit", "n_bases", "spread"]).estimate["base", bases, "as printed"] >= ENOUGH
+    rows = rows.assign(line="over " + rows.unit + "s", panel="models differ: " + rows.spread)
+    return rows, f"If models differ as the printed ones do, {bases} bases are {'enough' if enough else 'too few'}"
