@@ -4,19 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from brainalign.paper.figures.parts import (
-    FAMILIES,
-    GRAY,
-    LINES,
-    TUNED,
-    ceiling,
-    color,
-    intervals,
-    legend,
-    name_rows,
-    panels_of,
-    row_panels,
-)
+from brainalign.paper.figures import parts
+from brainalign.paper.figures.parts import FAMILIES, GRAY, LINES, TUNED, color, intervals, name_rows, row_panels
 
 UNTRAINED = "untrained"
 
@@ -34,7 +23,10 @@ def scores(table: pd.DataFrame) -> plt.Figure:
         ax.scatter(rows.r, y + 0.22, s=49, marker="|", color=tints)
         intervals(ax, rows, y - 0.12, tints, rows.kind == TUNED)
         name_rows(ax, rows.model)
-        ceiling(ax, rows.ceiling.iloc[0])
+        if np.isfinite(ceiling := rows.ceiling.iloc[0]):
+            ax.axvline(ceiling, color=GRAY, linewidth=0.9, linestyle="--")
+            place = {"xycoords": ("data", "axes fraction"), "ha": "right", "va": "top"}
+            ax.annotate("noise ceiling ", (ceiling, 1), fontsize=8, **place)
         ax.set_title(name)
     ax.set_xlabel("Brain alignment (Pearson r)")
     return figure
@@ -45,7 +37,7 @@ def layers(table: pd.DataFrame) -> plt.Figure:
 
     `table` has ``panel``, ``model``, ``kind``, ``depth`` (share of the way from the first layer to the last) and ``r``.
     """
-    figure, panels = panels_of(table, "panel", 2.4, sharey=True)
+    figure, panels = parts.panels_of(table, "panel", 2.4, sharey=True)
     trained = table.model[table.kind != UNTRAINED].unique()
     # More models than colors: they come again, dashed.
     looks = {
@@ -60,7 +52,9 @@ def layers(table: pd.DataFrame) -> plt.Figure:
         ax.axhline(0, color=GRAY, linewidth=0.8)
         ax.set(title=name, ylabel="Pearson r")
     twins = {"untrained twins": twin} if (table.kind == UNTRAINED).any() else {}
-    legend(figure, {name: look | {"marker": "o"} for name, look in (looks | twins).items()}, "upper left", ncols=2)
+    parts.legend(
+        figure, {name: look | {"marker": "o"} for name, look in (looks | twins).items()}, "upper left", ncols=2
+    )
     ax.set_xlabel("Depth of the layer (0: embeddings, 1: last)")
     return figure
 

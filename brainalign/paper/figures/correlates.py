@@ -4,17 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from brainalign.paper.figures.parts import (
-    GRAY,
-    LINES,
-    TUNED,
-    color,
-    intervals,
-    legend,
-    name_rows,
-    row_panels,
-    stacked,
-)
+from brainalign.paper.figures import parts
+from brainalign.paper.figures.parts import GRAY, LINES, TUNED, color, intervals, name_rows, row_panels
 
 MARKS = "oDs"
 
@@ -27,7 +18,7 @@ def forest(table: pd.DataFrame, panels: dict[str, str], methods: dict[str, str])
     names = list(table.property.unique())
     shown = [method for method in methods if method in set(table.method)]
     height = len(panels) * (0.62 * len(names) + 0.4) + 0.9
-    figure, axes = stacked(len(panels), height, 4.6, sharex=True)
+    figure, axes = parts.stacked(len(panels), height, 4.6, sharex=True)
     for ax, (protocol, title) in zip(axes, panels.items(), strict=True):
         for place, method in enumerate(shown):
             rows = table[(table.protocol == protocol) & (table.method == method)]
@@ -39,7 +30,7 @@ def forest(table: pd.DataFrame, panels: dict[str, str], methods: dict[str, str])
         methods[method]: {"marker": MARKS[place], "color": LINES[place], "linestyle": "none"}
         for place, method in enumerate(shown)
     }
-    legend(figure, looks)
+    parts.legend(figure, looks)
     ax.set_xlabel("Correlation with brain alignment")
     return figure
 

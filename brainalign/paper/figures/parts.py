@@ -122,13 +122,6 @@ def legend(figure: plt.Figure, looks: dict[str, dict], where: str = "upper right
     figure.legend(handles=handles, loc=f"outside {where}", ncols=ncols)
 
 
-def ceiling(ax: plt.Axes, value: float | None) -> None:
-    """Draw a noise ceiling on the axis of x, if it is known."""
-    if pd.notna(value):
-        ax.axvline(value, color=GRAY, linewidth=0.9, linestyle="--")
-        ax.annotate("noise ceiling ", (value, 1), xycoords=("data", "axes fraction"), ha="right", va="top", fontsize=8)
-
-
 def label_points(ax: plt.Axes, x, y, names, families) -> None:
     """Name each point in its family's color, moved apart where names would overlap."""
     from adjustText import adjust_text

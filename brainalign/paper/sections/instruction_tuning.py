@@ -19,6 +19,9 @@ from brainalign.study.description.loading import NULL
 
 CONDITIONS = {"instruction": WITH, "no-instruction": WITHOUT, "continued": CONTINUED}
 NAMES = {WITH: "with", WITHOUT: "without", CONTINUED: "continued"}  # in keys
+# Verbs for what lies above zero, below, or neither: of differences between conditions, and of changes.
+COMPARED = ("exceeds", "falls behind", "does not reliably differ from")
+CHANGED = ("rises", "falls", "does not reliably change")
 DIFFERENCES = {"difference": WITHOUT, "over-continued": CONTINUED}  # what is taken from the change with the instruction
 KNOWLEDGE, REASONING = "world knowledge", "reasoning"
 SLUGS = {BRAIN: "brain", NULL_BRAIN: "null", KNOWLEDGE: "knowledge"}
@@ -134,17 +137,12 @@ def effects(changes: pd.DataFrame) -> pd.DataFrame:
         seeds = {NAMES[condition]: over_seeds(part.change) for condition, part in group.groupby("condition")}
         between = {name: difference(group, other) for name, other in DIFFERENCES.items()}
         rows += [
-            {"measure": measure, "protocol": protocol, "effect": name, **row, "verdict": _verdict(name, row)}
-            for name, row in (seeds | between).items()
+            {"measure": measure, "protocol": protocol, "effect": name, **row, "verdict": estimates.verdict(row, *words)}
+            for effects, words in ((seeds, CHANGED), (between, COMPARED))
+            for name, row in effects.items()
             if row is not None
         ]
     return pd.DataFrame(rows)
-
-
-def _verdict(effect: str, row: dict) -> str:
-    if effect in DIFFERENCES:
-        return estimates.verdict(row, "exceeds", "falls behind", "does not reliably differ from")
-    return estimates.verdict(row, "rises", "falls", "does not reliably change")
 
 
 def numbers_of_design(curves: pd.DataFrame) -> list[Live]:
