@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign import study as studies
-from brainalign.paper.brain_tables import BrainScores
+from brainalign.paper.sections.scores import Scores
 
 MODELS = {  # kind, vanilla model, model that it is an untrained twin of
     "base": ("vanilla", None, None),
@@ -23,7 +23,7 @@ def planted(scores, ceiling=0.5, models=MODELS):
         for dataset, by_model in datasets.items():
             for model, values in by_model.items():
                 rows += _rows(protocol, dataset, model, models[model], np.asarray(values, float), ceiling)
-    return BrainScores(studies.load("microworld"), list(scores), pd.DataFrame(rows))
+    return Scores(studies.load("microworld"), list(scores), pd.DataFrame(rows))
 
 
 def _rows(protocol, dataset, model, about, values, ceiling):

@@ -51,7 +51,7 @@ DRAW = {
     "scores": lambda: brain_scores.scores(SCORES),
     "layers": lambda: brain_scores.layers(LAYERS),
     "layers without twins": lambda: brain_scores.layers(LAYERS[LAYERS.kind != "untrained"]),
-    "dumbbells": lambda: brain_scores.dumbbells(PAIRS, "shuffled", "apart", ("shuffled", "apart"), "r", 0.3),
+    "dumbbells": lambda: brain_scores.dumbbells(PAIRS, "shuffled", "apart", ("shuffled", "apart"), "r"),
     "differences": lambda: brain_scores.differences(DIFFERENCES, "Change (r)"),
 }
 
@@ -78,8 +78,8 @@ def test_figure_draws_without_warnings(name):
 
 def circles(ax):
     """Height and place of each circle, and whether it is filled."""
-    lines = [line for line in ax.lines if line.get_marker() == "o"]
-    return {(line.get_xdata()[0], line.get_markerfacecolor() != "none") for line in lines}
+    faces = ax.collections[-1].get_facecolor()
+    return {(x, face[3] > 0) for (x, _), face in zip(ax.collections[-1].get_offsets(), faces, strict=True)}
 
 
 def test_scores_are_filled_where_a_model_is_tuned():
@@ -111,10 +111,10 @@ def test_more_models_than_colors_are_told_apart_by_their_lines():
 
 def test_dumbbells_join_both_scores():
     ax = DRAW["dumbbells"]().axes[0]
-    hollow, filled = ax.collections
+    joined, hollow, filled = ax.collections
     np.testing.assert_array_equal(hollow.get_offsets()[:, 0], PAIRS.shuffled)
     assert filled.get_offsets()[0, 0] == 0.0
-    assert [0.5, 0.0] in [list(line.get_xdata()) for line in ax.lines]
+    assert list(joined.get_segments()[0][:, 0]) == [0.5, 0.0]
 
 
 def test_differences_are_filled_only_where_all_of_the_interval_is_above_zero():

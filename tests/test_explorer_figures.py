@@ -49,6 +49,7 @@ LAGS = pd.DataFrame(
 CHANGES = pd.DataFrame(
     {"dataset": ["A", "A", "B", "B"], "family": ["T5", "LLaMA", "T5", "LLaMA"], "percent_change": [5.0, 1.0, -2.0, 3.0]}
 )
+SECONDS = pd.DataFrame({"label": ["ours", "theirs"], "seconds": [0.1, 50.0], "ours": [True, False]})
 MEANS = pd.DataFrame({"dataset": ["A", "B"], "estimate": [3.0, 0.5], "low": [1.0, -2.0], "high": [5.0, 3.0]})
 
 DRAW = {
@@ -61,6 +62,7 @@ DRAW = {
     "scatter": lambda: figures.scatter(MODELS, [("log_size", "average", "r"), ("mmlu", "average", "r")]),
     "scatter without labels": lambda: figures.scatter(MODELS, [("log_size", "average", "r")], labels=False),
     "profile": lambda: figures.profile(LAGS, "lag", "r", "line", "panel", "Lag (words)", "r"),
+    "bars": lambda: figures.bars(SECONDS),
     "strip": lambda: figures.strip(INTERVALS, "Change (%)"),
     "strip with a blank": lambda: figures.strip(INTERVALS.assign(estimate=[np.nan, 1, 2]), "Change (%)"),
 }

@@ -14,8 +14,8 @@ def test_figures_show_all_of_their_tables():
     assert [len(ax.lines) for ax in figure.axes] == [2, 2]
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [2, 2]
     names = ["encoder.0", "encoder.1", "decoder.0"]
-    image = model_page.similarity(pd.DataFrame(np.eye(3), index=names, columns=names)).axes[0].images[0]
-    assert image.get_array().shape == (3, 3)
+    cells = model_page.similarity(pd.DataFrame(np.eye(3), index=names, columns=names)).axes[0].collections[0]
+    np.testing.assert_array_equal(cells.get_array(), np.eye(3))
     words = pd.DataFrame({"text": ["The", "bird", "flew."], "sentence": [1, 1, 1], "surprisal": [3.0, 9.0, 5.0]})
     bars = model_page.surprisal_profile(words).axes[0].patches
     assert [bar.get_height() for bar in bars] == [3, 9, 5]

@@ -89,7 +89,7 @@ def test_a_study_without_tuned_models_has_no_figures_of_them():
     assert section.numbers_of_tuning(brain, pairs) == []
     strip = section.strip(printed.load(), pairs, **BOOTSTRAP)
     assert list(strip.label) == ["as printed", "recomputed", "this study"] and np.isnan(strip.estimate[2])
-    assert section.evidence_of_strip(brain.study, pairs) == "printed"
+    assert section.finding_of_strip(brain.study, pairs)[1] == "printed"
 
 
 def test_a_study_stands_beside_the_printed_change():

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from brainalign.paper.sections import choices, controls
-from brainalign.paper.sections.scores import FEW, load, numbers_of_members
+from brainalign.paper.sections.scores import FEW, numbers_of_members, read
 
 LENIENT, STRICT = "aw2024", "contiguous"
 STUDY = SimpleNamespace(name="planted", protocols=[STRICT, LENIENT])
@@ -50,7 +50,7 @@ def measured(monkeypatch):
 
 @pytest.fixture
 def scores(measured):
-    return load(STUDY)
+    return read(STUDY)
 
 
 def texts(numbers):
@@ -61,7 +61,7 @@ def texts(numbers):
 
 
 def test_models_twins_and_controls_are_kept_apart(scores):
-    assert (scores.trained, scores.twins, scores.controls) == (["base", "tuned"], ["twin"], ["oasm", "length"])
+    assert (scores.trained, scores.untrained, scores.controls) == (["base", "tuned"], ["twin"], ["oasm", "length"])
     assert list(scores.pairs.index) == ["tuned"]
     assert (scores.lenient, scores.strict) == (LENIENT, STRICT)
     numbers = texts(numbers_of_members(scores))
@@ -78,7 +78,7 @@ def test_means_of_models_stand_beside_each_participants_scores(scores):
 def test_of_many_models_the_mean_is_compared(measured):
     many = {f"model-{k}": (0.1, 0.1, "vanilla", None, None, "model") for k in range(FEW + 1)}
     measured["brain"] = pd.DataFrame([row for name in many for row in rows(name, many)])
-    assert list(load(STUDY).members) == ["ours", "static"]
+    assert list(read(STUDY).members) == ["ours", "static"]
 
 
 # --- controls ---------------------------------------------------------------------------------------------
@@ -87,15 +87,15 @@ def test_of_many_models_the_mean_is_compared(measured):
 def test_what_needs_neighbors_falls_most(scores):
     means = controls.means(scores)
     assert means.set_index("name").loc["oasm", [LENIENT, STRICT]].tolist() == pytest.approx([0.5, 0])
-    assert controls.title_of_means(means, scores) == "OASM scores 0.50 under aw2024 and 0.00 under contiguous"
-    numbers = texts(controls.numbers_of_means(means))
+    assert controls.finding_of_means(means, scores).title == "OASM scores 0.50 under aw2024 and 0.00 under contiguous"
+    numbers = texts(controls.finding_of_means(means, scores).numbers)
     assert numbers["score.aw2024.twins"] == "0.25"
     assert "score.aw2024.random" not in numbers and "score.aw2024.base" not in numbers
 
 
 def test_one_protocol_is_named_once(measured):
-    scores = load(STUDY, LENIENT)
-    assert controls.title_of_means(controls.means(scores), scores).endswith("under aw2024")
+    scores = read(STUDY, LENIENT)
+    assert controls.finding_of_means(controls.means(scores), scores).title.endswith("under aw2024")
     assert set(controls.left(scores).protocol) == {LENIENT}
 
 
@@ -106,7 +106,7 @@ def test_without_a_null_recording_nothing_is_said_of_it(scores):
 def test_scores_without_a_signal_are_held_against_zero(measured):
     null = pd.DataFrame([row for name in MEMBERS for row in rows(name, dataset="world.null")])
     measured["brain"] = pd.concat([measured["brain"], null], ignore_index=True)
-    table = controls.without_signal(load(STUDY))["null"]
+    table = controls.without_signal(read(STUDY))["null"]
     numbers = texts(controls.numbers_of_null(table))
     # Under aw2024 the noise of `length` is too large for an interval that holds for five at once.
     assert (numbers["null.aw2024.above"], numbers["null.aw2024.zero"]) == ("4 of 5", "1 of 5")
@@ -164,10 +164,10 @@ def test_the_best_model_adds_to_length_and_position_or_not(measured, scores, lea
     )
     unique = controls.unique(scores)
     beyond = controls.beyond(scores, unique)
-    numbers = texts(controls.numbers_of_beyond(beyond, unique))
+    numbers = texts(controls.finding_of_beyond(beyond, unique).numbers)
     assert (numbers["unique.most.model"], numbers["unique.verdict"]) == ("tuned", verdict)
     assert (numbers["unique.n"], numbers["unique.nuisance"]) == (n, "+0.5000")
-    assert controls.title_of_beyond(beyond) == f"tuned {verdict} what length and position explain"
+    assert controls.finding_of_beyond(beyond, unique).title == f"tuned {verdict} what length and position explain"
 
 
 # --- choices of the analysis ------------------------------------------------------------------------------
@@ -185,10 +185,13 @@ def test_the_score_that_one_width_moves_most_is_named(scores, narrow):
     both = choices.both_widths(scores, narrow)
     assert both.r_narrow.tolist() == pytest.approx((both.r_full / 2).tolist())
     assert list(dict.fromkeys(both.protocol)) == [LENIENT, STRICT]
-    numbers = texts(choices.numbers_of_widths(both, scores, narrow))
+    numbers = texts(choices.finding_of_widths(both, scores, narrow).numbers)
     assert (numbers["width.most"], numbers["width.most.model"]) == ("−0.250", "oasm, aw2024")
     assert (numbers["width"], numbers["width.models"]) == ("32", "0.180")
-    assert choices.title_of_widths(both, narrow) == "At width 32, oasm changes most: 0.50 to 0.25 under aw2024"
+    assert (
+        choices.finding_of_widths(both, scores, narrow).title
+        == "At width 32, oasm changes most: 0.50 to 0.25 under aw2024"
+    )
 
 
 def test_several_widths_are_a_range():
@@ -200,13 +203,13 @@ def test_the_best_layer_on_the_test_set_is_above_the_chosen_one(scores):
     assert choices.by_model(gain).set_index("label").estimate.to_dict() == pytest.approx(
         dict.fromkeys(["base", "tuned", "twin"], BEST)
     )
-    numbers = texts(choices.numbers_of_best_layer(gain))
+    numbers = texts(choices.finding_of_best_layer(gain).numbers)
     assert (numbers["best-layer"], numbers["best-layer.verdict"]) == ("+0.020", "raises")
-    assert choices.title_of_best_layer(-gain) == "Choosing the layer on the test set lowers the score"
+    assert choices.finding_of_best_layer(-gain).title == "Choosing the layer on the test set lowers the score"
 
 
 def test_the_best_layer_needs_a_protocol_that_chooses_one(measured):
-    assert choices.best_layer(load(STUDY, LENIENT)) == {}
+    assert choices.best_layer(read(STUDY, LENIENT)) == {}
 
 
 def test_tuning_is_compared_under_both_protocols_and_at_one_width(scores, narrow):
@@ -214,10 +217,10 @@ def test_tuning_is_compared_under_both_protocols_and_at_one_width(scores, narrow
     assert table.set_index("label").estimate.to_dict() == pytest.approx(
         {"aw2024": 0.06, "aw2024, width 32": 0.03, "contiguous": 0, "contiguous, width 32": 0}, abs=1e-12
     )
-    numbers = texts(choices.numbers_of_tuning(table))
+    numbers = texts(choices.finding_of_tuning(table).numbers)
     assert numbers["tuning.lenient.verdict"] == "raises"
     assert numbers["tuning.strict.verdict"] == "does not reliably change"
-    assert choices.title_of_tuning(table) == (
+    assert choices.finding_of_tuning(table).title == (
         "Tuning raises the score under aw2024 and does not reliably change it under contiguous, width 32"
     )
 
@@ -225,5 +228,5 @@ def test_tuning_is_compared_under_both_protocols_and_at_one_width(scores, narrow
 def test_without_a_tuned_model_nothing_is_said_of_tuning(measured):
     measured["brain"] = measured["brain"].query("model != 'tuned'")
     measured["one-width"] = measured["brain"].query("chosen").assign(width=32)
-    scores = load(STUDY)
+    scores = read(STUDY)
     assert choices.tuning(scores, choices.narrow(scores)) == {}

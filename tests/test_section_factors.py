@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brainalign.paper import factors
-from brainalign.paper.factors import GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE, Property
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.sections import covariates
 from brainalign.paper.sections import factors as section
+from brainalign.paper.sections.covariates import GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE, Property
 
 PROPERTIES = [
     Property(SIZE, "Parameters (log10)", SIZE, SIZE, None, "all"),
@@ -40,7 +40,7 @@ def models():
 
 @pytest.fixture
 def correlations(models):
-    return factors.correlations(models, PROPERTIES, PROTOCOLS, seed=0, resamples=100)
+    return covariates.correlations(models, PROPERTIES, PROTOCOLS, seed=0, resamples=100)
 
 
 def shown(numbers: list[Live]) -> dict:
@@ -122,7 +122,7 @@ def test_table_2_has_categories_size_and_families(models, correlations):
 
 def test_too_few_models_have_numbers_but_no_figures(models):
     few = models[:3]
-    none = factors.correlations(few, PROPERTIES, PROTOCOLS)
+    none = covariates.correlations(few, PROPERTIES, PROTOCOLS)
     assert shown(section.numbers_of_correlations(none, PROPERTIES)) == {"tests.n": 0}
     assert section.forest(none) == section.scatters(few, none, PROPERTIES, PROTOCOLS) == {}
     assert section.table_of_correlations(few, none, PROPERTIES, PROTOCOLS) == {}
@@ -145,7 +145,7 @@ def test_behavior_is_the_magnitude_of_r_with_the_first_reading_times():
 
 def test_figures_3_and_9_name_what_correlates_with_behavior(models):
     readers = models.assign(**{section.BEHAVIOR: models.aw2024})
-    correlations = factors.correlations(readers, PROPERTIES, [section.BEHAVIOR], resamples=100)
+    correlations = covariates.correlations(readers, PROPERTIES, [section.BEHAVIOR], resamples=100)
     scatters = section.scatters_of_behavior(readers, correlations, PROPERTIES)
     assert scatters["study-figure-3"].title == "Size reliably correlates with behavioral alignment"
     assert [x for x, _, _ in scatters["study-figure-3"].panels][:2] == ["MMLU (share right)", "Parameters (log10)"]

@@ -7,9 +7,10 @@ from scipy import stats
 
 from brainalign import study as studies
 from brainalign.paper.figures import tuning_course
+from brainalign.paper.figures.tuning_course import BRAIN, NULL_BRAIN, WITH, WITHOUT, unit
 from brainalign.paper.sections import instruction_tuning as section
+from brainalign.paper.sections.estimates import over_seeds
 from brainalign.paper.sections.instruction_tuning import Panel
-from brainalign.paper.seeds import BRAIN, NULL_BRAIN, WITH, WITHOUT, over_seeds, unit
 
 pytestmark = pytest.mark.usefixtures("book_style")
 
@@ -163,7 +164,7 @@ def test_figures_show_every_seed_and_the_means(results):
     thick = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
     mean = section.means(curves[(curves.measure == "reasoning") & (curves.condition == WITH)])
     np.testing.assert_allclose(thick[0].get_ydata().astype(float), mean.estimate)
-    thin = [line for line in figure.axes[1].lines if line.get_alpha() == 0.5]
+    thin = [line for line in figure.axes[1].lines if line.get_alpha() == 0.5 and len(line.get_xdata())]
     assert len(thin) == 9 and list(mean.step) == [0, 5, 20]
     changes = section.changes(curves)
     figure = tuning_course.draw_changes(changes.assign(label=changes.measure))

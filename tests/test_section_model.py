@@ -23,8 +23,8 @@ def values(numbers):
 )
 def test_states_grow_or_do_not(last, factor, title):
     norms = pd.DataFrame({"text": "a", "stack": "decoder", "layer": ["0", "1", "2"], "norm": [2.0, 9.0, last]})
-    assert values(model.numbers_of_norms(norms)) == {"norm.factor": factor}
-    assert model.title_of_norms(norms) == title
+    assert values(model.finding_of_norms(norms).numbers) == {"norm.factor": factor}
+    assert model.finding_of_norms(norms).title == title
 
 
 @pytest.mark.parametrize(("ends", "title"), [(0.3, "Each layer resembles"), (0.9, "The first and the last layer")])
@@ -39,9 +39,9 @@ def test_similarity_is_that_of_the_first_text_in_the_order_of_layers(ends, title
     ]
     similarity = model.similarity(pd.DataFrame(rows))
     np.testing.assert_array_equal(similarity, square)
-    numbers = values(model.numbers_of_similarity(similarity))
+    numbers = values(model.finding_of_similarity(similarity).numbers)
     assert numbers == {"cka.ends": ends, "cka.neighbors": 0.7, "cka.text": "first"}
-    assert model.title_of_similarity(similarity).startswith(title)
+    assert model.finding_of_similarity(similarity).title.startswith(title)
 
 
 WORDS = pd.DataFrame(
@@ -77,8 +77,8 @@ def test_surprisal_is_that_of_the_first_data_set_and_correlates_over_all():
 def test_the_most_surprising_word_is_one_of_those_shown():
     (shown,) = model.first_words(WORDS, 2).values()
     assert shown.text.tolist() == ["The", "“bird,”"]
-    assert values(model.numbers_of_words(shown)) == {"surprisal.most": 4.0}
-    assert "bird" in model.title_of_words(shown)
+    assert values(model.finding_of_words(shown).numbers) == {"surprisal.most": 4.0}
+    assert "bird" in model.finding_of_words(shown).title
 
 
 def test_a_study_without_words_or_recordings_shows_none():
@@ -117,14 +117,14 @@ def place(*rows) -> pd.DataFrame:
 def test_a_model_stands_above_printed_ones_where_both_read_the_same():
     score, size = ("average", True, "Brain alignment, average (Pearson r)"), ("log_size", True, "Parameters (log10)")
     placed = place(("m", *score), ("m", *size), ("other", *score))
-    assert model.title_of_place(placed, "m") == "Above 3 of 9 printed models in Brain alignment, average"
-    numbers = values(model.numbers_of_place(placed, "m"))
+    assert model.finding_of_place(placed, "m").title == "Above 3 of 9 printed models in Brain alignment, average"
+    numbers = values(model.finding_of_place(placed, "m").numbers)
     assert (numbers["axis.average"], numbers["axis.average.above"]) == (0.25, "3 of 9")
     assert numbers["placed.values"] == "Brain alignment, average (Pearson r) 0.250; Parameters (log10) 0.250"
     assert "placed.elsewhere" not in numbers
     apart = placed.assign(same=placed.axis == "log_size")
-    assert model.title_of_place(apart, "m").startswith("Nothing here was measured")
-    assert values(model.numbers_of_place(apart, "m"))["placed.elsewhere"] == score[2]
+    assert model.finding_of_place(apart, "m").title.startswith("Nothing here was measured")
+    assert values(model.finding_of_place(apart, "m").numbers)["placed.elsewhere"] == score[2]
 
 
 def test_differences_are_numbers_with_an_interval_if_they_have_one():

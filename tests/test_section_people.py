@@ -70,10 +70,10 @@ def test_regions_in_which_people_respond_alike_are_counted(measured):
         dataset="story", measure="intersubject", low=regions.value - 0.1, high=regions.value + 0.1
     )
     table = people.intersubject(people.reliability(STUDY))["story"]
-    numbers = texts(people.numbers_of_intersubject("story", table))
+    numbers = texts(people.finding_of_intersubject("story", table).numbers)
     assert (numbers["story.isc.best.region"], numbers["story.isc.least.region"]) == ("LPTL", "LIFG")
     assert (numbers["story.isc.best.low"], numbers["story.isc.clear"]) == ("0.30", "2")
-    assert people.title_of_intersubject(table) == "People respond alike in 2 of 3 regions"
+    assert people.finding_of_intersubject("story", table).title == "People respond alike in 2 of 3 regions"
 
 
 @pytest.mark.parametrize(("lag", "verdict"), [(0, "are aligned in time"), (2, "are not aligned in time")])
@@ -84,7 +84,7 @@ def test_words_and_responses_are_aligned_if_their_correlation_is_largest_without
         for region, own in {"LIFG": 0.1, "LPTL": -0.1}.items()
     )
     rates = people.word_rates(people.reliability(STUDY))["story"]
-    numbers = texts(people.numbers_of_word_rate("story", rates))
+    numbers = texts(people.finding_of_word_rate("story", rates).numbers)
     assert (numbers["story.lag.verdict"], numbers["story.lag.r"]) == (verdict, "0.30")
     assert numbers["story.lag.best"] == f"{lag}\u00a0volumes"
 

@@ -15,8 +15,9 @@ def test_a_score_depends_if_it_varies_far_more_than_in_double_precision(spread, 
         for order in (0, 1)
     ]
     scores = pd.DataFrame(rows)
-    values = {live.key: live.value for live in precision.numbers(scores, ours=0.25)}
-    assert values["verdict"] == word and word in precision.title(scores)
+    finding = precision.finding(scores, ours=0.25)
+    values = {live.key: live.value for live in finding.numbers}
+    assert values["verdict"] == word and word in finding.title
     assert values["single.spread"] == pytest.approx(spread)
     assert values["ours.difference"] == pytest.approx(0.05)
     assert precision.differences(scores).off.abs().max() == pytest.approx(max(spread, 1e-10))
@@ -29,4 +30,4 @@ def test_our_score_is_that_of_double_precision():
     scores = precision.scores(features, responses, orders=2, rng=rng)
     first = scores[scores.precision == "double"].r.iloc[0]
     assert precision.our_score(features, responses) == pytest.approx(first, abs=1e-6)
-    assert precision.verdict(scores) == "depends"
+    assert precision.finding(scores, first).numbers[-1].value == "depends"

@@ -26,10 +26,10 @@ def test_the_verdict_follows_the_change(shift, verdict, gain):
     tables = with_scores(lambda models, noise: 0.2 + shift * (models.kind == "instruction-tuned") + noise)
     pairs = section.pairs(tables)
     tests = section.tests(pairs, **FEW)
-    values = {live.key: live.value for live in section.numbers_of_change(pairs, tests)}
+    values = {live.key: live.value for live in section.finding_of_change(pairs, tests).numbers}
     assert values["behavior.verdict"] == verdict
     assert values["behavior.change"] == pytest.approx((pairs.tuned - pairs.vanilla).mean())
-    title = section.title_of_change(pairs, tests)
+    title = section.finding_of_change(pairs, tests).title
     assert title.startswith(f"Tuning {verdict} behavioral alignment: {17 - values['behavior.without-gain']} of 17")
     assert gain is None or values["behavior.without-gain"] == 17 - gain
 
@@ -37,17 +37,17 @@ def test_the_verdict_follows_the_change(shift, verdict, gain):
 def test_a_pair_without_change_does_not_gain():
     pairs = section.pairs(printed.load())
     pairs.loc[:, "tuned"] = pairs.vanilla + np.arange(len(pairs)) * 0.01
-    values = {live.key: live.value for live in section.numbers_of_change(pairs, section.tests(pairs, **FEW))}
+    values = {live.key: live.value for live in section.finding_of_change(pairs, section.tests(pairs, **FEW)).numbers}
     assert values["behavior.without-gain"] == 1
 
 
 def test_correlations_find_what_is_planted():
     rows = section.correlations(with_scores(lambda models, noise: models.mmlu + noise))
-    values = {live.key: live.value for live in section.numbers_of_correlations(rows)}
+    values = {live.key: live.value for live in section.finding_of_correlations(rows).numbers}
     assert values["behavior.mmlu.r"] > 0.95
     assert values["behavior.mmlu.p"] == "p\u00a0<\u00a00.001"
     assert values["behavior.factors.found"] == (rows.p < 0.05).sum()
-    assert "MMLU" in section.title_of_correlations(rows)
+    assert "MMLU" in section.finding_of_correlations(rows).title
     assert {"behavior.log-size.r", "behavior.wikitext2-nwp-loss.t5.r", "behavior.wikitext2-nwp-loss.llama.p"} <= {
         *values
     }
@@ -58,8 +58,8 @@ def test_correlations_find_what_is_planted():
 def test_titles_say_what_correlates():
     rows = section.correlations(printed.load())
     none, every = rows.assign(p=0.5), rows.assign(p=0.01)
-    assert section.title_of_correlations(none) == "Behavioral alignment correlates with none of four properties"
-    assert section.title_of_correlations(every) == "Behavioral alignment correlates with MMLU, Size, " + LOSSES
+    assert section.finding_of_correlations(none).title == "Behavioral alignment correlates with none of four properties"
+    assert section.finding_of_correlations(every).title == "Behavioral alignment correlates with MMLU, Size, " + LOSSES
     assert "LLaMA models, the loss does not correlate with" in section.title_of_loss(none.iloc[3])
     assert "T5 models, the loss correlates with" in section.title_of_loss(every.iloc[2])
 

@@ -25,8 +25,9 @@ def shifted(shift):
 @pytest.mark.parametrize(("shift", "verdict"), [(0.1, "raises"), (-0.1, "lowers"), (0.0, "does not reliably raise")])
 def test_the_verdict_is_that_of_the_sign_flip(shift, verdict):
     tests = section.tests(shifted(shift), **FEW)
-    numbers = {live.key: live for live in section.numbers_of_tests(tests)}
-    assert numbers["change.verdict"].value == section.verdict(tests) == verdict
+    finding = section.finding_of_tests(tests)
+    numbers = {live.key: live for live in finding.numbers}
+    assert numbers["change.verdict"].value == verdict and finding.title.startswith(f"Tuning {verdict} brain")
     assert numbers["change.verdict"].method.startswith("sign flip over 8 bases")
     assert numbers["tests.base.n"].value == 5
     assert numbers["tests.base.significant"].value == (0 if shift == 0 else 5)
@@ -35,10 +36,10 @@ def test_the_verdict_is_that_of_the_sign_flip(shift, verdict):
 def test_the_base_without_which_the_gain_shrinks_most():
     tables = with_average(lambda models, noise: 0.2 + noise + 0.1 * (models.vanilla == "t5-xl"))
     robustness = section.robustness(tables, **FEW)
-    numbers = {live.key: live.value for live in section.numbers_of_robustness(robustness)}
+    numbers = {live.key: live.value for live in section.finding_of_robustness(robustness, tables).numbers}
     assert numbers["change.without-one.least.base"] == "t5-xl"
     assert abs(numbers["change.without-one.least"]) < 1
-    assert section.title_of_pairs(section.pairs(tables)).endswith("and T5 models most")
+    assert section.finding_of_pairs(section.pairs(tables)).title.endswith("and T5 models most")
 
 
 def test_models_above_the_ceiling_are_counted():

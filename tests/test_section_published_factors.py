@@ -49,7 +49,7 @@ def test_correlations_are_those_of_closed_formulas():
 
 def test_numbers_of_correlations_are_named_by_their_labels():
     rows = section.correlations(by_size(), **FEW)
-    numbers = {live.key: live for live in section.numbers_of_correlations(rows)}
+    numbers = {live.key: live for live in section.finding_of_correlations(rows).numbers}
     given = rows.set_index("label").loc["MMLU, given size"]
     live = numbers["r.mmlu.given-size"]
     assert (live.value, live.low, live.high, live.n) == (given.estimate, given.low, given.high, 17)
@@ -67,9 +67,9 @@ def test_numbers_of_correlations_are_named_by_their_labels():
 )  # fmt: skip
 def test_words_follow_what_survives(make, verdicts, title, closest):
     rows = section.correlations(make(), **FEW)
-    values = {live.key: live.value for live in section.numbers_of_correlations(rows)}
+    values = {live.key: live.value for live in section.finding_of_correlations(rows).numbers}
     assert (values["mmlu.given-size.verdict"], values["size.given-mmlu.verdict"]) == verdicts
-    assert section.title_of_correlations(rows) == title
+    assert section.finding_of_correlations(rows).title == title
     assert section.title_of_panels(rows) == f"{closest} correlates with brain alignment most closely"
 
 
@@ -86,11 +86,10 @@ def test_panels_are_the_properties_with_their_correlations():
 
 
 def test_size_with_the_vanilla_models():
-    size = section.size_with_vanilla(by_size())
-    assert size.n == 25
-    assert section.title_with_vanilla(size) == "With the vanilla models, too, size correlates with brain alignment"
-    unrelated = section.size_with_vanilla(planted(average=lambda m, noise: noise["a"]))
-    assert "no longer" in section.title_with_vanilla(unrelated)
+    finding = section.finding_with_vanilla(by_size())
+    assert finding.numbers[0].n == 25
+    assert finding.title == "With the vanilla models, too, size correlates with brain alignment"
+    assert "no longer" in section.finding_with_vanilla(planted(average=lambda m, noise: noise["a"])).title
 
 
 def test_families_apart_and_with_gpt2():
@@ -98,13 +97,13 @@ def test_families_apart_and_with_gpt2():
         return np.where(models.family == "LLaMA", noise["a"], models.log_size)
 
     families = section.families(planted(average=average))
-    numbers = {live.key: live for live in section.numbers_of_families(families)}
+    numbers = {live.key: live for live in section.finding_of_families(families).numbers}
     assert numbers["r.log-size.t5"].value == pytest.approx(1) and numbers["r.log-size.t5"].n == 12
     assert numbers["r.log-size.with-gpt2"].n == 21 and numbers["r.log-size.llama"].n == 5
     assert "r.wikitext2-nwp-loss.with-gpt2" not in numbers  # the paper prints no loss that compares
-    assert section.title_of_families(families) == "Within LLaMA, size does not correlate with brain alignment"
+    assert section.finding_of_families(families).title == "Within LLaMA, size does not correlate with brain alignment"
     both = section.families(planted(average=lambda m, noise: m.log_size + 0.01 * noise["a"]))
-    assert section.title_of_families(both) == "Size correlates with brain alignment within both families"
+    assert section.finding_of_families(both).title == "Size correlates with brain alignment within both families"
 
 
 def test_table_2_has_the_intervals_of_its_r():

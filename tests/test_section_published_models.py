@@ -37,7 +37,7 @@ def test_newer_models_change_as_planted():
          "RSA, Gemma-9B": 0.0, "RSA, LLaMA-9B": -0.1},
     )  # fmt: skip
     assert newer[["low", "high"]].isna().all(axis=None)
-    values = {live.key: live.value for live in section.numbers_of_newer(newer)}
+    values = {live.key: live.value for live in section.finding_of_newer(newer).numbers}
     assert (values["newer.gains"], values["newer.n"]) == (3, 6)
     assert [values[f"newer.{metric}.gains"] for metric in section.METRICS] == [1, 2, 0]
     assert values["newer.cka.change"] == pytest.approx(0.3)
@@ -45,6 +45,6 @@ def test_newer_models_change_as_planted():
 
 def test_the_title_names_cka_only_where_it_always_rises():
     newer = section.newer(with_pairs(PAIRS))
-    assert section.title_of_newer(newer) == "Tuned models score higher in 3 of 6 comparisons, by CKA in all"
+    assert section.finding_of_newer(newer).title == "Tuned models score higher in 3 of 6 comparisons, by CKA in all"
     falls = newer.assign(estimate=-newer.estimate)
-    assert section.title_of_newer(falls) == "Tuned models score higher in 2 of 6 comparisons"
+    assert section.finding_of_newer(falls).title == "Tuned models score higher in 2 of 6 comparisons"

@@ -33,26 +33,25 @@ def texts(numbers):
 
 
 @pytest.mark.parametrize(
-    ("delay", "early", "verdict", "title"),
+    ("delay", "verdict", "title"),
     [
-        (-1, True, "are shifted one word too early", "before the word that slows them"),
-        (0, False, "are aligned with their words", "at the word and after it"),
-        (1, False, "are aligned with their words", "at the word and after it"),
+        (-1, "are shifted one word too early", "before the word that slows them"),
+        (0, "are aligned with their words", "at the word and after it"),
+        (1, "are aligned with their words", "at the word and after it"),
     ],
 )
-def test_times_that_follow_the_next_word_are_too_early(delay, early, verdict, title):
+def test_times_that_follow_the_next_word_are_too_early(delay, verdict, title):
     profiles = section.lag_profiles(readers(words(delay), scores()), NO_SERIES)
     at = profiles.set_index("lag").r
     assert at[delay] == pytest.approx(1) and at.drop(delay).abs().max() < 0.1
-    assert section.too_early(profiles) is early
-    assert texts(section.numbers_of_lags(profiles))["lag.verdict"] == verdict
-    assert title in section.title_of_lags(profiles)
+    assert texts(section.finding_of_lags(profiles).numbers)["lag.verdict"] == verdict
+    assert title in section.finding_of_lags(profiles).title
 
 
 def test_only_the_original_release_can_be_too_early():
     table = words(-1, alignment="corrected")
     profiles = section.lag_profiles(readers(table, scores()), NO_SERIES)
-    shown = texts(section.numbers_of_lags(profiles))
+    shown = texts(section.finding_of_lags(profiles).numbers)
     assert shown == {"lag.before.corrected": "1.00", "lag.verdict": "are aligned with their words"}
 
 

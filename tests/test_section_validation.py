@@ -1,10 +1,10 @@
 """Section "Can the method be trusted?": planted rates come out as the words that they deserve."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from brainalign.microworld.validation import MIXED
-from brainalign.paper import tuning_power
 from brainalign.paper.sections import validation, validation_tuning
 
 
@@ -29,7 +29,7 @@ def ranks(shuffled: float) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("shuffled", "word"), [(0.7, "disturb"), (0.895, "keep"), (0.95, "keep")])
 def test_splits_disturb_the_order_if_intervals_are_apart(shuffled, word):
-    numbers = {live.key: live.value for live in validation.numbers_of_ranks(ranks(shuffled))}
+    numbers = {live.key: live.value for live in validation.finding_of_ranks(ranks(shuffled)).numbers}
     assert numbers["rank.shuffled.verdict"] == word
     assert (numbers[f"rank.large.aw2024.{MIXED}"], numbers[f"rank.small.aw2024.{MIXED}"]) == (shuffled, 0.3)
 
@@ -69,7 +69,9 @@ def test_the_best_of_the_most_null_layers_decides(bias, word):
         {"kind": "null", "protocol": "aw2024", "rule": "best on test", "n_layers": layers} | interval(value)
         for layers, value in ((2, -0.5), (16, bias))
     ]
-    assert validation.verdict_of_layers(pd.DataFrame(rows)) == word
+    bias = pd.DataFrame(rows)
+    finding = validation.finding_of_layers({"found": bias.assign(kind="graded"), "bias": bias})
+    assert finding.numbers[-1].value == word and f" {word} the score" in finding.title
 
 
 @pytest.mark.parametrize(
@@ -86,7 +88,8 @@ def test_null_people_score_zero_or_not(oasm, meaning, words):
         {"people": "null", "protocol": "contiguous", "features": "meaning"} | interval(meaning),
         {"people": "reading", "protocol": "contiguous", "features": "meaning"} | interval(0.3),
     ]
-    assert validation.verdicts_of_neighborhood(pd.DataFrame(rows)) == words
+    numbers = {live.key: live.value for live in validation.finding_of_neighborhood(pd.DataFrame(rows)).numbers}
+    assert {splits: numbers[f"near.{splits}.verdict"] for splits in words} == words
 
 
 def rates(pair: float, base: float) -> pd.DataFrame:
@@ -100,22 +103,21 @@ def rates(pair: float, base: float) -> pd.DataFrame:
 
 
 def test_tests_above_their_level_are_named_and_no_name_is_shown_of_none():
-    numbers = {live.key: live.value for live in validation_tuning.numbers_of_false_positives(rates(0.2, 0.05))}
+    numbers = {live.key: live.value for live in validation_tuning.finding_of_false_positives(rates(0.2, 0.05)).numbers}
     assert (numbers["null.nominal"], numbers["null.pair.verdict"]) == ("sign flip", "exceed")
     assert numbers["null.pair.t-test.0.5"] == 0.2 and "null.above" not in numbers
-    numbers = {live.key: live.value for live in validation_tuning.numbers_of_false_positives(rates(0.05, 0.2))}
+    numbers = {live.key: live.value for live in validation_tuning.finding_of_false_positives(rates(0.05, 0.2)).numbers}
     assert (numbers["null.above"], numbers["null.pair.verdict"]) == ("sign flip", "do not all exceed")
     assert "null.nominal" not in numbers
 
 
 @pytest.mark.parametrize(("found", "word"), [(0.3, "too few"), (0.9, "enough")])
 def test_as_many_bases_as_printed_are_enough_or_too_few(found, word):
-    bases = tuning_power.printed_pairs().base.nunique()
+    bases = validation_tuning.printed_pairs().base.nunique()
     about = {"unit": "base", "spread": "as printed", "n_passages": 96, "n_participants": 8}
     power = pd.DataFrame([about | {"n_bases": bases} | interval(found), about | {"n_bases": 32} | interval(1.0)])
-    by_bases = validation_tuning.power_by_bases(power)
-    assert validation_tuning.title_of_bases(by_bases).endswith(f"{bases} bases are {word}")
-    by_people = validation_tuning.power_by_people(power)
+    assert validation_tuning.power_by_bases(power)[1].endswith(f"{bases} bases are {word}")
+    by_people, _ = validation_tuning.power_by_people(power)
     assert by_people.n_bases.tolist() == [bases]
 
 
@@ -126,3 +128,9 @@ def test_power_is_simulated_at_each_size_and_spread():
     power = validation_tuning.power(noise, seed=0).set_index(["unit", "spread", "n_passages", "n_bases"]).estimate
     assert power["base", "as printed", 24, 8] < power["base", "as printed", 96, 8] < power["base", "as printed", 96, 32]
     assert power["base", "as printed", 96, 8] < power["base", "a quarter of it", 96, 8]
+
+
+def test_the_printed_spread_is_that_of_the_pairs():
+    spread, alike = validation_tuning.printed_spread()
+    assert spread == pytest.approx(np.std(validation_tuning.printed_pairs().percent_change, ddof=1))
+    assert 0 < alike < 1

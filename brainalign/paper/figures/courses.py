@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from brainalign.paper.figures import FAMILIES, GRAY
+from brainalign.paper.figures.parts import FAMILIES, GRAY, panels_of
 
 TINT = FAMILIES["T5"]
 
@@ -12,32 +12,22 @@ TINT = FAMILIES["T5"]
 def courses(table: pd.DataFrame) -> plt.Figure:
     """Time courses, one panel a region.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``unit``, the region; ``seconds``; ``response`` in standard deviations, with ``low`` and ``high``.
+    `table` has ``unit``, the region; ``seconds``; ``response`` in standard deviations, with ``low`` and ``high``.
     """
-    regions = list(dict.fromkeys(table.unit))
-    figure, axes = plt.subplots(
-        len(regions), figsize=(4.2, 0.75 * len(regions) + 0.6), sharex=True, sharey=True, squeeze=False
-    )
-    for ax, region in zip(axes[:, 0], regions, strict=True):
-        rows = table[table.unit == region]
+    figure, panels = panels_of(table, "unit", 0.75, 0.6, sharey=True)
+    for region, ax, rows in panels:
         ax.fill_between(rows.seconds, rows.low, rows.high, color=TINT, alpha=0.3, linewidth=0)
         ax.plot(rows.seconds, rows.response, color=TINT, linewidth=0.8)
         ax.set_ylabel(region, rotation=0, ha="right", va="center")
-    axes[-1, 0].set_xlabel("Time (s); response in standard deviations")
+    ax.set_xlabel("Time (s); response in standard deviations")
     return figure
 
 
 def matrix(table: pd.DataFrame) -> plt.Figure:
     """Responses as an image, z-scored per unit, participants side by side.
 
-    Parameters
-    ----------
-    table : DataFrame
-        ``participant``, ``unit``, ``stimulus`` and ``response``, a row per unit and stimulus, in this order; units
-        without variance stay blank.
+    `table` has ``participant``, ``unit``, ``stimulus`` and ``response``, a row per unit and stimulus, in this order;
+    units without variance stay blank.
     """
     n_stimuli = table.stimulus.nunique()
     values = table.response.to_numpy(float).reshape(-1, n_stimuli).T
@@ -59,10 +49,7 @@ def matrix(table: pd.DataFrame) -> plt.Figure:
 def reading_profile(words: pd.DataFrame) -> plt.Figure:
     """Mean reading time word by word.
 
-    Parameters
-    ----------
-    words : DataFrame
-        ``text``, ``reading_time`` (ms), ``sd`` and ``n_readers`` of consecutive words.
+    `words` has ``text``, ``reading_time`` (ms), ``sd`` and ``n_readers`` of consecutive words.
     """
     figure, ax = plt.subplots(figsize=(7.0, 2.8))
     x, error = np.arange(len(words)), words.sd / np.sqrt(words.n_readers)

@@ -6,22 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from brainalign import store
-from brainalign.paper.figures import ALIASES, FAMILIES
+from brainalign.paper.figures.parts import ALIASES, GRAY, color
 
 
 def save_explorer(path: Path, models: pd.DataFrame, axes: dict[str, str], x: str, y: str) -> None:
     """Write the interactive scatter as HTML to place in a page, with Vega and its scripts inside.
 
-    Parameters
-    ----------
-    path : Path
-        The HTML file to write.
-    models : DataFrame
-        A row per model: ``model``, ``family``, ``kind`` and the columns of `axes`; a missing value is not drawn.
-    axes : dict
-        What can be chosen for either axis: column to label.
-    x, y : str
-        Columns shown first.
+    `models` has a row per model: ``model``, ``family``, ``kind`` and the columns of `axes`, which can be chosen for
+    either axis and have their labels; a missing value is not drawn. `x` and `y` are shown first.
 
     Raises
     ------
@@ -55,11 +47,8 @@ def _chart(models: pd.DataFrame, axes: dict[str, str], x: str, y: str):
 
     families = models.family.replace(ALIASES)
     shown = list(dict.fromkeys(families))
-    color = altair.Color(
-        "family:N",
-        scale=altair.Scale(domain=shown, range=[FAMILIES.get(family, FAMILIES["other"]) for family in shown]),
-        legend=altair.Legend(title=None, orient="top"),
-    )
+    palette = altair.Scale(domain=shown, range=[color(family) for family in shown])
+    tint = altair.Color("family:N", scale=palette, legend=altair.Legend(title=None, orient="top"))
     scale = altair.Scale(zero=False, nice=True)
     points = (
         altair.Chart(models.assign(family=families)[["model", "family", "kind", *axes]])
@@ -69,19 +58,14 @@ def _chart(models: pd.DataFrame, axes: dict[str, str], x: str, y: str):
         .encode(
             x=altair.X("x_value:Q", scale=scale, title=None),
             y=altair.Y("y_value:Q", scale=scale, title=None),
-            color=color,
-            fill=altair.condition("datum.kind === 'vanilla'", altair.value("transparent"), color),
-            tooltip=[
-                "model",
-                "kind",
-                altair.Tooltip("x_value:Q", format=".3~f"),
-                altair.Tooltip("y_value:Q", format=".3~f"),
-            ],
+            color=tint,
+            fill=altair.condition("datum.kind === 'vanilla'", altair.value("transparent"), tint),
+            tooltip=["model", "kind", *(altair.Tooltip(f"{axis}_value:Q", format=".3~f") for axis in "xy")],
         )
     )
     return (
         points.add_params(choice("y", y), choice("x", x), altair.selection_interval(bind="scales"))
         .properties(width="container", height=380, background="transparent", autosize={"type": "fit-x"})
-        .configure_axis(grid=False, domainColor="#888888", tickColor="#888888")
+        .configure_axis(grid=False, domainColor=GRAY, tickColor=GRAY)
         .configure_view(stroke=None)
     )

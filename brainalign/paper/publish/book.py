@@ -18,9 +18,9 @@ import brainalign
 from brainalign import messages, store
 from brainalign import study as studies
 from brainalign.alignment.protocols import CONTIGUOUS
-from brainalign.paper import factors
 from brainalign.paper.publish import numbers
 from brainalign.paper.publish.notebook import BUILD, NOTEBOOKS, about, page_name, source
+from brainalign.paper.sections import covariates
 from brainalign.study.description.members import PEOPLE
 from brainalign.study.running import keys
 
@@ -228,7 +228,7 @@ def commit() -> str:
 def _comparisons(study: studies.Study) -> list[str]:
     """Parts of the book that need a protocol, or several of the language models that are run here: pairs, or twins."""
     run_here = studies.models(study).query("origin == 'model'").reset_index()
-    trained = run_here[run_here.kind.isin(factors.TRAINED)]
+    trained = run_here[run_here.kind.isin(covariates.TRAINED)]
     trained = trained.assign(base=trained.vanilla.fillna(trained.model))
     tuned = trained[trained.kind == "instruction-tuned"]
     comparisons = {
@@ -236,9 +236,9 @@ def _comparisons(study: studies.Study) -> list[str]:
         # What only this protocol can tell: the layer is chosen inside the training folds.
         "contiguous": "brain" in study.parts and CONTIGUOUS.name in study.protocols,
         "twins": run_here.twin_of.notna().any(),
-        "correlations": {"capability", "brain"} <= set(study.parts) and factors.enough(trained),
-        "tuned-correlations": {"capability", "brain"} <= set(study.parts) and factors.enough(tuned),
-        "behavior-correlations": {"capability", "behavior"} <= set(study.parts) and factors.enough(trained),
+        "correlations": {"capability", "brain"} <= set(study.parts) and covariates.enough(trained),
+        "tuned-correlations": {"capability", "brain"} <= set(study.parts) and covariates.enough(tuned),
+        "behavior-correlations": {"capability", "behavior"} <= set(study.parts) and covariates.enough(trained),
     }
     return [name for name, present in comparisons.items() if present]
 

@@ -1,9 +1,4 @@
-"""Section 5 on a study's own readers: how close is surprisal to reading times, and does tuning change that?
-
-readers, *others = reading_times.sets_of_readers(study, results, words)
-sizes = behavioral_alignment.size_correlations(readers)
-notebook.show(*behavioral_alignment.numbers_of_sizes(sizes))
-"""
+"""Section 5 on a study's own readers: how close is surprisal to reading times, and does tuning change that?"""
 
 from itertools import product
 from typing import NamedTuple
@@ -13,32 +8,25 @@ import pandas as pd
 
 from brainalign.alignment.behavior import pair_difference
 from brainalign.paper import figures
-from brainalign.paper.brain_tables import CHANGES, verdict
 from brainalign.paper.claims.printed import Printed
 from brainalign.paper.claims.retest import reading_time_pairs, reading_time_scores
 from brainalign.paper.publish.numbers import Live, p_value
+from brainalign.paper.sections import columns
+from brainalign.paper.sections.estimates import CHANGES, live, verdict
 from brainalign.paper.sections.reading_times import Readers
 from brainalign.statistics.correlations import Correlation, pearson
 from brainalign.statistics.pairs import make_pairs, t_test_over_bases
 
 SIZE = ("rises with model size", "falls with model size", "does not reliably change with model size")
-COLUMNS_OF_CEILINGS = {
-    "dataset": "Data set",
-    "alignment": "Alignment",
-    "words": ("Words", ",d"),
-    "readers": ("Readers of a word, median", ".0f"),
-    "reliability": ("Reliability of the word means", ".3f"),
-}
-COLUMNS_OF_READERS = {
-    **{name: COLUMNS_OF_CEILINGS[name] for name in ("dataset", "alignment", "words")},
-    "r": ("r, median over models", ".3f"),
-    "size": ("Correlation with log size", "+.2f"),
-    "size_low": ("low", "+.2f"),
-    "size_high": ("high", "+.2f"),
-    "tuning": ("Change with tuning", "+.3f"),
-    "tuning_low": ("low", "+.3f"),
-    "tuning_high": ("high", "+.3f"),
-}
+ALIGNED = columns.named("dataset", "alignment") | columns.numbers(",d", "words")
+COLUMNS_OF_CEILINGS = ALIGNED | columns.numbers(".0f", readers="Readers of a word, median")
+COLUMNS_OF_CEILINGS |= columns.numbers(".3f", reliability="Reliability of the word means")
+COLUMNS_OF_READERS = (
+    ALIGNED
+    | columns.numbers(".3f", r="r, median over models")
+    | columns.interval("+.2f", "size_", size="Correlation with log size")
+    | columns.interval("+.3f", "tuning_", tuning="Change with tuning")
+)
 
 
 class Measure(NamedTuple):
@@ -59,12 +47,9 @@ MEASURES = {
 def scores(readers: Readers) -> pd.DataFrame:
     """Behavioral alignment of each model.
 
-    Returns
-    -------
-    DataFrame
-        `Readers.models`, ``log_size`` (log10 parameters), and ``MEASURE_ALIGNMENT`` of each measure under each
-        alignment, with ``_low`` and ``_high``; ``normalized`` is r under the first alignment divided by its ceiling,
-        as Brain-Score does, here the reliability of the word means.
+    `Readers.models`, ``log_size`` (log10 parameters), and ``MEASURE_ALIGNMENT`` of each measure under each alignment,
+    with ``_low`` and ``_high``; ``normalized`` is r under the first alignment divided by its ceiling, as Brain-Score
+    does, here the reliability of the word means.
     """
     table = readers.models.assign(log_size=np.log10(readers.models.parameters))
     for measure, alignment in product(readers.measures, readers.alignments):
@@ -83,7 +68,7 @@ def numbers_of_scores(readers: Readers) -> list[Live]:
         best, key, form = rows.loc[rows.value.idxmax()], f"{measure}.{alignment}", MEASURES[measure].form
         method = f"{best.name}; interval over stories"
         numbers += [
-            Live(f"{key}.best", best.value, form, low=best.low, high=best.high, method=method),
+            live(f"{key}.best", best, form, value="value", method=method),
             Live(f"{key}.best.model", best.name),
             Live(f"{key}.least", rows.value.min(), form, method=rows.value.idxmin()),
         ]
@@ -102,12 +87,12 @@ def numbers_of_truth(scores: pd.DataFrame) -> list[Live]:
 
 def columns_of_scores(readers: Readers) -> dict:
     """Columns of the table of `scores`, and the form of their numbers."""
-    columns = {"model": "Model", "family": "Family", "kind": "Kind", "parameters": ("Parameters", ".2e")}
+    shown = columns.IDENTITY | columns.numbers(".2e", "parameters")
     for alignment in readers.alignments:
-        r = f"r_{alignment}"
-        columns |= {r: (f"r, {alignment}", ".3f"), f"{r}_low": ("low", ".3f"), f"{r}_high": ("high", ".3f")}
-        columns[f"ppp_{alignment}"] = (f"PPP, {alignment}", ".4f")
-    return columns | ({"exact_original": ("r, true surprisal", ".3f")} if readers.simulated else {})
+        r, ppp = f"r_{alignment}", f"ppp_{alignment}"
+        shown |= columns.interval(".3f", f"{r}_", **{r: f"r, {alignment}"})
+        shown |= columns.numbers(".4f", **{ppp: f"PPP, {alignment}"})
+    return shown | (columns.numbers(".3f", exact_original="r, true surprisal") if readers.simulated else {})
 
 
 def size_correlation(readers: Readers, measure: str, alignment: str) -> Correlation:
@@ -127,10 +112,10 @@ def numbers_of_sizes(sizes: pd.DataFrame) -> list[Live]:
     """Numbers of `size_correlations`, as ``size.MEASURE.ALIGNMENT``, with p and verdict."""
     numbers, method = [], "Pearson with log size"
     for row in sizes.to_dict("records"):
-        key, n = f"size.{row['measure']}.{row['alignment']}", row["n"]
+        key = f"size.{row['measure']}.{row['alignment']}"
         numbers += [
-            Live(key, row["r"], ".2f", low=row["low"], high=row["high"], n=n, method=method),
-            Live(f"{key}.p", p_value(row["p"]), n=n),
+            live(key, row, value="r", method=method),
+            Live(f"{key}.p", p_value(row["p"]), n=row["n"]),
             Live(f"{key}.verdict", verdict(row, *SIZE)),
         ]
     return numbers
@@ -152,11 +137,8 @@ def size_panels(readers: Readers, measure: str) -> list[tuple[str, str, str]]:
 def differences(readers: Readers, seed: int, resamples: int) -> pd.DataFrame:
     """Tuned minus base by each measure under each alignment, of each pair on the same resampled stories.
 
-    Returns
-    -------
-    DataFrame
-        Rows of `behavior.pair_difference` with ``model``, ``base``, ``family``, and ``clear``: whether the interval
-        over stories excludes zero.
+    Rows of `behavior.pair_difference` with ``model``, ``base``, ``family``, and ``clear``: whether the interval over
+    stories excludes zero.
     """
     scores, models = readers.scores, readers.models
     rows = pd.concat(
@@ -193,10 +175,9 @@ def numbers_of_changes(changes: pd.DataFrame, differences: pd.DataFrame) -> list
     for row in changes.to_dict("records"):
         pairs = tables[row["measure"], row["alignment"]]
         key, n, (lower, higher) = f"tuning.{row['measure']}.{row['alignment']}", len(pairs), lower_and_higher(pairs)
-        ends, interval = {"low": row["low"], "high": row["high"]}, "pairs whose interval over stories lies"
-        mean = "mean over pairs, t over bases"
+        form, interval = f"+{MEASURES[row['measure']].form}", "pairs whose interval over stories lies"
         numbers += [
-            Live(key, row["estimate"], "+" + MEASURES[row["measure"]].form, **ends, n=n, method=mean),
+            live(key, row, form, n=n, method="mean over pairs, t over bases"),
             Live(f"{key}.lower", lower, "d", n=n, method=f"{interval} below zero"),
             Live(f"{key}.higher", higher, "d", n=n, method=f"{interval} above zero"),
             Live(f"{key}.verdict", verdict(row, *CHANGES)),
@@ -221,16 +202,13 @@ def strip(changes: pd.DataFrame, tables: Printed, **bootstrap) -> pd.DataFrame:
     """The change of r with tuning as printed, as recomputed and on these readers: rows of `figures.strip`."""
     pairs = make_pairs(tables.group("main"), "futrell2018")
     recomputed = t_test_over_bases(pairs, effect="difference", **bootstrap)
-    ends, own = ["estimate", "low", "high"], changes[changes.measure == "r"]
     bases = f"{recomputed.n} pairs, {recomputed.n_bases} bases, t over bases"
-    rows = [
-        {"label": "as printed", "note": "no number printed: 'generally does not improve'"},
-        {"label": "recomputed", **recomputed[ends], "note": bases},
-    ]
-    for _, row in own.iterrows():
-        label = f"this study, {row.alignment}" if len(own) > 1 else "this study"
-        rows.append({"label": label, **row[ends], "note": f"{row.n} pairs, t over bases"})
-    return pd.DataFrame(rows)
+    own = changes[changes.measure == "r"]
+    label = "this study, " + own.alignment if len(own) > 1 else "this study"
+    own = own.assign(label=label, note=own.n.astype(int).astype(str) + " pairs, t over bases")
+    printed = {"label": "as printed", "note": "no number printed: 'generally does not improve'"}
+    rows = [printed, recomputed.to_dict() | {"label": "recomputed", "note": bases}, *own.to_dict("records")]
+    return pd.DataFrame(rows)[["label", "note", "estimate", "low", "high"]]
 
 
 def title_of_strip(strip: pd.DataFrame) -> str:
@@ -242,10 +220,7 @@ def title_of_strip(strip: pd.DataFrame) -> str:
 def compare_readers(everyone: list[Readers], **bootstrap) -> pd.DataFrame:
     """Ceiling, median alignment, its correlation with size and its change with tuning, for each set of readers.
 
-    Returns
-    -------
-    DataFrame
-        A row a ``dataset`` and ``alignment``: columns of `COLUMNS_OF_CEILINGS` and of `COLUMNS_OF_READERS`.
+    A row a ``dataset`` and ``alignment``: columns of `COLUMNS_OF_CEILINGS` and of `COLUMNS_OF_READERS`.
     """
     rows = []
     for readers in everyone:

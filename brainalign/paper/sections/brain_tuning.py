@@ -1,55 +1,42 @@
-"""Section 4.1 on scores of a study: tuned models against their vanilla ones, by brain scores and by other metrics.
-
-pairs = brain_tuning.pairs(brain)
-notebook.show(*brain_tuning.numbers_of_pairs(pairs))
-"""
+"""Section 4.1 on a study's scores: tuned models against their vanilla ones, by brain scores and other metrics."""
 
 import pandas as pd
 
 from brainalign import study as studies
-from brainalign.paper import brain_tables
-from brainalign.paper.brain_tables import AVERAGE, LABELS, BrainScores
 from brainalign.paper.claims.printed import Printed
 from brainalign.paper.publish.numbers import Live
-from brainalign.paper.sections import published_brain
+from brainalign.paper.sections import columns, published_brain
 from brainalign.paper.sections.brain_alignment import ABOUT, by_protocol, numbers_of_effect, verdicts
+from brainalign.paper.sections.estimates import difference, over_participants
+from brainalign.paper.sections.scores import AVERAGE, LABELS, Scores
 from brainalign.statistics.pairs import make_pairs, mean_of_changes
 from brainalign.study import Study
+from brainalign.study.description.loading import informative
 
 METRICS = ("linear", "cka", "rsa")
-# Columns of the table of metrics, and the form of its numbers.
-COLUMNS_OF_METRICS = ABOUT | {
-    "linear": ("Linear (r)", ".3f"),
-    "normalized": ("Linear / ceiling", ".2f"),
-    "cka": ("CKA", ".3f"),
-    "rsa": ("RSA", ".3f"),
-}
+COLUMNS_OF_METRICS = (
+    ABOUT
+    | columns.numbers(".3f", linear="Linear (r)")
+    | columns.numbers(".2f", normalized="Linear / ceiling")
+    | columns.numbers(".3f", cka="CKA", rsa="RSA")
+)
 
 
-def pairs(brain: BrainScores) -> dict[str, pd.DataFrame]:
-    """Tuned models beside their vanilla ones under each protocol (`pairs.make_pairs`); nothing if none is tuned.
-
-    Raises
-    ------
-    ValueError
-        As in `pairs.make_pairs`.
-    """
+def pairs(brain: Scores) -> dict[str, pd.DataFrame]:
+    """Tuned models beside their vanilla ones under each protocol (`pairs.make_pairs`); nothing if none is tuned."""
     models = brain.headline[brain.headline.origin == "model"]
-    if not (models.kind == "instruction-tuned").any():
-        return {}
-    return {protocol: make_pairs(models[models.protocol == protocol], "r") for protocol in brain.protocols}
+    protocols = brain.protocols if len(brain.pairs) else []
+    return {protocol: make_pairs(models[models.protocol == protocol], "r") for protocol in protocols}
 
 
 def numbers_of_pairs(pairs: dict[str, pd.DataFrame]) -> list[Live]:
     """How many pairs and bases there are, and how many pairs gain as ``tuning.PROTOCOL.gaining``."""
-    strict = list(pairs.values())[-1:]
+    strict, method = list(pairs.values())[-1:], "pairs whose score rises"
+    gains = [Live(f"tuning.{name}.gaining", gaining(table), "d", method=method) for name, table in pairs.items()]
     return [
         Live("pairs.n", sum(map(len, strict)), "d"),
         Live("pairs.bases", sum(table.base.nunique() for table in strict), "d"),
-        *(
-            Live(f"tuning.{protocol}.gaining", gaining(table), "d", method="pairs whose score rises")
-            for protocol, table in pairs.items()
-        ),
+        *gains,
     ]
 
 
@@ -69,7 +56,7 @@ def title_of_scatter(pairs: dict[str, pd.DataFrame], protocol: str) -> str:
     return f"Under {protocol}, {gaining(pairs[protocol])} of {len(pairs[protocol])} pairs gain"
 
 
-def by_dataset(brain: BrainScores, pairs: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def by_dataset(brain: Scores, pairs: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Mean change of all pairs under each protocol, on each data set and, if there are several, on their average.
 
     A vanilla model counts once for each model that was tuned from it. The interval is over participants.
@@ -78,39 +65,39 @@ def by_dataset(brain: BrainScores, pairs: dict[str, pd.DataFrame]) -> pd.DataFra
     for protocol, table in pairs.items():
         people = brain.people(protocol)
         change = people[list(table.model)].mean(axis=1) - people[list(table.base)].mean(axis=1)
-        names = brain_tables.informative(people.index.unique("dataset"))  # not every protocol suits every recording
+        names = informative(people.index.unique("dataset"))  # not every protocol suits every recording
         parts = {AVERAGE: change} if AVERAGE in brain.datasets else {}
         parts |= {name: change.xs(name, level="dataset", drop_level=False) for name in names}
         rows += [
-            {"panel": LABELS[protocol], "label": name, "protocol": protocol, **brain_tables.over_participants(part)}
+            {"panel": LABELS[protocol], "label": name, "protocol": protocol, **over_participants(part)}
             for name, part in parts.items()
         ]
     return pd.DataFrame(rows)
 
 
-def by_pair(brain: BrainScores, pairs: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def by_pair(brain: Scores, pairs: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Change of each pair under each protocol, with its interval over participants."""
     rows = [
         {"panel": LABELS[protocol], "label": pair.model, "base": pair.base, "family": pair.family}
-        | brain_tables.difference(brain.people(protocol), [pair.model], [pair.base])
+        | difference(brain.people(protocol), [pair.model], [pair.base])
         for protocol, table in pairs.items()
         for pair in table.itertuples()
     ]
     return pd.DataFrame(rows)
 
 
-def effect_of_tuning(brain: BrainScores, pairs: dict[str, pd.DataFrame]) -> dict[str, dict]:
+def effect_of_tuning(brain: Scores, pairs: dict[str, pd.DataFrame]) -> dict[str, dict]:
     """Mean change of all pairs under each protocol, on average over data sets or on the only one."""
-    changes = by_dataset(brain, pairs)
-    return {row["protocol"]: row for row in changes.to_dict("records") if row["label"] == brain.datasets[0]}
+    rows = by_dataset(brain, pairs).to_dict("records")
+    return {row["protocol"]: row for row in rows if row["label"] == brain.datasets[0]}
 
 
-def numbers_of_tuning(brain: BrainScores, pairs: dict[str, pd.DataFrame]) -> list[Live]:
+def numbers_of_tuning(brain: Scores, pairs: dict[str, pd.DataFrame]) -> list[Live]:
     """The effect of tuning under each protocol as ``tuning.PROTOCOL``, with its verdict."""
     return numbers_of_effect("tuning", effect_of_tuning(brain, pairs), "tuned minus vanilla", ", for these models")
 
 
-def changes(brain: BrainScores, pairs: dict[str, pd.DataFrame]) -> dict[str, tuple[pd.DataFrame, str]]:
+def changes(brain: Scores, pairs: dict[str, pd.DataFrame]) -> dict[str, tuple[pd.DataFrame, str]]:
     """Changes by data set and by pair with their titles, by the figure that shows them; nothing without pairs."""
     if not pairs:
         return {}
@@ -122,15 +109,9 @@ def changes(brain: BrainScores, pairs: dict[str, pd.DataFrame]) -> dict[str, tup
 
 
 def strip(tables: Printed, pairs: dict[str, pd.DataFrame], **bootstrap) -> pd.DataFrame:
-    """The average change as printed, as recomputed, and in this study: rows of `figures.strip`.
+    """The average change as printed, as recomputed, and in this study, by a bootstrap over bases.
 
-    Parameters
-    ----------
-    tables : Printed
-    pairs : dict
-        As from `pairs`.
-    **bootstrap
-        `seed` and `resamples` of the bootstrap over bases.
+    Rows of `figures.strip`; `bootstrap` has its `seed` and `resamples`.
     """
     study = [{"label": f"this study, {name}", **percent_change(table, **bootstrap)} for name, table in pairs.items()]
     without = [{"label": "this study", "note": "not run: it has no pair of a vanilla and a tuned model"}]
@@ -138,15 +119,7 @@ def strip(tables: Printed, pairs: dict[str, pd.DataFrame], **bootstrap) -> pd.Da
 
 
 def percent_change(pairs: pd.DataFrame, **bootstrap) -> dict:
-    """Mean percent change of pairs with its interval over bases, and a note on what it rests, or why there is none.
-
-    Parameters
-    ----------
-    pairs : DataFrame
-        As from `pairs.make_pairs`.
-    **bootstrap
-        `seed` and `resamples` of the bootstrap over bases.
-    """
+    """Mean percent change of pairs with its interval over bases, and a note on what it rests, or why there is none."""
     if pairs.base.nunique() < 2:
         return {"note": f"all of one base, {pairs.base.iloc[0]}: no interval over bases"}
     if (pairs.vanilla <= 0).any():
@@ -154,29 +127,22 @@ def percent_change(pairs: pd.DataFrame, **bootstrap) -> dict:
     return published_brain.row_of_strip(mean_of_changes(pairs, **bootstrap))
 
 
-def title_of_strip(pairs: dict[str, pd.DataFrame]) -> str:
-    """Whether the study has anything to compare with the printed scores."""
-    title = "As printed, as recomputed, and in this study"
-    return title if pairs else "This study has no pair of models to compare with the printed scores"
+def finding_of_strip(study: Study, pairs: dict[str, pd.DataFrame]) -> tuple[str, str]:
+    """The title of the strip, and on what it rests: without pairs of the study, on the printed tables alone."""
+    if pairs:
+        return "As printed, as recomputed, and in this study", study.evidence
+    return "This study has no pair of models to compare with the printed scores", "printed"
 
 
-def evidence_of_strip(study: Study, pairs: dict[str, pd.DataFrame]) -> str:
-    """On what it rests: without pairs of the study, on the printed tables alone."""
-    return study.evidence if pairs else "printed"
-
-
-def metrics(brain: BrainScores) -> pd.DataFrame:
+def metrics(brain: Scores) -> pd.DataFrame:
     """Table 8 of the paper, of this study: trained models by linear predictivity, CKA and RSA.
 
-    Returns
-    -------
-    DataFrame
-        A row a model: ``linear`` under the most lenient protocol, ``normalized`` by its ceiling; ``cka`` and ``rsa`` of
-        the best layer, mean over data sets and not scaled.
+    A row a model: ``linear`` under the most lenient protocol, ``normalized`` by its ceiling; ``cka`` and ``rsa`` of the
+    best layer, mean over data sets and not scaled.
     """
     similarity = studies.results(brain.study, "similarity")
     best = similarity.groupby(["model", "dataset"], sort=False)[["cka", "rsa"]].max().groupby("model").mean()
-    lenient = brain.headline[brain.headline.protocol == brain.protocols[0]].set_index("model")
+    lenient = brain.headline[brain.headline.protocol == brain.lenient].set_index("model")
     linear = lenient[["r", "r_normalized"]].set_axis(["linear", "normalized"], axis=1)
     about = brain.models.loc[brain.trained, ["family", "kind", "vanilla"]]
     return about.join(linear).join(best).rename_axis("model").reset_index()

@@ -1,8 +1,4 @@
-"""What the models of a study know, how they reason and how well they predict: Appendices E and H on its own models.
-
-    results = factors.scored(studies.results(study, "capability"))
-    exams = capability.exams(results, properties, study.benchmarks)
-    notebook.show(*capability.numbers_of_exams(capability.best_in_exams(exams, properties)))
+"""What a study's models know, how they reason and how well they predict: Appendices E and H.
 
 What a study did not measure has no number.
 """
@@ -11,34 +7,27 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from brainalign.paper import factors
-from brainalign.paper.factors import KNOWLEDGE, LOSS, OVERALL, REASONING, SIZE, TRAINED, Property
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.sections import columns, covariates
+from brainalign.paper.sections.covariates import KNOWLEDGE, LOSS, OVERALL, REASONING, SIZE, TRAINED, UNITS, Property
+from brainalign.paper.sections.estimates import Finding, live
 from brainalign.study.description.loading import load_benchmark
 
 SLUGS = {SIZE: "size", KNOWLEDGE: "knowledge", REASONING: "reasoning", LOSS: "loss"}  # in keys, and their order
 ABOVE_CHANCE = {KNOWLEDGE: "trained models know more than chance", REASONING: "reason better than chance"}
-# Columns of the tables, and the form of their numbers.
 COLUMNS_OF_EXAMS = ["benchmark", "name", "model", "family", "kind", "value", "low", "high", "n"]
-COLUMNS_OF_CAPABILITY = {
-    "model": "Model",
-    "kind": "Kind",
-    "measure": "Measure",
-    "protocol": "Protocol",
-    "level": "Level",
-    "domain": "Domain",
-    "value": ("Value", ".3f"),
-    "low": ("low", ".3f"),
-    "high": ("high", ".3f"),
-    "n": ("n", ".0f"),
-}
-COLUMNS_OF_MODELS = {"model": "Model", "family": "Family", "kind": "Kind", "parameters": ("Parameters", ",.0f")}
+COLUMNS_OF_CAPABILITY = (
+    columns.named("model", "kind", "measure", "protocol", "level", "domain")
+    | columns.interval(".3f", value="Value")
+    | columns.numbers(".0f", n="n")
+)
+COLUMNS_OF_MODELS = columns.IDENTITY | columns.numbers(",.0f", "parameters")
 
 
 def numbers_of_measures(properties: list[Property]) -> list[Live]:
     """The measure that stands for each role."""
-    quoted = factors.quoted(properties)
-    return [Live(f"{SLUGS[role]}.measure", item.name, method="what stands for it") for role, item in quoted.items()]
+    items = covariates.quoted(properties).items()
+    return [Live(f"{SLUGS[role]}.measure", item.name, method="what stands for it") for role, item in items]
 
 
 def chances(benchmarks: Sequence[str]) -> dict[str, float]:
@@ -53,22 +42,10 @@ def chances(benchmarks: Sequence[str]) -> dict[str, float]:
 
 
 def exams(results: pd.DataFrame, properties: list[Property], benchmarks: Sequence[str]) -> pd.DataFrame:
-    """Shares of right answers over all of each benchmark.
+    """Shares of right answers over all of each benchmark, by all models, untrained twins among them.
 
-    Parameters
-    ----------
-    results : DataFrame
-        Of `factors.scored`.
-    properties : list of Property
-        Of `factors.properties`.
-    benchmarks : sequence of str
-        Those of the study.
-
-    Returns
-    -------
-    DataFrame
-        Rows of `results` of all models, untrained twins among them, in the order of properties; with their ``name``
-        and ``chance``, NaN where it is unknown.
+    Rows of `results`, as from `covariates.scored`, in the order of properties; with their ``name`` and ``chance``, NaN
+    where it is unknown.
     """
     names = {(item.measure, item.protocol): item.name for item in properties if item.overall}
     order = {item.name: place for place, item in enumerate(properties)}
@@ -90,63 +67,49 @@ def data_of_exams(exams: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def best_in_exams(exams: pd.DataFrame, properties: list[Property]) -> pd.DataFrame:
     """The best trained model in knowledge and in reasoning, and how many are better than chance.
 
-    Returns
-    -------
-    DataFrame
-        A row a role that was examined: the best model's row of `exams`, ``role``, ``trained`` models, and ``above``,
-        those whose interval lies above chance.
+    A row a role that was examined: the best model's row of `exams`, ``role``, ``trained`` models, and ``above``, those
+    whose interval lies above chance.
     """
     rows = []
-    for role, item in factors.quoted(properties).items():
+    for role, item in covariates.quoted(properties).items():
         table = exams[(exams.name == item.name) & exams.kind.isin(TRAINED)]
         if role in ABOVE_CHANCE and len(table):
-            above = (table.low > table.chance).sum()
-            rows.append(
-                table.loc[table.value.idxmax()].to_dict() | {"role": role, "trained": len(table), "above": above}
-            )
+            about = {"role": role, "trained": len(table), "above": (table.low > table.chance).sum()}
+            rows.append(table.loc[table.value.idxmax()].to_dict() | about)
     return pd.DataFrame(rows)
 
 
-def numbers_of_exams(best: pd.DataFrame) -> list[Live]:
-    """Numbers of `best_in_exams`; those about chance only where it is known."""
-    numbers = []
-    for row in best.itertuples():
-        slug, interval = SLUGS[row.role], {"low": row.low, "high": row.high, "n": row.n}
+def finding_of_exams(best: pd.DataFrame) -> Finding:
+    """Numbers of `best_in_exams`; those about chance, and what the title counts, only where it is known."""
+    numbers, counts = [], []
+    for row in best.to_dict("records"):
+        slug, count = SLUGS[row["role"]], f"{row['above']} of {row['trained']}"
         numbers += [
-            Live(f"{slug}.questions", row.n, ",d", method="questions"),
-            Live(f"{slug}.best.model", row.model),
-            Live(f"{slug}.best", row.value, **interval, method="95 % interval over questions"),
+            Live(f"{slug}.questions", row["n"], ",d", method="questions"),
+            Live(f"{slug}.best.model", row["model"]),
+            live(f"{slug}.best", row, value="value", method="95 % interval over questions"),
         ]
-        if row.chance > 0:  # it is known
-            above, verdict = f"{row.above} of {row.trained}", "beyond chance" if row.above else "no better than chance"
+        if row["chance"] > 0:  # it is known
+            counts.append(f"{count} {ABOVE_CHANCE[row['role']]}")
+            verdict = "beyond chance" if row["above"] else "no better than chance"
             numbers += [
-                Live(f"{slug}.chance", row.chance, method="share of right answers by guessing"),
-                Live(f"{slug}.above", above, method="trained models whose interval lies above chance"),
+                Live(f"{slug}.chance", row["chance"], method="share of right answers by guessing"),
+                Live(f"{slug}.above", count, method="trained models whose interval lies above chance"),
                 Live(f"{slug}.verdict", verdict, method="of the trained models"),
             ]
-    return numbers
-
-
-def title_of_exams(best: pd.DataFrame) -> str:
-    """How many trained models know more, and reason better, than chance."""
-    rows = best[best.chance.notna()].itertuples()
-    return (
-        ", ".join(f"{row.above} of {row.trained} {ABOVE_CHANCE[row.role]}" for row in rows) or "Shares of right answers"
-    )
+    return Finding(numbers, ", ".join(counts) or "Shares of right answers")
 
 
 def numbers_of_loss(results: pd.DataFrame, properties: list[Property]) -> list[Live]:
     """The lowest next-word loss of a trained model; nothing where none was measured."""
-    measures = [item.measure for role, item in factors.quoted(properties).items() if role == LOSS]
-    table = results[(results.level == OVERALL) & results.measure.isin(measures)]
-    table = table[table.kind.isin(TRAINED)]
+    measures = [item.measure for role, item in covariates.quoted(properties).items() if role == LOSS]
+    table = results[(results.level == OVERALL) & results.measure.isin(measures) & results.kind.isin(TRAINED)]
     if table.empty:
         return []
     best = table.loc[table.value.idxmin()]
-    interval = {"low": best.low, "high": best.high, "n": best.n}
-    unit = f" {factors.UNITS[best.measure]}"
+    unit = f" {UNITS[best.measure]}"
     return [
-        Live("loss.best", best.value, unit=unit, **interval, method="interval over texts"),
+        live("loss.best", best, unit=unit, value="value", method="interval over texts"),
         Live("loss.best.model", best.model),
     ]
 
@@ -161,4 +124,4 @@ def columns_of_models(properties: list[Property], protocols: list[str]) -> dict:
     """Columns of `table_of_models`: the properties over all of a benchmark, and alignment."""
     names = [item.name for item in properties if item.overall and item.role != SIZE]
     names += [f"brain, {name}" for name in protocols]
-    return COLUMNS_OF_MODELS | {name: (f"{name[0].upper()}{name[1:]}", ".3f") for name in names}
+    return COLUMNS_OF_MODELS | columns.numbers(".3f", **{name: f"{name[0].upper()}{name[1:]}" for name in names})

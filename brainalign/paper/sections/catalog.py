@@ -4,43 +4,32 @@ import pandas as pd
 
 from brainalign import catalog, human
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.sections import columns
 from brainalign.study import Study
 
 PEOPLE = ("fMRI", "reading times")  # kinds of data sets
-# Columns of the tables, and the form of their numbers.
-COLUMNS_OF_CHECKPOINTS = {
-    "name": "Name",
-    "family": "Family",
-    "kind": "Kind",
-    "group": "Group",
-    "huggingface": "Hub id",
-    "parameters": ("Parameters", ",.0f"),
-    "layers": ("Layers", ".0f"),
-    "width": ("Width", ".0f"),
-    "vanilla": "Compared with",
-    "parent": "Trained from",
-    "tuned_on": "Tuned on",
-    "note": "Note",
-}
-COLUMNS_OF_DATASETS = {
-    "name": "Name",
-    "title": "Title",
-    "kind": "Kind",
-    "files": ("Files", ".0f"),
-    "megabytes": ("MB", ".1f"),
-    "licence": "License",
-    "citation": "Citation",
-}
-COLUMNS_OF_PEOPLE = {
-    "name": "Name",
-    "kind": "Kind",
-    "participants": ("Participants", ".0f"),
-    "ceiling": ("Ceiling (r)", ".3f"),
-    "loaded": "In this study",
-    "licence": "License",
-}
+COLUMNS_OF_CHECKPOINTS = (
+    columns.named("name", "family", "kind", "group")
+    | {"huggingface": "Hub id"}
+    | columns.numbers(",.0f", "parameters")
+    | columns.numbers(".0f", "layers", "width")
+    | {"vanilla": "Compared with", "parent": "Trained from", "tuned_on": "Tuned on", "note": "Note"}
+)
+COLUMNS_OF_DATASETS = (
+    columns.named("name", "title", "kind")
+    | columns.numbers(".0f", "files")
+    | columns.numbers(".1f", megabytes="MB")
+    | columns.named("licence", "citation")
+)
+COLUMNS_OF_PEOPLE = (
+    columns.named("name", "kind")
+    | columns.numbers(".0f", "participants")
+    | columns.numbers(".3f", ceiling="Ceiling (r)")
+    | {"loaded": "In this study"}
+    | columns.named("licence")
+)
 COLUMNS_OF_SOFTWARE = {"name": "Package", "version": "Version"}
-COLUMNS_OF_SETTINGS = {"setting": "Setting", "value": "Value", "meaning": "Meaning"}
+COLUMNS_OF_SETTINGS = columns.named("setting", "value", "meaning")
 
 
 def datasets() -> pd.DataFrame:

@@ -4,12 +4,11 @@ import pandas as pd
 
 from brainalign import study as studies
 from brainalign.alignment.protocols import CONTIGUOUS
-from brainalign.alignment.summary import ALL, POOLED
-from brainalign.paper import brain_tables
-from brainalign.paper.brain_tables import CHANGES, over_participants, verdict
+from brainalign.alignment.summary import POOLED
 from brainalign.paper.publish.numbers import Live, number
-from brainalign.paper.sections.controls import BY_INTERVAL
-from brainalign.paper.sections.scores import Scores
+from brainalign.paper.sections import estimates
+from brainalign.paper.sections.estimates import CHANGES, Finding, difference, live, over_participants, verdict
+from brainalign.paper.sections.scores import WHO, Scores, whole
 
 
 def narrow(scores: Scores) -> pd.DataFrame:
@@ -27,58 +26,39 @@ def both_widths(scores: Scores, narrow: pd.DataFrame) -> pd.DataFrame:
     """Scores over all participants' units: ``protocol``, ``model``, ``r_full``, ``r_narrow``, ``label``."""
     keys = ["model", "dataset", "protocol", "participant"]
     # Projected are recordings as they are; experiments of one data set are not averaged here.
-    full = scores.results[scores.results.chosen & (scores.results.region == ALL) & (scores.results.split == ALL)]
+    full = whole(scores.measured).query("chosen")
     table = narrow.merge(full[[*keys, "r"]], on=keys, suffixes=("_narrow", "_full"))
-    table = (
-        table[table.participant == POOLED]
-        .groupby(["protocol", "model"], sort=False)[["r_full", "r_narrow"]]
-        .mean()
-        .reset_index()
-    )
+    pooled = table[table.participant == POOLED].groupby(["protocol", "model"], sort=False)
+    table = pooled[["r_full", "r_narrow"]].mean().reset_index()
     table = table.sort_values("protocol", key=lambda names: names.map(scores.protocols.index), kind="stable")
     return table.assign(label=table.model + ", " + table.protocol)
 
 
-def numbers_of_widths(both: pd.DataFrame, scores: Scores, narrow: pd.DataFrame) -> list[Live]:
+def finding_of_widths(both: pd.DataFrame, scores: Scores, narrow: pd.DataFrame) -> Finding:
     """How far scores move at one width."""
-    moved, trained = most_moved(both), both[both.model.isin(scores.trained)]
+    moved = both.loc[(both.r_full - both.r_narrow).abs().idxmax()]
+    trained = both[both.model.isin(scores.trained)]
     features = "features of every layer: of the narrowest model, or as many as training stimuli"
     largest = "largest change of a trained model's score at one width"
     change = f"largest change at one width: {moved.label}"
-    return [
+    numbers = [
         Live("width", width(narrow), method=features),
         Live("width.most", moved.r_narrow - moved.r_full, "+.3f", method=change),
         Live("width.most.model", moved.label),
         Live("width.models", (trained.r_narrow - trained.r_full).abs().max(), ".3f", method=largest),
     ]
-
-
-def title_of_widths(both: pd.DataFrame, narrow: pd.DataFrame) -> str:
-    """What changes most at one width."""
-    moved = most_moved(both)
-    scores = f"{number(moved.r_full, '.2f')} to {number(moved.r_narrow, '.2f')} under {moved.protocol}"
-    return f"At width {width(narrow)}, {moved.model} changes most: {scores}"
-
-
-def most_moved(both: pd.DataFrame) -> pd.Series:
-    """The score that one width changes most."""
-    return both.loc[(both.r_full - both.r_narrow).abs().idxmax()]
-
-
-# --- the best layer ---------------------------------------------------------------------------------------
+    ends = f"{number(moved.r_full, '.2f')} to {number(moved.r_narrow, '.2f')} under {moved.protocol}"
+    return Finding(numbers, f"At width {width(narrow)}, {moved.model} changes most: {ends}")
 
 
 def best_layer(scores: Scores) -> dict[str, pd.DataFrame]:
     """Score of participants at the best layer on the test sets, minus that at the one chosen inside the training sets.
 
-    Returns
-    -------
-    dict
-        Under ``best-layer`` a row a participant, a column a model or twin; nothing without the protocol that chooses.
+    Under ``best-layer``, a column a model or twin; nothing without the protocol that chooses.
     """
     if CONTIGUOUS.name not in scores.protocols:
         return {}
-    names = [*scores.trained, *scores.twins]
+    names = [*scores.trained, *scores.untrained]
     gain = scores.best[names] - scores.chosen[names]  # one layer leaves nothing to choose
     return {"best-layer": gain.xs(CONTIGUOUS.name, level="protocol")}
 
@@ -89,56 +69,41 @@ def by_model(gain: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def numbers_of_best_layer(gain: pd.DataFrame) -> list[Live]:
+def finding_of_best_layer(gain: pd.DataFrame) -> Finding:
     """What choosing the layer on the test sets adds, over all models, and the verdict."""
     method = "best layer on the test sets minus nested choice; trained and untrained, mean over participants, t"
-    overall, choice = over_participants(gain.mean(axis=1)), "choosing the layer on the test set"
-    word = Live("best-layer.verdict", verdict(overall, *CHANGES), method=f"{choice}; {BY_INTERVAL}")
-    return [*brain_tables.live("best-layer", overall, method, "+.3f"), word]
-
-
-def title_of_best_layer(gain: pd.DataFrame) -> str:
-    """What choosing the layer on the test sets does to the score."""
-    word = verdict(over_participants(gain.mean(axis=1)), *CHANGES)
-    return f"Choosing the layer on the test set {word} the score"
-
-
-# --- tuning -----------------------------------------------------------------------------------------------
+    overall = over_participants(gain.mean(axis=1))
+    word = verdict(overall, *CHANGES)
+    rests_on = f"choosing the layer on the test set; {estimates.BY_INTERVAL}"
+    numbers = [live("best-layer", overall, "+.3f", method=method), Live("best-layer.verdict", word, method=rests_on)]
+    return Finding(numbers, f"Choosing the layer on the test set {word} the score")
 
 
 def tuning(scores: Scores, narrow: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Tuned minus vanilla under each protocol, as models are and at one width.
 
-    Returns
-    -------
-    dict
-        Under ``headline`` rows of `figures.brain_scores.differences`; nothing without a tuned model.
+    Under ``headline``, rows of `figures.brain_scores.differences`; nothing without a tuned model.
     """
     if scores.pairs.empty:
         return {}
     tuned, vanilla = scores.pairs.index, scores.pairs.vanilla
-    slim = narrow[narrow.participant != POOLED].pivot(index=brain_tables.WHO, columns="model", values="r")
+    slim = narrow[narrow.participant != POOLED].pivot(index=WHO, columns="model", values="r")
     rows = [
         {"panel": "tuned minus vanilla", "label": label}
-        | brain_tables.difference(table.xs(protocol, level="protocol"), tuned, vanilla)
+        | difference(table.xs(protocol, level="protocol"), tuned, vanilla)
         for protocol in scores.protocols
         for label, table in ((protocol, scores.chosen), (f"{protocol}, width {width(narrow)}", slim))
     ]
     return {"headline": pd.DataFrame(rows)}
 
 
-def numbers_of_tuning(table: pd.DataFrame) -> list[Live]:
+def finding_of_tuning(table: pd.DataFrame) -> Finding:
     """What tuning does to the score in the most lenient comparison and in the strictest."""
-    ends = {"lenient": table.iloc[0], "strict": table.iloc[-1]}
-    words = [
-        Live(f"tuning.{name}.verdict", verdict(row, *CHANGES), method=f"{row.label}, {BY_INTERVAL}")
-        for name, row in ends.items()
+    lenient, strict = table.iloc[0], table.iloc[-1]
+    first, last = (verdict(row, *CHANGES) for row in (lenient, strict))
+    numbers = [
+        Live("tuning.lenient.verdict", first, method=f"{lenient.label}, {estimates.BY_INTERVAL}"),
+        Live("tuning.strict.verdict", last, method=f"{strict.label}, {estimates.BY_INTERVAL}"),
+        live("tuning.strict", strict, "+.3f", method=f"{strict.label}; over participants, t"),
     ]
-    strict = ends["strict"]
-    return [*words, *brain_tables.live("tuning.strict", strict, f"{strict.label}; over participants, t", "+.3f")]
-
-
-def title_of_tuning(table: pd.DataFrame) -> str:
-    """What tuning does in the most lenient comparison and in the strictest."""
-    first, last = (f"{verdict(row, *CHANGES)} {{}} under {row.label}" for _, row in table.iloc[[0, -1]].iterrows())
-    return f"Tuning {first.format('the score')} and {last.format('it')}"
+    return Finding(numbers, f"Tuning {first} the score under {lenient.label} and {last} it under {strict.label}")

@@ -1,24 +1,15 @@
-"""Every claim of the paper: what its own tables and the current study say of it.
-
-checked = claims.checked(results)
-notebook.show(*claims.numbers_of_verdicts(checked, "people"))
-"""
+"""Every claim of the paper: what its own tables and the current study say of it."""
 
 import pandas as pd
 
 from brainalign.paper import claims
 from brainalign.paper.claims import display
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.sections import columns
 
 SUMMARY = ("change-average", "behavior-no-gain", "r-size-tuned", "r-mmlu-overall")  # the paper's, on the first page
 PANELS = [("log_size", "average", "All printed models"), ("mmlu", "average", "Those with MMLU")]
-# Columns of the tables, and the form of their numbers.
-COLUMNS = {
-    "section": "Section",
-    "claim": "Claim",
-    "printed": "Printed",
-    "recomputed": "Recomputed",
-    "verdict": "Verdict",
+COLUMNS = columns.named("section", "claim", "printed", "recomputed", "verdict") | {
     "study_value": "This study",
     "study_verdict": "Verdict here",
     "why": "Evidence",

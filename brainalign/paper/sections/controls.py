@@ -1,18 +1,13 @@
-"""Controls: what language models score above what knows only order, length, position, words or nothing.
-
-scores = load(study)
-left = controls.left(scores)
-notebook.show(*controls.numbers_of_left(left))
-"""
+"""Controls: what language models score above what knows only order, length, position, words or nothing."""
 
 import pandas as pd
 
 from brainalign import study as studies
 from brainalign.alignment.protocols import AW2024, CONTIGUOUS
-from brainalign.paper import brain_tables
-from brainalign.paper.brain_tables import LABELS, over_participants, verdict
 from brainalign.paper.publish.numbers import Live, number
-from brainalign.paper.sections.scores import Scores
+from brainalign.paper.sections import estimates
+from brainalign.paper.sections.estimates import Finding, difference, live, lives, over_participants, share, verdict
+from brainalign.paper.sections.scores import LABELS, UNTRAINED, Scores
 from brainalign.study.description.loading import NULL
 
 # What the trained models are held against.
@@ -27,63 +22,40 @@ AGAINST = {
 }
 ABOVE = "above"
 ADDS = ("adds to", "takes from", "does not reliably add to")
-BY_INTERVAL = "by the interval over participants"
-
-
-# --- shuffled against contiguous --------------------------------------------------------------------------
 
 
 def means(scores: Scores) -> pd.DataFrame:
     """Mean score over participants: ``name``, a column a protocol, ``label``."""
+    columns = {
+        protocol: scores.under(protocol)[list(scores.members)].apply(lambda r: over_participants(r)["estimate"])
+        for protocol in scores.protocols
+    }
+    return pd.DataFrame(columns).rename_axis("name").reset_index().assign(label=scores.members.values())
 
-    def column(table: pd.DataFrame) -> dict[str, float]:
-        return {name: over_participants(table[name])["estimate"] for name in scores.members}
 
-    table = pd.DataFrame({protocol: column(scores.under(protocol)) for protocol in scores.protocols})
-    return table.rename_axis("name").reset_index().assign(label=scores.members.values())
-
-
-def numbers_of_means(means: pd.DataFrame) -> list[Live]:
-    """Scores of the controls, as ``score.PROTOCOL.NAME``."""
-    table = means.set_index("name").drop(columns="label")
+def finding_of_means(means: pd.DataFrame, scores: Scores) -> Finding:
+    """Scores of the controls, as ``score.PROTOCOL.NAME``; the title is what falls most, from lenient to strict."""
+    table = means[means.name.isin(AGAINST)].drop(columns="label").melt("name", var_name="protocol")
     method = "mean over participants; models together"
-    return [
-        Live(f"score.{protocol}.{name}", value, method=method)
-        for protocol, column in table.items()
-        for name, value in column.items()
-        if name in AGAINST
-    ]
-
-
-def title_of_means(means: pd.DataFrame, scores: Scores) -> str:
-    """What falls most from the most lenient protocol to the strictest."""
+    numbers = lives(table, "score.{protocol}.{name}", method=method, value="value")
     fallen = means.loc[(means[scores.lenient] - means[scores.strict]).idxmax()]
-    values = " and ".join(
-        f"{number(fallen[protocol], '.2f')} under {protocol}"
-        for protocol in dict.fromkeys([scores.lenient, scores.strict])
-    )
-    return f"{fallen.label.split(' (')[0]} scores {values}"
-
-
-# --- people without a text-driven signal ------------------------------------------------------------------
+    ends = dict.fromkeys([scores.lenient, scores.strict])
+    values = " and ".join(f"{number(fallen[protocol], '.2f')} under {protocol}" for protocol in ends)
+    return Finding(numbers, f"{fallen.label.split(' (')[0]} scores {values}")
 
 
 def without_signal(scores: Scores) -> dict[str, pd.DataFrame]:
     """Scores on a recording in which the text has no share, with intervals that hold for a protocol at once.
 
-    Returns
-    -------
-    dict
-        Under ``null`` a row a protocol and a model or control: ``panel``, ``label``, ``protocol``, ``estimate``,
-        ``low``, ``high``, ``n``; nothing without such a recording.
+    Under ``null``, rows of `figures.brain_scores.differences` with their ``protocol``; nothing without a recording.
     """
     recordings = [name for name in scores.chosen.index.unique("dataset") if name.endswith(NULL)]
     if not recordings:
         return {}
-    names = [*scores.trained, *scores.twins, *scores.controls]
+    names = [*scores.trained, *scores.untrained, *scores.controls]
     rows = [
         {"panel": LABELS[protocol], "label": name, "protocol": protocol}
-        | over_participants(scores.under(protocol).loc[recordings, name], len(names))
+        | over_participants(scores.people(protocol).loc[recordings, name], len(names))
         for protocol in scores.protocols
         for name in names
     ]
@@ -109,17 +81,10 @@ def title_of_null(table: pd.DataFrame) -> str:
     return f"Without a text-driven signal, {' and '.join(above)}"
 
 
-# --- trained models minus controls ------------------------------------------------------------------------
-
-
 def left(scores: Scores) -> pd.DataFrame:
-    """Score of the trained models minus that of each control, inside each participant.
+    """Score of the trained models minus that of each control, inside each participant, with its ``verdict``.
 
-    Returns
-    -------
-    DataFrame
-        Indexed by the names of `AGAINST`: ``panel``, ``label``, ``protocol``, ``verdict``, ``estimate``, ``low``,
-        ``high``, ``n``.
+    Rows of `figures.brain_scores.differences` with their ``protocol``, indexed by the names of `AGAINST`.
     """
     rows, names = [], [name for name in AGAINST if name in scores.members]
     # First the two protocols that pages quote.
@@ -136,21 +101,20 @@ def above(scores: Scores, protocol: str, name: str) -> dict:
     """What the trained models score above a control; of untrained twins, those that have one."""
     table = scores.under(protocol)
     if name == "twins":
-        return brain_tables.difference(table, sorted(set(scores.about.twin_of[scores.twins])), scores.twins)
-    return brain_tables.difference(table, scores.trained, [name])
+        return difference(table, sorted(set(scores.models.twin_of[scores.untrained])), scores.untrained)
+    return difference(table, scores.trained, [name])
 
 
 def numbers_of_left(left: pd.DataFrame) -> list[Live]:
     """Each difference with its verdict, as ``left.PROTOCOL.NAME``, and how many controls the models beat."""
-    numbers = []
+    numbers, minus = [], f"trained models minus {{label}}; {estimates.OVER_PARTICIPANTS}"
+    numbers += lives(left.rename_axis("name").reset_index(), "left.{protocol}.{name}", "+.3f", method=minus)
     for name, row in left.iterrows():
-        key, method = f"left.{row.protocol}.{name}", f"trained models minus {row.label}; mean over participants, t"
-        numbers += brain_tables.live(key, row, method, "+.3f")
-        numbers.append(Live(f"{key}.verdict", row.verdict, method=BY_INTERVAL))
+        numbers.append(Live(f"left.{row.protocol}.{name}.verdict", row.verdict, method=estimates.BY_INTERVAL))
     for protocol, rows in by_protocol(left):
         beaten = share(rows.verdict == ABOVE)
         numbers.append(Live(f"left.{protocol}.n", beaten, method="controls that are beaten"))
-        numbers.append(Live(f"left.{protocol}.verdict", beaten_and_not(rows), method=BY_INTERVAL))
+        numbers.append(Live(f"left.{protocol}.verdict", beaten_and_not(rows), method=estimates.BY_INTERVAL))
     return numbers
 
 
@@ -168,9 +132,6 @@ def title_of_left(left: pd.DataFrame) -> str:
     return f"The models beat {'; '.join(beaten)}"
 
 
-# --- beyond length and position ---------------------------------------------------------------------------
-
-
 def unique(scores: Scores) -> pd.DataFrame:
     """Unique variance and variance of length and position alone, by model and participant."""
     return studies.results(scores.study, "unique").set_index(["dataset", "participant"])
@@ -178,7 +139,7 @@ def unique(scores: Scores) -> pd.DataFrame:
 
 def beyond(scores: Scores, unique: pd.DataFrame) -> pd.DataFrame:
     """Unique variance of each model and twin, mean over participants: rows of `figures.brain_scores.differences`."""
-    kinds = scores.about.kind[scores.about.origin == "model"]
+    kinds = scores.models.kind[scores.models.origin == "model"]
     rows = [
         {"panel": "beyond length and position", "label": name, "kind": kind}
         | over_participants(unique.unique[unique.model == name])
@@ -187,37 +148,22 @@ def beyond(scores: Scores, unique: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def numbers_of_beyond(beyond: pd.DataFrame, unique: pd.DataFrame) -> list[Live]:
+def finding_of_beyond(beyond: pd.DataFrame, unique: pd.DataFrame) -> Finding:
     """The trained model that adds most to length and position, and how many do."""
-    trained, most = beyond[beyond.kind != "untrained"], best_beyond(beyond)
+    trained = beyond[beyond.kind != UNTRAINED]
+    most = trained.loc[trained.estimate.idxmax()]
+    word = verdict(most, *ADDS)
     alone = over_participants(unique.nuisance[unique.model == most.label])
-    method = "by the interval over participants, of the best trained model"
-    return [
+    numbers = [
         Live("unique.n", share(trained.low > 0), method="trained models, interval above zero"),
-        *brain_tables.live("unique.most", most, f"{most.label}; R², mean over participants, t", "+.4f"),
+        live("unique.most", most, "+.4f", method=f"{most.label}; R², {estimates.OVER_PARTICIPANTS}"),
         Live("unique.most.model", most.label),
-        *brain_tables.live("unique.nuisance", alone, "R² of length and position; over participants, t", "+.4f"),
-        Live("unique.verdict", verdict(most, *ADDS), method=method),
+        live("unique.nuisance", alone, "+.4f", method="R² of length and position; over participants, t"),
+        Live("unique.verdict", word, method=f"{estimates.BY_INTERVAL}, of the best trained model"),
     ]
-
-
-def title_of_beyond(beyond: pd.DataFrame) -> str:
-    """Whether the best trained model adds to length and position."""
-    most = best_beyond(beyond)
-    return f"{most.label} {verdict(most, *ADDS)} what length and position explain"
-
-
-def best_beyond(beyond: pd.DataFrame) -> pd.Series:
-    """The trained model that adds most."""
-    trained = beyond[beyond.kind != "untrained"]
-    return trained.loc[trained.estimate.idxmax()]
+    return Finding(numbers, f"{most.label} {word} what length and position explain")
 
 
 def by_protocol(table: pd.DataFrame):
     """Rows of each protocol, by its name, in their order."""
     return table.groupby("protocol", sort=False)
-
-
-def share(which: pd.Series) -> str:
-    """How many rows of all, in words."""
-    return f"{which.sum()} of {len(which)}"

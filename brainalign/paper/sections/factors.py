@@ -1,9 +1,5 @@
 """Section 4.2 on a study's own models: what correlates with their alignment?
 
-    models = factors.models(capability, section.alignment(studies.results(study, "brain")))
-    correlations = factors.correlations(models, properties, protocols, seed=0)
-    notebook.show(*section.numbers_of_correlations(correlations, properties))
-
 Too few models have an empty table of correlations, and no figures.
 """
 
@@ -11,28 +7,25 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from brainalign.paper import brain_tables, factors
-from brainalign.paper.factors import BY_BASE, GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE, Property
 from brainalign.paper.publish.numbers import Live, correlation, p_value
+from brainalign.paper.sections import columns, covariates, scores
 from brainalign.paper.sections.capability import SLUGS
+from brainalign.paper.sections.covariates import BY_BASE, GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE, Property
+from brainalign.paper.sections.estimates import live
 from brainalign.statistics import ALPHA
-from brainalign.study.description.loading import informative
 
-METHODS = {PLAIN: "", GIVEN_SIZE: ".given-size", BY_BASE: ".by-base"}  # in keys
+# Methods in keys, and in words.
+METHODS = {PLAIN: "", GIVEN_SIZE: ".given-size", BY_BASE: ".by-base"}
+WORDS = {PLAIN: "plain", GIVEN_SIZE: "given size", BY_BASE: "bootstrap over bases"}
 BEHAVIOR = "behavioral alignment"
 BRAIN_AXIS, BEHAVIOR_AXIS = "Brain alignment (Pearson r)", "Behavioral alignment (Pearson r)"
-COLUMNS_OF_CORRELATIONS = {
-    "protocol": "Brain alignment",
-    "measure": "Measure",
-    "scored": "Scored by",
-    "category": "Category",
-    "estimate": ("r", ".2f"),
-    "low": ("low", ".2f"),
-    "high": ("high", ".2f"),
-    "adjusted": "p, adjusted",
-    "given": ("r given size", ".2f"),
-    "given_p": "p given size, adjusted",
-}
+COLUMNS_OF_CORRELATIONS = (
+    {"protocol": "Brain alignment", "measure": "Measure", "scored": "Scored by", "category": "Category"}
+    | columns.interval(".2f", estimate="r")
+    | {"adjusted": "p, adjusted"}
+    | columns.numbers(".2f", given="r given size")
+    | {"given_p": "p given size, adjusted"}
+)
 
 
 class Scatter(NamedTuple):
@@ -45,38 +38,23 @@ class Scatter(NamedTuple):
 
 
 def alignment(results: pd.DataFrame) -> pd.DataFrame:
-    """Brain alignment of each model (`brain_tables.scores`) on the average of data sets, or on the only one.
+    """Brain alignment of each model (`scores.by_model`) on the average of data sets, or on the only one.
 
-    Parameters
-    ----------
-    results : DataFrame
-        As from ``study.results(study, "brain")``.
+    `results` are those of ``study.results(study, "brain")``.
     """
-    brain = brain_tables.over_data_sets(results)
-    scores = brain_tables.scores(brain)
-    several = (scores.dataset == brain_tables.AVERAGE).any()
-    return scores[scores.dataset == (brain_tables.AVERAGE if several else informative(brain.dataset)[0])]
+    return scores.headline(scores.by_model(scores.over_data_sets(results)))
 
 
 def behavior(capability: pd.DataFrame, results: pd.DataFrame, reading_times: list[str]) -> pd.DataFrame:
-    """Trained models as of `factors.models`, with the magnitude of r of surprisal with reading times as `BEHAVIOR`.
+    """Trained models as of `covariates.models`, with the magnitude of r of surprisal with reading times as `BEHAVIOR`.
 
     Reading times are the study's first, aligned with words as first released, as in the paper; models without are left
-    out.
-
-    Parameters
-    ----------
-    capability : DataFrame
-        Of `factors.scored`.
-    results : DataFrame
-        As from ``study.results(study, "behavior")``.
-    reading_times : list of str
-        Those of the study.
+    out. `capability` is that of `covariates.scored`, `results` those of ``study.results(study, "behavior")``.
     """
     rows = results.reindex(columns=["model", "measure", "story", "alignment", "dataset", "value"])
     rows = rows[(rows.measure == "r") & (rows.story == "all") & (rows.alignment == "original")]
     rows = rows[rows.dataset.isin(reading_times[:1])]
-    models = factors.models(capability, rows.assign(r=rows.value.abs(), protocol=BEHAVIOR))
+    models = covariates.models(capability, rows.assign(r=rows.value.abs(), protocol=BEHAVIOR))
     return models.dropna(subset=BEHAVIOR) if BEHAVIOR in models else models[:0]
 
 
@@ -86,7 +64,7 @@ def numbers_of_models(models: pd.DataFrame) -> list[Live]:
     return [
         Live("models.n", len(models), "d", method="trained models"),
         Live("bases.n", models.base.nunique(), "d", method="vanilla models"),
-        *([Live("tuned.n", len(tuned), "d", method="tuned models")] if factors.enough(tuned) else []),
+        *([Live("tuned.n", len(tuned), "d", method="tuned models")] if covariates.enough(tuned) else []),
     ]
 
 
@@ -110,19 +88,20 @@ def numbers_of_correlations(correlations: pd.DataFrame, properties: list[Propert
 def numbers_of_behavior(correlations: pd.DataFrame, properties: list[Property]) -> list[Live]:
     """The same of `behavior`, as ``behavior.PROPERTY``."""
     slugs, plain = _slugs(properties), _plain(correlations)
-    rows = plain[plain.property.isin(slugs)].to_dict("records")
     return [
-        live for row in rows for live in _estimate(f"behavior.{slugs[row['property']]}", row, "Pearson r over models")
+        number
+        for row in plain[plain.property.isin(slugs)].to_dict("records")
+        for number in _estimate(f"behavior.{slugs[row['property']]}", row, "Pearson r over models")
     ]
 
 
 def _slugs(properties: list[Property]) -> dict[str, str]:
-    return {item.name: SLUGS[role] for role, item in factors.quoted(properties).items()}
+    return {item.name: SLUGS[role] for role, item in covariates.quoted(properties).items()}
 
 
 def _estimate(key: str, row: dict, method: str) -> list[Live]:
     verdict = Live(f"{key}.verdict", _verb(row["adjusted"] < ALPHA), method="by the adjusted p")
-    return [*brain_tables.live(key, row, method, ".2f"), verdict]
+    return [live(key, row, method=method), verdict]
 
 
 def _verb(reliable: bool) -> str:
@@ -182,7 +161,7 @@ def scatter_of_tuned(
 ) -> dict[str, Scatter]:
     """Figure 6: tuned models alone; none where they are too few."""
     tuned = select_tuned(models)
-    correlations = factors.correlations(tuned, properties, [protocol], **bootstrap)
+    correlations = covariates.correlations(tuned, properties, [protocol], **bootstrap)
     if correlations.empty:
         return {}
     title = f"Among tuned models alone, {_closest(_plain(correlations))}"
@@ -206,7 +185,7 @@ def scatters_of_behavior(
 
 
 def _quoted(properties: list[Property], *roles: str) -> list[str]:
-    quoted = factors.quoted(properties)
+    quoted = covariates.quoted(properties)
     return [quoted[role].name for role in roles if role in quoted]
 
 
@@ -238,16 +217,15 @@ def table_of_correlations(
 ) -> dict[str, pd.DataFrame]:
     """Table 2: each property by category, given size and inside families; none where nothing can be correlated.
 
-    Returns
-    -------
-    dict of DataFrame
-        By the table's name, plain rows of `factors.correlations`, with ``given`` and ``given_p`` (size), a column a
-        family (Pearson r), ``measure``, ``category``, ``scored`` (by which protocol) and ``mean`` over models.
+    By the table's name, plain rows of `covariates.correlations` with ``given`` and ``given_p`` (size), a column a
+    family (Pearson r), ``measure``, ``category``, ``scored`` (by which protocol) and ``mean`` over models.
     """
     if correlations.empty:
         return {}
     keys = ["protocol", "property"]
-    families = factors.by_family(models, properties, protocols).pivot(index=keys, columns="family", values="estimate")
+    families = covariates.by_family(models, properties, protocols).pivot(
+        index=keys, columns="family", values="estimate"
+    )
     by_method = dict(list(correlations.set_index(keys).groupby("method")))
     given = by_method.get(GIVEN_SIZE, by_method[PLAIN][:0])[["estimate", "adjusted"]]
     given = given.rename(columns={"estimate": "given", "adjusted": "given_p"})
@@ -266,6 +244,6 @@ def table_of_correlations(
 
 def columns_of_correlations(table: pd.DataFrame, models: pd.DataFrame) -> dict:
     """Columns of `table_of_correlations`; that of protocols only where a benchmark has several."""
-    columns = {name: spec for name, spec in COLUMNS_OF_CORRELATIONS.items() if name != "scored" or table.scored.any()}
-    families = {name: (f"r in {name}", ".2f") for name in table if name in set(models.family)}
-    return columns | families | {"mean": ("Mean over models", ".2f"), "n": ("Models", ".0f")}
+    shown = {name: spec for name, spec in COLUMNS_OF_CORRELATIONS.items() if name != "scored" or table.scored.any()}
+    families = {name: f"r in {name}" for name in table if name in set(models.family)}
+    return shown | columns.numbers(".2f", **families, mean="Mean over models") | columns.numbers(".0f", n="Models")

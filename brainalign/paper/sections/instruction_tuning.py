@@ -1,9 +1,5 @@
 """Figures 1D and 1E: what becomes of a model while it is tuned, over seeds and under each condition.
 
-    curves = instruction_tuning.select(instruction_tuning.curves(results), model)
-    effects = instruction_tuning.effects(instruction_tuning.changes(curves))
-    notebook.show(*instruction_tuning.numbers_of_effects(effects))
-
 What a study did not run has no number.
 """
 
@@ -14,14 +10,18 @@ import pandas as pd
 
 from brainalign import messages
 from brainalign.alignment.protocols import PROTOCOLS
-from brainalign.paper import brain_tables
+from brainalign.paper.figures.tuning_course import BRAIN, CONTINUED, LOSS_ON, NULL_BRAIN, WITH, WITHOUT
 from brainalign.paper.publish.numbers import Live
-from brainalign.paper.seeds import BRAIN, CONTINUED, LOSS_ON, NULL_BRAIN, WITH, WITHOUT, means, over_seeds
+from brainalign.paper.sections import estimates, scores
+from brainalign.paper.sections.estimates import live, lives, over_seeds
 from brainalign.study import Study
 from brainalign.study.description.loading import NULL
 
 CONDITIONS = {"instruction": WITH, "no-instruction": WITHOUT, "continued": CONTINUED}
 NAMES = {WITH: "with", WITHOUT: "without", CONTINUED: "continued"}  # in keys
+# Verbs for what lies above zero, below, or neither: of differences between conditions, and of changes.
+COMPARED = ("exceeds", "falls behind", "does not reliably differ from")
+CHANGED = ("rises", "falls", "does not reliably change")
 DIFFERENCES = {"difference": WITHOUT, "over-continued": CONTINUED}  # what is taken from the change with the instruction
 KNOWLEDGE, REASONING = "world knowledge", "reasoning"
 SLUGS = {BRAIN: "brain", NULL_BRAIN: "null", KNOWLEDGE: "knowledge"}
@@ -48,18 +48,9 @@ class Panel(NamedTuple):
 def curves(results: pd.DataFrame) -> pd.DataFrame:
     """Values of checkpoints by seed, averaged over recordings; those without a text-driven signal are apart.
 
-    Benchmarks that have protocols of their own are left out.
-
-    Parameters
-    ----------
-    results : DataFrame
-        As from ``study.results(study, "tuning")``.
-
-    Returns
-    -------
-    DataFrame
-        ``tuned``, ``condition`` (of `CONDITIONS`), ``measure`` (`BRAIN`, `NULL_BRAIN`, or what else was scored),
-        ``protocol`` (of brain alignment; empty for others), ``seed``, ``step`` and ``value``.
+    `results` are those of ``study.results(study, "tuning")``; benchmarks that have protocols of their own are left out.
+    ``tuned``, ``condition`` (of `CONDITIONS`), ``measure`` (`BRAIN`, `NULL_BRAIN`, or what else was scored),
+    ``protocol`` (of brain alignment; empty for others), ``seed``, ``step`` and ``value``.
     """
     results = results[results.protocol.isna() | results.protocol.isin(PROTOCOLS)]
     null, scored = results.measure.str.endswith(NULL), results.protocol.notna()
@@ -94,7 +85,7 @@ def protocols(curves: pd.DataFrame, protocol: str, study: Study) -> list[str]:
     LookupError
         The study does not have it, or no checkpoint is scored under it; the message suggests near names.
     """
-    ends = brain_tables.both_ends(study, protocol)
+    ends = scores.both_ends(study, protocol)
     scored = list(dict.fromkeys(curves.protocol[curves.protocol != ""]))
     if protocol and protocol not in scored:
         raise LookupError(messages.unknown("protocol under which checkpoints are scored", protocol, scored))
@@ -121,18 +112,7 @@ def _measured(curves: pd.DataFrame, measure: str, protocols: list[str]) -> list[
 
 
 def changes(curves: pd.DataFrame) -> pd.DataFrame:
-    """Value at the last step minus that at the first, for each seed.
-
-    Parameters
-    ----------
-    curves : DataFrame
-        As from `curves`.
-
-    Returns
-    -------
-    DataFrame
-        ``tuned``, ``condition``, ``measure``, ``protocol``, ``seed``, ``change`` in the unit of the measure.
-    """
+    """Value at the last step minus that at the first as ``change``, in the unit of the measure, for each seed."""
     keys = ["tuned", "condition", "measure", "protocol", "seed"]
     ordered = curves.sort_values("step").groupby(keys, sort=False).value
     return (ordered.last() - ordered.first()).rename("change").reset_index()
@@ -148,34 +128,21 @@ def difference(changes: pd.DataFrame, other: str = WITHOUT) -> dict | None:
 
 
 def effects(changes: pd.DataFrame) -> pd.DataFrame:
-    """Changes over seeds, under each condition and between conditions.
+    """Changes of one model over seeds (`over_seeds`), under each condition and between conditions.
 
-    Parameters
-    ----------
-    changes : DataFrame
-        Of `changes`, of one model.
-
-    Returns
-    -------
-    DataFrame
-        ``measure``, ``protocol``, ``effect`` (of `NAMES` or `DIFFERENCES`), `over_seeds`, and ``verdict``, a verb.
+    Rows have their ``measure``, ``protocol``, ``effect`` (of `NAMES` or `DIFFERENCES`) and ``verdict``, a verb.
     """
     rows = []
     for (measure, protocol), group in changes.groupby(["measure", "protocol"], sort=False):
         seeds = {NAMES[condition]: over_seeds(part.change) for condition, part in group.groupby("condition")}
         between = {name: difference(group, other) for name, other in DIFFERENCES.items()}
         rows += [
-            {"measure": measure, "protocol": protocol, "effect": name, **row, "verdict": _verdict(name, row)}
-            for name, row in (seeds | between).items()
+            {"measure": measure, "protocol": protocol, "effect": name, **row, "verdict": estimates.verdict(row, *words)}
+            for effects, words in ((seeds, CHANGED), (between, COMPARED))
+            for name, row in effects.items()
             if row is not None
         ]
     return pd.DataFrame(rows)
-
-
-def _verdict(effect: str, row: dict) -> str:
-    if effect in DIFFERENCES:
-        return brain_tables.verdict(row, "exceeds", "falls behind", "does not reliably differ from")
-    return brain_tables.verdict(row, "rises", "falls", "does not reliably change")
 
 
 def numbers_of_design(curves: pd.DataFrame) -> list[Live]:
@@ -192,20 +159,25 @@ def numbers_of_design(curves: pd.DataFrame) -> list[Live]:
 
 def numbers_of_effects(effects: pd.DataFrame) -> list[Live]:
     """Each effect, as ``change.MEASURE.PROTOCOL.EFFECT``, and its verdict."""
-    numbers = []
-    for row in effects.to_dict("records"):
-        key = f"{Panel(row['measure'], row['protocol']).key}.{row['effect']}"
-        numbers += brain_tables.live(key, row, "last minus first checkpoint; t over seeds", "+.3f")
-        numbers.append(Live(f"{key}.verdict", row["verdict"], method="by the interval over seeds"))
-    return numbers
+    pairs = zip(effects.measure, effects.protocol, strict=True)
+    rows = effects.assign(key=[Panel(*pair).key for pair in pairs])
+    return [
+        *lives(rows, "{key}.{effect}", "+.3f", method="last minus first checkpoint; t over seeds"),
+        *(
+            Live(f"{row.key}.{row.effect}.verdict", row.verdict, method="by the interval over seeds")
+            for row in rows.itertuples()
+        ),
+    ]
 
 
 def numbers_of_null(curves: pd.DataFrame) -> list[Live]:
     """Alignment with the null recording at the last checkpoint, as ``null.last.PROTOCOL``."""
     last = curves[(curves.measure == NULL_BRAIN) & (curves.condition == WITH) & (curves.step == curves.step.max())]
     method = "last checkpoint, with the instruction; t over seeds"
-    rows = {protocol: over_seeds(group.value) for protocol, group in last.groupby("protocol", sort=False)}
-    return [live for protocol, row in rows.items() for live in brain_tables.live(f"null.last.{protocol}", row, method)]
+    return [
+        live(f"null.last.{protocol}", over_seeds(values), ".3f", method=method)
+        for protocol, values in last.groupby("protocol", sort=False).value
+    ]
 
 
 def labelled(changes: pd.DataFrame, panels: list[Panel]) -> pd.DataFrame:
@@ -214,6 +186,13 @@ def labelled(changes: pd.DataFrame, panels: list[Panel]) -> pd.DataFrame:
     measured = [Panel(*pair) for pair in zip(changes.measure, changes.protocol, strict=True)]
     table = changes.assign(label=[panel.title for panel in measured], place=[place.get(panel) for panel in measured])
     return table.dropna(subset="place").sort_values("place", kind="stable").drop(columns="place")
+
+
+def means(curves: pd.DataFrame) -> pd.DataFrame:
+    """Curves over seeds: a row a step, with `over_seeds`."""
+    keys = ["tuned", "condition", "measure", "protocol", "step"]
+    groups = curves.groupby(keys, sort=False).value
+    return pd.DataFrame([dict(zip(keys, key, strict=True)) | over_seeds(values) for key, values in groups])
 
 
 def means_of(panels: list[Panel], curves: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,5 @@
 """One model of a study: its shape, the states of its layers, what surprises it, and where it stands.
 
-texts = studies.results(own, "texts", [name])
-notebook.show(*model.numbers_of_texts(texts))
-
 Tables are those of `study.results`, of the one model.
 """
 
@@ -10,34 +7,21 @@ import numpy as np
 import pandas as pd
 
 from brainalign import study as studies
-from brainalign.alignment.summary import ALL, POOLED
-from brainalign.paper import brain_tables
+from brainalign.alignment.summary import POOLED
 from brainalign.paper.publish.numbers import Live, number
-from brainalign.paper.sections import placing
+from brainalign.paper.sections import columns, placing, scores
+from brainalign.paper.sections.estimates import OVER_PARTICIPANTS, Finding, lives
 from brainalign.study import Study
 from brainalign.study.description.members import CONTROL
 
 NORMS = ["text", "layer", "stack", "depth", "norm", "low", "high"]
 TEXTS = ["text", "what", "parts", "tokens", "parts_encoded_anew", "special_tokens", "read_as"]
+NOT_COMPARED = "Nothing here was measured on the paper's text and people"
 WORDS = ["story", "position", "sentence", "text", "surprisal"]
-# Columns of the tables, and the form of their numbers.
-COLUMNS_OF_BRAIN = {
-    "protocol": "Protocol",
-    "dataset": "Data set",
-    "r": ("r", ".3f"),
-    "ceiling": ("Ceiling", ".3f"),
-    "layer": "Layer",
-    "layer_choice": "Layer chosen",
-}
-COLUMNS_OF_DIFFERENCES = {
-    "protocol": "Protocol",
-    "against": "Against",
-    "estimate": ("r or Δr", "+.3f"),
-    "low": ("low", "+.3f"),
-    "high": ("high", "+.3f"),
-    "role": "Which is",
-    "verdict": "In words",
-}
+COLUMNS_OF_BRAIN = columns.named("protocol", "dataset") | columns.numbers(".3f", r="r", ceiling="Ceiling")
+COLUMNS_OF_BRAIN |= {"layer": "Layer", "layer_choice": "Layer chosen"}
+COLUMNS_OF_DIFFERENCES = columns.named("protocol", "against") | columns.interval("+.3f", estimate="r or Δr")
+COLUMNS_OF_DIFFERENCES |= {"role": "Which is", "verdict": "In words"}
 
 
 def measured(study: Study, model: str) -> tuple[Study, str]:
@@ -72,39 +56,21 @@ def numbers_of_shape(shape: pd.Series) -> list[Live]:
 def numbers_of_texts(texts: pd.DataFrame) -> list[Live]:
     """What was read to get states, as ``TEXT.parts``, ``TEXT.tokens`` and ``TEXT.anew``."""
     overlap, anew = "tokens read; windows of a long text overlap", "parts whose beginning was read anew"
+    states = texts[texts.what == "states"]
     return [
-        live
-        for row in texts[texts.what == "states"].itertuples()
-        for live in (
-            Live(f"{row.text}.parts", row.parts, ",d"),
-            Live(f"{row.text}.tokens", row.tokens, ",d", method=overlap),
-            Live(f"{row.text}.anew", row.parts_encoded_anew, "d", method=anew),
-        )
+        *lives(states, "{text}.parts", ",d", value="parts"),
+        *lives(states, "{text}.tokens", ",d", value="tokens", method=overlap),
+        *lives(states, "{text}.anew", "d", value="parts_encoded_anew", method=anew),
     ]
 
 
-# States of its layers
-
-
-def growth(norms: pd.DataFrame) -> float:
-    """Norm of the last layer over that of layer 0, median over texts and stacks."""
-    ends = norms.groupby(["text", "stack"]).norm.agg(["first", "last"])
-    return float((ends["last"] / ends["first"]).median())
-
-
-def numbers_of_norms(norms: pd.DataFrame) -> list[Live]:
+def finding_of_norms(norms: pd.DataFrame) -> Finding:
     """How much states grow."""
+    ends = norms.groupby(["text", "stack"]).norm.agg(["first", "last"])
+    growth = (ends["last"] / ends["first"]).median()
     method = "norm of the last layer over that of layer 0, median over texts and stacks"
-    return [Live("norm.factor", growth(norms), ".1f", method=method)]
-
-
-def title_of_norms(norms: pd.DataFrame) -> str:
-    """What the curves of norms show."""
-    return (
-        "States grow from layer to layer"
-        if growth(norms) > 1
-        else "States do not grow from the first layer to the last"
-    )
+    grow = "grow from layer to layer" if growth > 1 else "do not grow from the first layer to the last"
+    return Finding([Live("norm.factor", growth, ".1f", method=method)], f"States {grow}")
 
 
 def similarity(layers: pd.DataFrame) -> pd.DataFrame:
@@ -115,53 +81,33 @@ def similarity(layers: pd.DataFrame) -> pd.DataFrame:
     return square.rename_axis(index=rows.text.iloc[0])
 
 
-def _ends_and_neighbors(similarity: pd.DataFrame) -> tuple[float, float]:
+def finding_of_similarity(similarity: pd.DataFrame) -> Finding:
     """Similarity of the first and the last layer, and the least of two layers in sequence."""
-    return similarity.iloc[0, -1], np.diag(similarity, 1).min()
-
-
-def numbers_of_similarity(similarity: pd.DataFrame) -> list[Live]:
-    """Similarity of the layers at both ends, and of neighbors."""
-    text, (ends, neighbors) = similarity.index.name, _ends_and_neighbors(similarity)
-    return [
+    text, ends, neighbors = similarity.index.name, similarity.iloc[0, -1], np.diag(similarity, 1).min()
+    numbers = [
         Live("cka.ends", ends, ".2f", method=f"linear CKA of the first and the last layer that vary, {text}"),
         Live("cka.neighbors", neighbors, ".2f", method=f"least linear CKA of two layers in sequence, {text}"),
         Live("cka.text", text),
     ]
-
-
-def title_of_similarity(similarity: pd.DataFrame) -> str:
-    """What the matrix of similarities shows."""
-    ends, neighbors = _ends_and_neighbors(similarity)
     if neighbors > ends:
-        return "Each layer resembles the one before it more than the first resembles the last"
-    return "The first and the last layer resemble each other as much as adjacent layers do"
-
-
-# Surprisal
+        return Finding(numbers, "Each layer resembles the one before it more than the first resembles the last")
+    return Finding(numbers, "The first and the last layer resemble each other as much as adjacent layers do")
 
 
 def numbers_of_surprisal(words: pd.DataFrame, texts: pd.DataFrame, behavior: pd.DataFrame) -> list[Live]:
-    """Mean surprisal, how a first word is scored, and correlations with what people did; nothing without words.
-
-    Parameters
-    ----------
-    words, texts, behavior : DataFrame
-        The analyses of these names.
-    """
+    """Mean surprisal, how a first word is scored, and correlations with what people did; nothing without words."""
     if words.empty:
         return []
     dataset = words.dataset.iloc[0]
     first_word = texts[(texts.what == "surprisal") & (texts.text == dataset)].first_word.iloc[0]
     mean = words.surprisal[words.dataset == dataset]
     correlations = numbers_of_correlations(words, behavior)
+    phrases = [f"{what} at {correlation.texts()[correlation.key]}" for what, correlation in correlations.items()]
     return [
         Live("surprisal.mean", mean.mean(), ".1f", " bits", n=len(mean), method="mean over words"),
         Live("surprisal.first-word", first_word, method="how the first word of a story is scored"),
         *correlations.values(),
-        *_in_words(
-            "surprisal.correlations", [f"{what} at {live.texts()[live.key]}" for what, live in correlations.items()]
-        ),
+        *_in_words("surprisal.correlations", phrases),
     ]
 
 
@@ -174,8 +120,8 @@ def numbers_of_correlations(words: pd.DataFrame, behavior: pd.DataFrame) -> dict
         numbers[whose] = Live("surprisal.yardstick.r", r, ".2f", n=len(both), method=f"Pearson r with {whose}")
     for row in behavior[(behavior.measure == "r") & (behavior.story == "all")].itertuples():
         key = f"surprisal.times.{row.dataset}.{row.alignment}.r"
-        live = Live(key, row.value, ".2f", n=row.n_words, method="Pearson r with reading times")
-        numbers[f"the times of {row.dataset}, {row.alignment} alignment,"] = live
+        times = Live(key, row.value, ".2f", n=row.n_words, method="Pearson r with reading times")
+        numbers[f"the times of {row.dataset}, {row.alignment} alignment,"] = times
     return numbers
 
 
@@ -187,22 +133,11 @@ def first_words(words: pd.DataFrame, n: int) -> dict[str, pd.DataFrame]:
     return {"surprisal": words.loc[(words.dataset == first.dataset) & (words.story == first.story), WORDS].head(n)}
 
 
-def numbers_of_words(shown: pd.DataFrame) -> list[Live]:
+def finding_of_words(shown: pd.DataFrame) -> Finding:
     """The most surprising of the words shown."""
-    most = _most_surprising(shown)
-    return [Live("surprisal.most", most.surprisal, ".0f", " bits", method=f"of the words shown: {most.text}")]
-
-
-def title_of_words(shown: pd.DataFrame) -> str:
-    """What the bars of surprisal show."""
-    return f"Of these words, “{_most_surprising(shown).text.strip('.,;:!?')}” surprises it the most"
-
-
-def _most_surprising(shown: pd.DataFrame) -> pd.Series:
-    return shown.loc[shown.surprisal.idxmax()]
-
-
-# Where it stands
+    most = shown.loc[shown.surprisal.idxmax()]
+    number = Live("surprisal.most", most.surprisal, ".0f", " bits", method=f"of the words shown: {most.text}")
+    return Finding([number], f"Of these words, “{most.text.strip('.,;:!?')}” surprises it the most")
 
 
 def placed(results: pd.DataFrame, roles: dict[str, str]) -> pd.DataFrame:
@@ -211,30 +146,22 @@ def placed(results: pd.DataFrame, roles: dict[str, str]) -> pd.DataFrame:
     return placing.on_axes(results[results.model.isin(counterparts)])
 
 
-def numbers_of_place(placed: pd.DataFrame, name: str) -> list[Live]:
+def finding_of_place(placed: pd.DataFrame, name: str) -> Finding:
     """Where the model lies on each axis, as ``axis.AXIS``, in words, and which axes are of other text than the paper's.
 
-    Parameters
-    ----------
-    placed : DataFrame
-        Of `placing.beside_printed`.
-    name : str
-        The model.
+    `placed` is of `placing.beside_printed`; the title is about what can be compared.
     """
     own = placed[placed.model == name]
     values = [f"{row.label} {number(row.value, '.3f')}" for row in own.itertuples()]
-    return [
-        *(
-            live
-            for row in own.itertuples()
-            for live in (
-                Live(f"axis.{row.axis}", row.value, ".3f", method=f"measured on {row.of}"),
-                Live(f"axis.{row.axis}.above", row.above, method="printed models below this one"),
-            )
-        ),
+    numbers = [
+        *lives(own, "axis.{axis}", ".3f", value="value", method="measured on {of}"),
+        *lives(own, "axis.{axis}.above", value="above", method="printed models below this one"),
         *_in_words("placed.values", values),
         *_in_words("placed.elsewhere", sorted(set(own.label[~own.same]))),
     ]
+    compared = own[own.same & (own.axis != "log_size")].itertuples()
+    above = [f"{row.above} printed models in {row.label.split(' (')[0]}" for row in compared]
+    return Finding(numbers, f"Above {', '.join(above)}" if above else NOT_COMPARED)
 
 
 def _in_words(key: str, parts: list[str]) -> list[Live]:
@@ -242,41 +169,25 @@ def _in_words(key: str, parts: list[str]) -> list[Live]:
     return [Live(key, "; ".join(parts))] if parts else []
 
 
-def title_of_place(placed: pd.DataFrame, name: str) -> str:
-    """Above how many printed models it lies, on what can be compared."""
-    compared = placed[(placed.model == name) & placed.same & (placed.axis != "log_size")]
-    if compared.empty:
-        return "Nothing here was measured on the paper's text and people"
-    above = [f"{row.above} printed models in {row.label.split(' (')[0]}" for row in compared.itertuples()]
-    return f"Above {', '.join(above)}"
-
-
 def brain(results: pd.DataFrame) -> pd.DataFrame:
-    """Brain scores, experiments of one data set averaged (`brain_tables.over_data_sets`); empty without a recording."""
+    """Brain scores, experiments of one data set averaged (`scores.over_data_sets`); empty without a recording."""
     rows = results[results.analysis == "brain"]
-    return rows if rows.empty else brain_tables.over_data_sets(rows)
+    return rows if rows.empty else scores.over_data_sets(rows)
 
 
 def differences(brain: pd.DataFrame, roles: dict[str, str], study: Study) -> pd.DataFrame:
     """Brain alignment of the model, and what it is above its counterparts and controls (`placing.held_against`)."""
-    return brain if brain.empty else placing.held_against(brain, roles, brain_tables.chosen_protocols(study, ""))
+    return brain if brain.empty else placing.held_against(brain, roles, scores.chosen_protocols(study, ""))
 
 
 def numbers_of_differences(differences: pd.DataFrame) -> list[Live]:
     """Estimates as ``brain.PROTOCOL`` and ``brain.PROTOCOL.OTHER``, and the protocols under which it lies above."""
     if differences.empty:
         return []
-    rows = [
-        (".".join(filter(None, ["brain", row["protocol"], row["against"]])), row)
-        for row in differences.to_dict("records")
-    ]
+    rows = differences.assign(key=("brain." + differences.protocol + "." + differences.against).str.rstrip("."))
     protocols, method = placing.protocols_above(differences), "by 95 % intervals over participants"
     return [
-        *(
-            live
-            for key, row in rows
-            for live in brain_tables.live(key, row, f"{row['protocol']}; mean over participants, t")
-        ),
+        *lives(rows, "{key}", ".3f", method=f"{{protocol}}; {OVER_PARTICIPANTS}"),
         *(Live(f"brain.{key}", names, method=method) for key, names in protocols.items()),
     ]
 
@@ -285,9 +196,9 @@ def tables(brain: pd.DataFrame, differences: pd.DataFrame, name: str) -> dict[st
     """Arguments of `Notebook.table`: scores, and differences; nothing without a recording."""
     if brain.empty:
         return {}
-    chosen = brain[brain.chosen.eq(True) & (brain.participant == POOLED) & (brain.region == ALL)]
-    chosen = chosen[(chosen.model == name) & (chosen.split.astype(str) == ALL)]
-    scores = {"data": chosen, "title": f"Brain alignment of {name}.", "columns": COLUMNS_OF_BRAIN}
+    chosen = scores.whole(brain[brain.model == name])
+    chosen = chosen[chosen.chosen.eq(True) & (chosen.participant == POOLED)]
+    table = {"data": chosen, "title": f"Brain alignment of {name}.", "columns": COLUMNS_OF_BRAIN}
     title = f"{name} itself, and minus its counterparts and controls, inside participants."
     against = {"data": differences, "title": title, "columns": COLUMNS_OF_DIFFERENCES, "filters": ("protocol",)}
-    return {"brain": scores, "held-against": against}
+    return {"brain": table, "held-against": against}

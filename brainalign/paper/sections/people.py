@@ -1,8 +1,4 @@
-"""The people: what was recorded, how alike they respond, and what their reading times are worth.
-
-reliability = people.reliability(study)
-notebook.show(*people.numbers_of_ceilings(reliability))
-"""
+"""The people: what was recorded, how alike they respond, and what their reading times are worth."""
 
 from dataclasses import dataclass
 
@@ -12,6 +8,7 @@ import pandas as pd
 from brainalign import study as studies
 from brainalign.alignment.behavior import reliability_of_means
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.sections.estimates import Finding, live, lives
 from brainalign.study import Study
 from brainalign.study.description.settings import READERS
 
@@ -28,9 +25,6 @@ RECORDINGS = ["dataset", "participants", "units", "regions", "stimuli", "tr", "e
 RELIABILITY = ["dataset", "measure", "region", "protocol", "lag", "value", "low", "high", "n"]
 
 
-# --- recordings -------------------------------------------------------------------------------------------
-
-
 def recordings(study: Study) -> pd.DataFrame:
     """Size of each recording, and on what it rests, by data set."""
     return studies.results(study, "recordings").reindex(columns=RECORDINGS).set_index("dataset")
@@ -38,17 +32,12 @@ def recordings(study: Study) -> pd.DataFrame:
 
 def numbers_of_recordings(recordings: pd.DataFrame) -> list[Live]:
     """Size of each recording, as ``DATASET.WHAT``."""
-    numbers = []
-    for row in recordings.itertuples():
-        name, each = row.Index, row.units // row.participants
-        numbers += [
-            Live(f"{name}.participants", row.participants, "d"),
-            Live(f"{name}.stimuli", row.stimuli, ",d"),
-            Live(f"{name}.units", row.units, ",d"),
-            Live(f"{name}.units-each", each, ",d", method="mean of a participant"),
-            Live(f"{name}.regions", row.regions, "d"),
-        ]
-    return numbers
+    sizes = recordings.reset_index().assign(each=recordings.units.to_numpy() // recordings.participants.to_numpy())
+    counts = {"participants": "d", "stimuli": ",d", "units": ",d", "regions": "d"}
+    return [
+        *(number for what, form in counts.items() for number in lives(sizes, f"{{dataset}}.{what}", form, value=what)),
+        *lives(sizes, "{dataset}.units-each", ",d", value="each", method="mean of a participant"),
+    ]
 
 
 def responses(study: Study, recordings: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -74,9 +63,6 @@ def title_of_matrix(matrix: pd.DataFrame, units: int) -> str:
     return f"{stimuli} stimuli, {units:,} units" + (f", {drawn} of them drawn" if drawn < units else "")
 
 
-# --- how alike people respond -----------------------------------------------------------------------------
-
-
 def reliability(study: Study) -> pd.DataFrame:
     """Ceilings, inter-subject correlations, and correlations with word rate: ``measure`` says which."""
     return studies.results(study, "reliability").reindex(columns=RELIABILITY)
@@ -87,15 +73,10 @@ def numbers_of_ceilings(reliability: pd.DataFrame) -> list[Live]:
     extrapolated = reliability[(reliability.measure == "ceiling") & reliability.value.notna()]
     true = reliability[reliability.measure == "true-ceiling"]
     method = "median over units of what a model scores that knows all that text tells"
+    shuffled = extrapolated[["dataset", "value"]]
     return [
-        *(
-            Live(f"{row.dataset}.ceiling", row.value, ".3f", method="extrapolated, shuffled splits")
-            for row in extrapolated.itertuples()
-        ),
-        *(
-            Live(f"{row.dataset}.true-ceiling.{row.protocol}", row.value, ".3f", n=row.n, method=method)
-            for row in true.itertuples()
-        ),
+        *lives(shuffled, "{dataset}.ceiling", ".3f", value="value", method="extrapolated, shuffled splits"),
+        *lives(true, "{dataset}.true-ceiling.{protocol}", ".3f", value="value", method=method),
     ]
 
 
@@ -106,21 +87,16 @@ def intersubject(reliability: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: table.reset_index(drop=True) for name, table in rows.groupby("dataset")}
 
 
-def numbers_of_intersubject(name: str, table: pd.DataFrame) -> list[Live]:
+def finding_of_intersubject(name: str, table: pd.DataFrame) -> Finding:
     """The regions in which people respond most and least alike, and how many are clear of zero."""
     numbers = []
     for key, row in {"best": table.loc[table.value.idxmax()], "least": table.loc[table.value.idxmin()]}.items():
-        interval = {"low": row.low, "high": row.high, "n": row.n}
         method = f"{row.region}; jackknife over participants"
-        numbers.append(Live(f"{name}.isc.{key}", row.value, method=method, **interval))
+        numbers.append(live(f"{name}.isc.{key}", row, value="value", method=method))
         numbers.append(Live(f"{name}.isc.{key}.region", row.region))
     clear, method = (table.low > 0).sum(), "regions whose interval lies above zero"
-    return [*numbers, Live(f"{name}.isc.clear", clear, "d", n=len(table), method=method)]
-
-
-def title_of_intersubject(table: pd.DataFrame) -> str:
-    """In how many regions people respond alike."""
-    return f"People respond alike in {(table.low > 0).sum()} of {len(table)} regions"
+    numbers.append(Live(f"{name}.isc.clear", clear, "d", n=len(table), method=method))
+    return Finding(numbers, f"People respond alike in {clear} of {len(table)} regions")
 
 
 def word_rates(reliability: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -129,35 +105,25 @@ def word_rates(reliability: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: table.reset_index(drop=True) for name, table in rows.set_index("dataset").groupby("dataset")}
 
 
-def numbers_of_word_rate(name: str, rates: pd.DataFrame) -> list[Live]:
+def finding_of_word_rate(name: str, rates: pd.DataFrame) -> Finding:
     """The lag at which word rate correlates most with the responses, and whether that is none."""
     mean = rates.groupby("lag").value.mean()
+    word = "are aligned in time" if mean.idxmax() == 0 else "are not aligned in time"
     largest = "lag of the largest mean correlation"
-    return [
+    numbers = [
         Live(f"{name}.lag.best", int(mean.idxmax()), "d", " volumes", method=largest),
         Live(f"{name}.lag.r", mean.max(), method="mean over regions at that lag"),
-        Live(f"{name}.lag.verdict", timing(rates)),
+        Live(f"{name}.lag.verdict", word),
     ]
-
-
-def timing(rates: pd.DataFrame) -> str:
-    """Whether responses follow their words without a lag."""
-    return "are aligned in time" if rates.groupby("lag").value.mean().idxmax() == 0 else "are not aligned in time"
-
-
-# --- reading times ----------------------------------------------------------------------------------------
+    return Finding(numbers, f"Words and responses {word}")
 
 
 @dataclass(frozen=True)
 class Reading:
     """Reading times of a study.
 
-    Attributes
-    ----------
-    words : dict
-        By data set and alignment, a row a word.
-    readers : DataFrame
-        By data set, the number of ``readers`` and the ``ceiling`` of their means; NaN where only means are released.
+    `words` has a row a word, by data set and alignment; `readers` by data set the number of ``readers`` and the
+    ``ceiling`` of their means, NaN where only means are released.
     """
 
     words: dict[tuple[str, str], pd.DataFrame]

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from brainalign.paper import brain_tables
 from brainalign.paper.claims.printed import BRAIN_DATASETS
 from brainalign.paper.figures import NAMES, PRINTED_AXES
+from brainalign.paper.sections import scores
+from brainalign.paper.sections.estimates import over_participants, verdict
+from brainalign.study.description.loading import informative
 from brainalign.study.description.members import CONTROL, SELF, TWIN
 
 PAPER = "aw2024"  # the protocol that the printed scores come from
@@ -19,21 +21,15 @@ NONE = "no protocol"
 def on_axes(results: pd.DataFrame) -> pd.DataFrame:
     """Values of models on the axes of the interactive scatter, as far as a study has them.
 
-    Parameters
-    ----------
-    results : DataFrame
-        Rows of `study.results` of some models and all analyses; a column ``analysis`` tells these apart.
-
-    Returns
-    -------
-    DataFrame
-        ``model``, ``axis`` (of `figures.PRINTED_AXES`), ``value``, ``of`` (what it was measured on), ``same``: whether
-        that is what the paper measured it on.
+    `results` are rows of `study.results` of some models and all analyses, which the column ``analysis`` tells apart. A
+    row has ``model``, ``axis`` (of `figures.PRINTED_AXES`), ``value``, ``of`` (what it was measured on), and ``same``:
+    whether that is what the paper measured it on.
     """
-    rows = []
-    for model, own in results.groupby("model", sort=False):
-        for axis, (value, text, same) in _values(own).items():
-            rows.append({"model": model, "axis": axis, "value": value, "of": text, "same": same})
+    rows = [
+        (model, axis, *value)
+        for model, own in results.groupby("model", sort=False)
+        for axis, value in _values(own).items()
+    ]
     return pd.DataFrame(rows, columns=["model", "axis", "value", "of", "same"])
 
 
@@ -44,11 +40,10 @@ def _values(own: pd.DataFrame) -> dict[str, tuple[float, str, bool]]:
     values = {"log_size": (float(np.log10(own.parameters.dropna().iloc[0])), "its weights", True)}
     brain = own[(own.analysis == "brain") & (own.protocol == PAPER)]
     if len(brain):
-        scores = brain_tables.scores(brain_tables.over_data_sets(brain)).set_index("dataset").r
-        names = brain_tables.informative(scores.index.drop(brain_tables.AVERAGE, errors="ignore"))
-        values |= {name: (scores[name], name, True) for name in names if name in NAMES}
-        same = set(names) == set(BRAIN_DATASETS)
-        values["average"] = (scores[names].mean(), ", ".join(names), same)
+        r = scores.by_model(scores.over_data_sets(brain)).set_index("dataset").r
+        names = informative(r.index.drop(scores.AVERAGE, errors="ignore"))
+        values |= {name: (r[name], name, True) for name in names if name in NAMES}
+        values["average"] = (r[names].mean(), ", ".join(names), set(names) == set(BRAIN_DATASETS))
     read = own[(own.analysis == "behavior") & (own.protocol == PAPER) & (own.story == "all")]
     if len(read):
         published = read.dataset.isin([BEHAVIOR])
@@ -65,80 +60,49 @@ def _values(own: pd.DataFrame) -> dict[str, tuple[float, str, bool]]:
 
 
 def beside_printed(values: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
-    """Where values lie among the printed ones of each axis.
+    """Where values, as from `on_axes`, lie among those of the printed models.
 
-    Parameters
-    ----------
-    values : DataFrame
-        Of `on_axes`.
-    printed : DataFrame
-        The models of the printed tables.
-
-    Returns
-    -------
-    DataFrame
-        The same rows with ``label`` of the axis, ``printed_low``, ``printed_median``, ``printed_high``, and ``above``:
-        "ABOVE of N", the printed models below the value.
+    The same rows with ``label`` of the axis, ``printed_low``, ``printed_median``, ``printed_high``, and ``above``:
+    "ABOVE of N", the printed models below the value.
     """
-    rows = []
-    for row in values.itertuples():
-        column = printed[row.axis].dropna()
-        rows.append(
-            {
-                "label": NAMES[row.axis],
-                "printed_low": column.min(),
-                "printed_median": column.median(),
-                "printed_high": column.max(),
-                "above": f"{(column < row.value).sum()} of {len(column)}",
-            }
-        )
-    return pd.concat([values.reset_index(drop=True), pd.DataFrame(rows)], axis=1)
+    ends = printed[values.axis.unique()].agg(["min", "median", "max"])
+    below = [(printed[axis] < value).sum() for axis, value in zip(values.axis, values.value, strict=True)]
+    n = values.axis.map(printed.count())
+    return values.assign(
+        label=values.axis.map(NAMES),
+        printed_low=values.axis.map(ends.loc["min"]),
+        printed_median=values.axis.map(ends.loc["median"]),
+        printed_high=values.axis.map(ends.loc["max"]),
+        above=[f"{count} of {total}" for count, total in zip(below, n, strict=True)],
+    )
 
 
 def held_against(results: pd.DataFrame, roles: dict[str, str], protocols: list[str]) -> pd.DataFrame:
     """Brain alignment of a model, and what it is above each that it is held against, inside participants.
 
-    Parameters
-    ----------
-    results : DataFrame
-        As from `brain_tables.over_data_sets`, of all of them.
-    roles : dict
-        Of `study.related`.
-    protocols : list of str
-
-    Returns
-    -------
-    DataFrame
-        ``protocol``, ``against`` (a name; empty for the model's own score), ``role``, ``estimate``, ``low``, ``high``,
-        ``n`` participants, and ``verdict`` (``above``, ``below``, ``not told apart``).
+    `results` are as from `scores.over_data_sets`, of all of them; `roles` are of `study.related`. A row has
+    ``protocol``, ``against`` (a name; empty for the model's own score), ``role``, ``estimate``, ``low``, ``high``,
+    ``n`` participants, and ``verdict``.
     """
-    scores, model = brain_tables.people(results), next(iter(roles))
+    people, model = scores.people(results), next(iter(roles))
     rows = []
     for protocol in protocols:
-        table = scores.xs(protocol, level="protocol")
+        table = people.xs(protocol, level="protocol")
         for name, role in roles.items():
             if name not in table:
                 continue
             itself = role == SELF
-            estimate = brain_tables.over_participants(table[model] if itself else table[model] - table[name])
+            estimate = over_participants(table[model] if itself else table[model] - table[name])
             zero = (ABOVE_ZERO, "below zero", "not told from zero") if itself else (ABOVE, "below", "not told apart")
             about = {"protocol": protocol, "against": "" if itself else name, "role": role}
-            rows.append(about | estimate | {"verdict": brain_tables.verdict(estimate, *zero)})
+            rows.append(about | estimate | {"verdict": verdict(estimate, *zero)})
     return pd.DataFrame(rows)
 
 
 def protocols_above(held: pd.DataFrame) -> dict[str, str]:
-    """In words, the protocols under which a model lies above zero, and above all its controls and untrained twins.
+    """Protocols under which a model of `held_against` lies above zero, and above all controls and untrained twins.
 
-    Parameters
-    ----------
-    held : DataFrame
-        Of `held_against`.
-
-    Returns
-    -------
-    dict
-        ``above-zero``, and ``above-controls`` if any of these was run.
+    ``above-zero``, and ``above-controls`` if any of these was run.
     """
     controls = held[held.role.isin([CONTROL, TWIN])]
     zero = held[held.role == SELF].set_index("protocol").verdict == ABOVE_ZERO

@@ -10,6 +10,7 @@ import pandas as pd
 
 from brainalign.alignment.encoding import held_out, predictivity, splits
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.sections.estimates import Finding
 
 N_STIMULI, N_FEATURES, N_UNITS = 96, 200, 40
 N_SHARED = 20  # dimensions that features and responses have in common
@@ -36,10 +37,7 @@ def random_numbers(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def scores(features: np.ndarray, responses: np.ndarray, orders: int, rng: np.random.Generator) -> pd.DataFrame:
     """Score of scikit-learn's least squares, with the rows of the training sets in one order after another.
 
-    Returns
-    -------
-    DataFrame
-        A row per ``order``, of which the first is that of the splits, and ``precision``: ``r``.
+    A row per ``order``, of which the first is that of the splits, and ``precision``: ``r``.
     """
     rows = []
     for order in range(orders):
@@ -66,17 +64,16 @@ def our_score(features: np.ndarray, responses: np.ndarray) -> float:
     return float(np.median(predictivity.scores([features], responses, folds()).r[0], axis=1).mean())
 
 
-def verdict(scores: pd.DataFrame) -> str:
-    """Whether the single-precision score depends on the order of the rows, far more than that in double precision."""
-    spread = _spread(scores)
-    return "depends" if spread["single"] > FAR_MORE * spread["double"] else "does not depend"
+def finding(scores: pd.DataFrame, ours: float) -> Finding:
+    """Scores in both precisions and ours, and how they vary with the order of the rows.
 
-
-def numbers(scores: pd.DataFrame, ours: float) -> list[Live]:
-    """Scores in both precisions and ours, and how they vary with the order of the rows."""
-    first, spread = _first(scores), _spread(scores)
+    The single-precision score depends on that order if it varies far more than the one in double precision.
+    """
+    by_precision = scores.groupby("precision").r
+    first, spread = by_precision.first(), by_precision.agg(np.ptp)
+    word = "depends" if spread["single"] > FAR_MORE * spread["double"] else "does not depend"
     over_orders = {"n": scores.order.nunique(), "method": "highest minus lowest over orders of rows"}
-    return [
+    numbers = [
         Live("stimuli", N_STIMULI, "d"),
         Live("features", N_FEATURES, "d"),
         Live("single", first["single"], ".4f", method="scikit-learn, single precision, rows in order"),
@@ -84,23 +81,12 @@ def numbers(scores: pd.DataFrame, ours: float) -> list[Live]:
         Live("ours", ours, ".4f", method="this library, from the same single-precision input"),
         *(Live(f"{precision}.spread", spread[precision], ".1e", **over_orders) for precision in PRECISIONS),
         Live("ours.difference", abs(ours - first["double"]), ".0e", method="from scikit-learn in double precision"),
-        Live("verdict", verdict(scores), method="the single-precision score, on the order of rows"),
+        Live("verdict", word, method="the single-precision score, on the order of rows"),
     ]
+    return Finding(numbers, f"In single precision the score {word} on the order of the rows")
 
 
 def differences(scores: pd.DataFrame) -> pd.DataFrame:
     """The scores less the first in double precision, ``off``, for `figures.profile`."""
-    return scores.assign(panel="Least squares, more features than stimuli", off=scores.r - _first(scores)["double"])
-
-
-def title(scores: pd.DataFrame) -> str:
-    """What the lines over orders show."""
-    return f"In single precision the score {verdict(scores)} on the order of the rows"
-
-
-def _first(scores: pd.DataFrame) -> pd.Series:
-    return scores.groupby("precision").r.first()
-
-
-def _spread(scores: pd.DataFrame) -> pd.Series:
-    return scores.groupby("precision").r.agg(np.ptp)
+    first = scores.r[scores.precision == "double"].iloc[0]
+    return scores.assign(panel="Least squares, more features than stimuli", off=scores.r - first)

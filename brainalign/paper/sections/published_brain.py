@@ -1,40 +1,30 @@
 """Section 4.1 on the printed scores: does tuning raise brain alignment, and what does the answer rest on?
 
-tables = printed.load()
-changes = published_brain.changes(tables, seed=0)
-notebook.show(*published_brain.numbers_of_changes(changes))
+Intervals are those of a bootstrap over bases, of which `bootstrap` has the `seed` and the number of `resamples`.
 """
 
 import pandas as pd
 
 from brainalign.paper.claims.printed import BRAIN_DATASETS, Printed
 from brainalign.paper.publish.numbers import Live, p_value
-from brainalign.paper.sections.published_models import IDENTITY
+from brainalign.paper.sections import columns
+from brainalign.paper.sections.columns import IDENTITY
+from brainalign.paper.sections.estimates import Finding, live, lives
 from brainalign.statistics import ALPHA
 from brainalign.statistics.clusters import Estimate
 from brainalign.statistics.pairs import change_of_mean, make_pairs, mean_of_changes, paired_tests, percent_changes
 
 DATASETS = ["average", *BRAIN_DATASETS]
 NOT_RUN = "not run: needs recordings and models"
-# Columns of the tables, and the form of their numbers.
-COLUMNS_OF_TESTS = {
-    "test": "Test",
-    "unit": "Unit",
-    "estimate": ("Estimate", ".2f"),
-    "low": ("low", ".2f"),
-    "high": ("high", ".2f"),
-    "p": ("p", ".4f"),
-    "n": ("Pairs", ".0f"),
-    "n_bases": ("Bases", ".0f"),
-}
-COLUMNS_OF_TABLE_5 = {
-    **IDENTITY,
-    "pereira2018": ("Pereira2018", ".3f"),
-    "blank2014": ("Blank2014", ".3f"),
-    "wehbe2014": ("Wehbe2014", ".3f"),
-    "average": ("Average", ".3f"),
-}
-COLUMNS_OF_TABLE_6 = {"dataset": "Data set", "ceiling": ("Ceiling (Pearson r)", ".3f")}
+PERCENT = ("+.1f", " %")  # form and unit of changes
+COLUMNS_OF_TESTS = (
+    columns.named("test", "unit")
+    | columns.interval(".2f", estimate="Estimate")
+    | columns.numbers(".4f", p="p")
+    | columns.numbers(".0f", n="Pairs", n_bases="Bases")
+)
+COLUMNS_OF_TABLE_5 = IDENTITY | columns.numbers(".3f", *BRAIN_DATASETS, "average")
+COLUMNS_OF_TABLE_6 = columns.named("dataset") | columns.numbers(".3f", ceiling="Ceiling (Pearson r)")
 
 
 def pairs(tables: Printed) -> pd.DataFrame:
@@ -51,17 +41,8 @@ def pairs_by_dataset(tables: Printed) -> pd.DataFrame:
 def changes(tables: Printed, **bootstrap) -> pd.DataFrame:
     """Change with tuning on each data set, in percent.
 
-    Parameters
-    ----------
-    tables : Printed
-    **bootstrap
-        `seed` and `resamples` of the bootstrap over bases.
-
-    Returns
-    -------
-    DataFrame
-        A row a data set: ``estimate`` with ``low`` and ``high``, the mean over pairs of each one's change; ``of_mean``
-        with its ends, the change of the mean score; ``printed``; ``n`` pairs in ``n_clusters`` bases.
+    A row a data set: ``estimate`` with ``low`` and ``high``, the mean over pairs of each one's change; ``of_mean`` with
+    its ends, the change of the mean score; ``printed``; ``n`` pairs in ``n_clusters`` bases.
     """
     main = tables.group("main")
 
@@ -77,20 +58,18 @@ def changes(tables: Printed, **bootstrap) -> pd.DataFrame:
 
 def numbers_of_changes(changes: pd.DataFrame) -> list[Live]:
     """Numbers of `changes`, as ``change.DATASET``, and of its pairs."""
-    average, numbers = changes.iloc[0], []
-    for row in changes.itertuples():
-        key, n, percent = f"change.{row.dataset}", row.n, ("+.1f", " %")
-        mean, of_mean = "mean of the pairs' changes, bootstrap over bases", "change of the mean score"
-        numbers += [
-            Live(key, row.estimate, *percent, low=row.low, high=row.high, n=n, method=mean),
-            Live(f"{key}.printed", row.printed, *percent, method="as printed"),
-            Live(
-                f"{key}.of-mean", row.of_mean, *percent, low=row.of_mean_low, high=row.of_mean_high, n=n, method=of_mean
-            ),
-        ]
-    printed, method = changes.printed[1:].mean(), "mean of the three printed changes"
-    numbers += [Live("pairs.n", average.n, "d"), Live("pairs.bases", average.n_clusters, "d")]
-    return [*numbers, Live("change.mean-of-printed", printed, "+.1f", " %", method=method)]
+    average, printed = changes.iloc[0], changes[["dataset", "printed"]]
+    of_mean = changes[["dataset", "n", "of_mean", "of_mean_low", "of_mean_high"]]
+    of_mean = of_mean.rename(columns=lambda name: name.removeprefix("of_mean_"))
+    mean, mean_of_printed = "mean of the pairs' changes, bootstrap over bases", "mean of the three printed changes"
+    return [
+        *lives(changes, "change.{dataset}", *PERCENT, method=mean),
+        *lives(printed, "change.{dataset}.printed", *PERCENT, method="as printed", value="printed"),
+        *lives(of_mean, "change.{dataset}.of-mean", *PERCENT, method="change of the mean score", value="of_mean"),
+        Live("pairs.n", average.n, "d"),
+        Live("pairs.bases", average.n_clusters, "d"),
+        Live("change.mean-of-printed", printed.printed[1:].mean(), *PERCENT, method=mean_of_printed),
+    ]
 
 
 def tests(tables: Printed, **bootstrap) -> pd.DataFrame:
@@ -98,39 +77,27 @@ def tests(tables: Printed, **bootstrap) -> pd.DataFrame:
     return paired_tests(make_pairs(tables.group("main"), "average"), effect="percent", **bootstrap)
 
 
-def verdict(tests: pd.DataFrame) -> str:
-    """What tuning does to brain alignment, by the sign flip over bases.
+def finding_of_tests(tests: pd.DataFrame) -> Finding:
+    """The p value of each test, as ``test.UNIT.TEST``, how many of those over bases find a change, and the verdict.
 
-    It is exact, and assumes only that tuning could as well have turned all effects of a base the other way.
+    That is the sign flip's, which is exact, and assumes only that tuning could as well have turned all effects of a
+    base the other way.
     """
-    flip = _sign_flip(tests)
-    return "does not reliably raise" if flip.p >= ALPHA else "raises" if flip.estimate > 0 else "lowers"
-
-
-def numbers_of_tests(tests: pd.DataFrame) -> list[Live]:
-    """The p value of each test, as ``test.UNIT.TEST``, how many of those over bases find a change, and the verdict."""
-    numbers = [
-        Live(
-            f"test.{row.unit}.{row.test}".lower().replace(" ", "-"),
-            p_value(row.p),
-            n=row.n,
-            method=f"{row.test} over {row.unit}s",
-        )
-        for row in tests.itertuples()
-    ]
-    by_base, flip = tests[tests.unit == "base"], _sign_flip(tests)
+    by_base, flip = tests[tests.unit == "base"], tests.set_index("test").loc["sign flip"]
+    word = "does not reliably raise" if flip.p >= ALPHA else "raises" if flip.estimate > 0 else "lowers"
+    keys = ("test." + tests.unit + "." + tests.test).str.lower().str.replace(" ", "-")
     method = "tests with the base as the unit whose p is below .05"
     rests_on = f"sign flip over {flip.n_bases} bases, {p_value(flip.p)}"
-    return [
-        *numbers,
+    numbers = [
+        *(
+            Live(key, p_value(row.p), n=row.n, method=f"{row.test} over {row.unit}s")
+            for key, row in zip(keys, tests.itertuples(), strict=True)
+        ),
         Live("tests.base.n", len(by_base), "d"),
         Live("tests.base.significant", (by_base.p < ALPHA).sum(), "d", method=method),
-        Live("change.verdict", verdict(tests), n=flip.n, method=rests_on),
+        Live("change.verdict", word, n=flip.n, method=rests_on),
     ]
-
-
-def _sign_flip(tests: pd.DataFrame) -> pd.Series:
-    return tests.set_index("test").loc["sign flip"]
+    return Finding(numbers, f"Tuning {word} brain alignment, by the printed scores")
 
 
 def by_base(pairs: pd.DataFrame) -> pd.Series:
@@ -138,37 +105,24 @@ def by_base(pairs: pd.DataFrame) -> pd.Series:
     return pairs.groupby("base").percent_change.mean().sort_values()
 
 
-def numbers_by_family(pairs: pd.DataFrame) -> list[Live]:
+def finding_of_pairs(pairs: pd.DataFrame) -> Finding:
     """Who gains and who loses."""
     bases, families = by_base(pairs), pairs.groupby("family").percent_change
-    small, large = bases["t5-small"], bases["t5-large"]
+    both, n = (bases["t5-small"] + bases["t5-large"]) / 2, families.size()
     losing = "bases whose tuned models score lower on average"
-    return [
+    numbers = [
         Live("bases.losing", (bases < 0).sum(), "d", method=losing),
         Live("pairs.losing", (pairs.percent_change < 0).sum(), "d", method="pairs that lose"),
-        Live("change.t5-small-large", (small + large) / 2, "+.0f", " %"),
-        Live("change.llama", families.mean()["LLaMA"], "+.1f", " %", n=families.size()["LLaMA"]),
-        Live("change.t5", families.mean()["T5"], "+.1f", " %", n=families.size()["T5"]),
+        Live("change.t5-small-large", both, "+.0f", " %"),
+        Live("change.llama", families.mean()["LLaMA"], *PERCENT, n=n["LLaMA"]),
+        Live("change.t5", families.mean()["T5"], *PERCENT, n=n["T5"]),
     ]
-
-
-def title_of_pairs(pairs: pd.DataFrame) -> str:
-    """What Figure 1B shows."""
-    most = by_base(pairs).idxmax()
-    family = pairs.set_index("base").family[most].iloc[0]
-    return f"Tuning raises {(pairs.percent_change > 0).sum()} of {len(pairs)} pairs, and {family} models most"
+    raised, most = (pairs.percent_change > 0).sum(), pairs.set_index("base").family[bases.idxmax()].iloc[0]
+    return Finding(numbers, f"Tuning raises {raised} of {len(pairs)} pairs, and {most} models most")
 
 
 def strip(changes: pd.DataFrame, study: list[dict] | None = None) -> pd.DataFrame:
-    """The average change as printed, as recomputed, and in a study: rows of `figures.strip`.
-
-    Parameters
-    ----------
-    changes : DataFrame
-        As from `changes`.
-    study : list of dict, optional
-        Rows of the study; the place of its own where it measured nothing.
-    """
+    """The average change as printed, as recomputed, and in a study, if it has rows of it: rows of `figures.strip`."""
     average = changes.iloc[0]
     printed = {"label": "as printed", "estimate": average.printed, "note": "no interval printed"}
     recomputed = {"label": "recomputed", **row_of_strip(average)}
@@ -190,10 +144,7 @@ def title_of_changes(changes: pd.DataFrame) -> str:
 def robustness(tables: Printed, **bootstrap) -> pd.DataFrame:
     """The average change with the GPT-2 family, of it alone, and without each family and each base.
 
-    Returns
-    -------
-    DataFrame
-        Rows of `figures.forest`; ``group`` is ``all``, ``family`` or ``base``, ``left_out`` who is.
+    Rows of `figures.forest`; ``group`` is ``all``, ``family`` or ``base``, ``left_out`` who is.
     """
     main, everyone = pairs(tables), make_pairs(tables.group("with-gpt2"), "average")
 
@@ -210,30 +161,19 @@ def robustness(tables: Printed, **bootstrap) -> pd.DataFrame:
     return pd.concat([*rows, without("family"), without("base")])
 
 
-def numbers_of_robustness(robustness: pd.DataFrame) -> list[Live]:
+def finding_of_robustness(robustness: pd.DataFrame, tables: Printed) -> Finding:
     """The change with GPT-2, of GPT-2 alone, and without the base that matters most."""
-    least = _least(robustness)
-    rows = robustness.set_index("label")
-    named = {"change.gpt2": "GPT-2 alone", "change.with-gpt2": "with GPT-2 added"}
-    named_rows = [(key, rows.loc[label]) for key, label in named.items()]
-    return [
-        *(Live(key, row.estimate, "+.1f", " %", low=row.low, high=row.high, n=row.n) for key, row in named_rows),
-        Live("change.without-one.least", least.estimate, "+.1f", " %", low=least.low, high=least.high),
+    rows, least = robustness.set_index("label"), robustness[robustness.group == "base"].nsmallest(1, "estimate").iloc[0]
+    numbers = [
+        live("change.gpt2", rows.loc["GPT-2 alone"], *PERCENT),
+        live("change.with-gpt2", rows.loc["with GPT-2 added"], *PERCENT),
+        live("change.without-one.least", least, *PERCENT, n=None),
         Live("change.without-one.least.base", least.left_out),
     ]
-
-
-def title_of_robustness(robustness: pd.DataFrame, tables: Printed) -> str:
-    """On which base the change rests most, and whether all GPT-2 models lose."""
-    shrinks = f"without {_least(robustness).left_out} the gain shrinks most"
     gpt2 = make_pairs(tables.group("with-gpt2"), "average").query("family == 'GPT2'")
+    shrinks = f"ithout {least.left_out} the gain shrinks most"
     lose = (gpt2.tuned < gpt2.vanilla).all()
-    return f"Every GPT-2 model loses with tuning, and {shrinks}" if lose else shrinks[0].upper() + shrinks[1:]
-
-
-def _least(robustness: pd.DataFrame) -> pd.Series:
-    without = robustness[robustness.group == "base"]
-    return without.loc[without.estimate == without.estimate.min()].iloc[0]
+    return Finding(numbers, f"Every GPT-2 model loses with tuning, and w{shrinks}" if lose else f"W{shrinks}")
 
 
 def above_ceiling(tables: Printed) -> pd.DataFrame:

@@ -1,9 +1,4 @@
-"""Section 4.2 on the printed scores: which properties of a model correlate with brain alignment?
-
-tables = printed.load()
-correlations = published_factors.correlations(tables, seed=0)
-notebook.show(*published_factors.numbers_of_correlations(correlations))
-"""
+"""Section 4.2 on the printed scores: which properties of a model correlate with brain alignment?"""
 
 import numpy as np
 import pandas as pd
@@ -11,10 +6,13 @@ import pandas as pd
 from brainalign.paper.claims.printed import Printed
 from brainalign.paper.figures import GRAY, color
 from brainalign.paper.publish.numbers import Live, correlation, p_value
-from brainalign.paper.sections.published_models import IDENTITY
+from brainalign.paper.sections import columns
+from brainalign.paper.sections.columns import IDENTITY
+from brainalign.paper.sections.covariates import as_row
+from brainalign.paper.sections.estimates import Finding, live, lives
 from brainalign.statistics import ALPHA
-from brainalign.statistics.clusters import Estimate, correlation_by_cluster
-from brainalign.statistics.correlations import Correlation, partial_pearson, pearson, slopes_by_group, spearman
+from brainalign.statistics.clusters import correlation_by_cluster
+from brainalign.statistics.correlations import partial_pearson, pearson, slopes_by_group, spearman
 
 SCORE = "average"
 # What may correlate with alignment: column of the printed models to label.
@@ -22,49 +20,30 @@ PROPERTIES = {"mmlu": "MMLU", "bbh": "BBH", "log_size": "size", "wikitext2_nwp_l
 WITHIN = ("log_size", "mmlu", "wikitext2_nwp_loss")  # correlated within families
 WITH_GPT2 = ("log_size", "mmlu")  # and with the GPT-2 family added
 COLUMNS_OF_FIGURE_7 = [*IDENTITY, "vanilla", "size", SCORE]
-# Columns of the tables, and the form of their numbers.
-COLUMNS_OF_TABLE_2 = {
-    "benchmark": "Benchmark",
-    "category": "Category",
-    "r": ("r", ".3f"),
-    "low": ("low", ".2f"),
-    "high": ("high", ".2f"),
-    "p": "p, adjusted",
-    "n_tasks": ("Tasks", ".0f"),
-    "mean_accuracy": ("Accuracy", ".2f"),
-}
-COLUMNS_OF_TABLE_7 = {
-    "model": "Model",
-    "family": "Family",
-    "wikitext2_nwp_loss": ("Loss", ".3f"),
-    "mmlu": ("MMLU", ".3f"),
-    "bbh": ("BBH", ".3f"),
-}
-COLUMNS_OF_SLOPES = {
-    "family": "Family",
-    "slope": ("Slope", ".3f"),
-    "low": ("low", ".3f"),
-    "high": ("high", ".3f"),
-    "p": ("p", ".1e"),
-    "n": ("Models", ".0f"),
-}
+COLUMNS_OF_TABLE_2 = (
+    columns.named("benchmark", "category")
+    | columns.numbers(".3f", r="r")
+    | columns.interval(".2f")
+    | {"p": "p, adjusted"}
+    | columns.numbers(".0f", n_tasks="Tasks")
+    | columns.numbers(".2f", mean_accuracy="Accuracy")
+)
+COLUMNS_OF_TABLE_7 = columns.named("model", "family")
+COLUMNS_OF_TABLE_7 |= columns.numbers(".3f", wikitext2_nwp_loss="Loss", mmlu="MMLU", bbh="BBH")
+COLUMNS_OF_SLOPES = (
+    columns.named("family")
+    | columns.interval(".3f", slope="Slope")
+    | columns.numbers(".1e", p="p")
+    | columns.numbers(".0f", n="Models")
+)
 
 
 def correlations(tables: Printed, **bootstrap) -> pd.DataFrame:
     """Correlations of each property with average brain alignment over the tuned models.
 
-    Parameters
-    ----------
-    tables : Printed
-    **bootstrap
-        `seed` and `resamples` of the bootstrap over bases.
-
-    Returns
-    -------
-    DataFrame
-        Rows of `figures.forest`: ``property``, ``label``, ``kind`` (the method), ``estimate``, ``low``, ``high``,
-        ``p`` and ``n`` models. Of each property Pearson's r, the same with the base as the cluster, the ranks', and
-        that with size held constant; of size, also with MMLU and with BBH held constant.
+    Of each property Pearson's r, the same with the base as the cluster, the ranks', and that with size held constant;
+    of size, also with MMLU and with BBH held constant. Rows of `figures.forest`: ``property``, ``label``, ``kind`` (the
+    method), ``estimate``, ``low``, ``high``, ``p`` and ``n`` models.
     """
     tuned = tables.group("tuned")
     rows = [row for name in PROPERTIES for row in _by_method(tuned, name, **bootstrap)]
@@ -75,53 +54,35 @@ def correlations(tables: Printed, **bootstrap) -> pd.DataFrame:
 def _by_method(tuned: pd.DataFrame, name: str, **bootstrap) -> list[dict]:
     label, x, y = PROPERTIES[name], tuned[name], tuned[SCORE]
     clustered = correlation_by_cluster(tuned, name, SCORE, "vanilla", **bootstrap)
-    rows = [
-        {"property": name, "label": label, "kind": "Pearson"} | as_columns(pearson(x, y)),
-        {"property": name, "label": f"{label}, by base", "kind": "Pearson, bootstrap over bases"}
-        | as_columns(clustered),
-        {"property": name, "label": f"{label}, ranks", "kind": "Spearman"} | as_columns(spearman(x, y)),
+    results = [
+        (label, "Pearson", pearson(x, y)),
+        (f"{label}, by base", "Pearson, bootstrap over bases", clustered),
+        (f"{label}, ranks", "Spearman", spearman(x, y)),
     ]
+    rows = [{"property": name, "label": label, "kind": kind} | as_row(result) for label, kind, result in results]
     return rows if name == "log_size" else [*rows, _given(tuned, name, "log_size")]
 
 
 def _given(tuned: pd.DataFrame, name: str, held: str) -> dict:
     label = f"{PROPERTIES[name]}, given {PROPERTIES[held]}"
     partial = partial_pearson(tuned[name], tuned[SCORE], tuned[held])
-    return {"property": name, "label": label, "kind": "partial Pearson"} | as_columns(partial)
+    return {"property": name, "label": label, "kind": "partial Pearson"} | as_row(partial)
 
 
-def as_columns(result: Correlation | Estimate) -> dict[str, float]:
-    """A correlation as part of a row: ``estimate``, ``low``, ``high``, ``p``, ``n``."""
-    return {name: getattr(result, name) for name in ("estimate", "low", "high", "p", "n")}
-
-
-def numbers_of_correlations(correlations: pd.DataFrame) -> list[Live]:
+def finding_of_correlations(correlations: pd.DataFrame) -> Finding:
     """Each correlation as ``r.LABEL`` and ``r.LABEL.p``, and what remains of MMLU's and size's given each other."""
-    numbers = []
-    for row in correlations.itertuples():
-        key = "r." + row.label.lower().replace(", ", ".").replace(" ", "-")
-        about = {"n": row.n, "method": row.kind}
-        numbers += [
-            Live(key, row.estimate, low=row.low, high=row.high, **about),
-            Live(f"{key}.p", p_value(row.p), **about),
-        ]
-    return [
-        *numbers,
-        Live("mmlu.given-size.verdict", remains(correlations, "MMLU, given size")),
-        Live("size.given-mmlu.verdict", remains(correlations, "size, given MMLU")),
+    rows = correlations.assign(in_words=correlations.p.map(p_value))
+    rows = rows.assign(key=rows.label.str.lower().str.replace(", ", ".").str.replace(" ", "-"))
+    remains = (rows.set_index("label").p < ALPHA).map({True: "remains", False: "does not remain"})
+    numbers = [
+        *lives(rows, "r.{key}", method="{kind}"),
+        *(Live(f"r.{row.key}.p", row.in_words, n=row.n, method=row.kind) for row in rows.itertuples()),
+        Live("mmlu.given-size.verdict", remains["MMLU, given size"]),
+        Live("size.given-mmlu.verdict", remains["size, given MMLU"]),
     ]
-
-
-def remains(correlations: pd.DataFrame, label: str) -> str:
-    """Whether a correlation remains, by its p."""
-    return "remains" if correlations.set_index("label").p[label] < ALPHA else "does not remain"
-
-
-def title_of_correlations(correlations: pd.DataFrame) -> str:
-    """Whether the correlation of MMLU survives size."""
-    survives = remains(correlations, "MMLU, given size") == "remains"
-    given = "even with size held constant" if survives else "but hardly once size is held constant"
-    return f"MMLU correlates with brain alignment{'' if survives else ','} {given}"
+    survives = remains["MMLU, given size"] == "remains"
+    given = " even with size held constant" if survives else ", but hardly once size is held constant"
+    return Finding(numbers, f"MMLU correlates with brain alignment{given}")
 
 
 def models(tables: Printed) -> pd.DataFrame:
@@ -152,11 +113,12 @@ def title_of_losses(correlations: pd.DataFrame) -> str:
     return "The printed losses correlate negatively with brain alignment, as the paper says"
 
 
-def size_with_vanilla(tables: Printed) -> Live:
+def finding_with_vanilla(tables: Printed) -> Finding:
     """Correlation of size with average brain alignment over the 25 models, vanilla ones among them."""
     main = tables.group("main")
-    result = pearson(main["log_size"], main[SCORE])
-    return Live("r.size.all", result.r, low=result.low, high=result.high, n=result.n)
+    size = live("r.size.all", as_row(pearson(main["log_size"], main[SCORE])))
+    verb = "too, size correlates" if size.low > 0 else "size no longer correlates"
+    return Finding([size], f"With the vanilla models, {verb} with brain alignment")
 
 
 def panel_with_vanilla(size: Live) -> tuple[str, str, str]:
@@ -164,21 +126,11 @@ def panel_with_vanilla(size: Live) -> tuple[str, str, str]:
     return "log_size", SCORE, correlation(size.value, size.low, size.high)
 
 
-def title_with_vanilla(size: Live) -> str:
-    """What Figure 7 shows."""
-    if size.low > 0:
-        return "With the vanilla models, too, size correlates with brain alignment"
-    return "With the vanilla models, size no longer correlates with brain alignment"
-
-
 def families(tables: Printed) -> pd.DataFrame:
     """Correlations with average brain alignment within each family, and with the GPT-2 family added to all.
 
-    Returns
-    -------
-    DataFrame
-        Rows of `figures.forest`: ``label`` (the property, and the family or "with GPT-2"), ``property``,
-        ``estimate``, ``low``, ``high``, ``p``, ``n`` models and ``color``.
+    Rows of `figures.forest`: ``label`` (the property, and the family or "with GPT-2"), ``property``, ``estimate``,
+    ``low``, ``high``, ``p``, ``n`` models and ``color``.
     """
     groups = tables.group("tuned").groupby("family")
     parts = [(family, rows, WITHIN, color(family)) for family, rows in groups]
@@ -193,28 +145,22 @@ def families(tables: Printed) -> pd.DataFrame:
 
 def _plain(models: pd.DataFrame, name: str) -> dict[str, float]:
     rows = models.dropna(subset=[name, SCORE])
-    return as_columns(pearson(rows[name], rows[SCORE]))
+    return as_row(pearson(rows[name], rows[SCORE]))
 
 
-def numbers_of_families(families: pd.DataFrame) -> list[Live]:
-    """Each correlation, as ``r.PROPERTY.FAMILY`` or ``r.PROPERTY.with-gpt2``."""
-    numbers = []
-    for row in families.itertuples():
-        part, prefix = row.label.split(", ")[1], f"r.{row.property.replace('_', '-')}"
-        key, method = f"{prefix}.{part.lower()}", "Pearson within the family"
-        if part == "with GPT-2":
-            key, method = f"{prefix}.with-gpt2", ""
-        numbers.append(Live(key, row.estimate, low=row.low, high=row.high, n=row.n, method=method))
-    return numbers
-
-
-def title_of_families(families: pd.DataFrame) -> str:
-    """Whether size correlates with brain alignment within each family."""
-    size = families[families.label.isin(["size, T5", "size, LLaMA"])]
-    without = size.label[(size.low < 0) & (size.high > 0)].str.removeprefix("size, ")
-    if len(without):
-        return f"Within {' and '.join(without)}, size does not correlate with brain alignment"
-    return "Size correlates with brain alignment within both families"
+def finding_of_families(families: pd.DataFrame) -> Finding:
+    """Each correlation, as ``r.PROPERTY.FAMILY`` or ``r.PROPERTY.with-gpt2``; the title is about size."""
+    part = families.label.str.split(", ").str[1]
+    slug = part.str.lower().replace("with gpt-2", "with-gpt2")
+    rows = families.assign(
+        key=families.property.str.replace("_", "-") + "." + slug,
+        method=part.map({"with GPT-2": ""}).fillna("Pearson within the family"),
+    )
+    numbers = lives(rows, "r.{key}", method="{method}")
+    size = part[families.label.isin(["size, T5", "size, LLaMA"]) & (families.low < 0) & (families.high > 0)]
+    if len(size):
+        return Finding(numbers, f"Within {' and '.join(size)}, size does not correlate with brain alignment")
+    return Finding(numbers, "Size correlates with brain alignment within both families")
 
 
 def slopes(tables: Printed) -> pd.DataFrame:

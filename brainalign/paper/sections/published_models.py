@@ -1,9 +1,4 @@
-"""Section 3 and Appendices A, B and J on the printed tables: which models there are, and how newer ones change.
-
-tables = printed.load()
-newer = published_models.newer(tables)
-notebook.show(*published_models.numbers_of_newer(newer))
-"""
+"""Section 3 and Appendices A, B and J on the printed tables: which models there are, and how newer ones change."""
 
 import numpy as np
 import pandas as pd
@@ -11,20 +6,14 @@ import pandas as pd
 from brainalign.paper.claims.printed import Printed
 from brainalign.paper.figures import color
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.sections import columns
+from brainalign.paper.sections.columns import IDENTITY
+from brainalign.paper.sections.estimates import Finding
 
 METRICS = {"linear": "linear", "cka": "CKA", "rsa": "RSA"}
-# Columns of the tables, and the form of their numbers. What tells models apart comes first.
-IDENTITY = {"model": "Model", "family": "Family", "kind": "Kind"}
-FILTERS = ("family", "kind")
-COLUMNS_OF_TABLE_3 = {**IDENTITY, "params": "Parameters", "layers": ("Layers", ".0f")}
-COLUMNS_OF_TABLE_4 = {**IDENTITY, "vanilla": "Vanilla model", "link_in_paper_table4": "Link in the paper"}
-COLUMNS_OF_TABLE_8 = {
-    "model": "Model",
-    "kind": "Kind",
-    "linear": ("Linear", ".2f"),
-    "cka": ("CKA", ".2f"),
-    "rsa": ("RSA", ".2f"),
-}
+COLUMNS_OF_TABLE_3 = IDENTITY | {"params": "Parameters"} | columns.numbers(".0f", "layers")
+COLUMNS_OF_TABLE_4 = IDENTITY | columns.named("vanilla") | {"link_in_paper_table4": "Link in the paper"}
+COLUMNS_OF_TABLE_8 = columns.named("model", "kind") | columns.numbers(".2f", linear="Linear", cka="CKA", rsa="RSA")
 
 
 def by_family(tables: Printed) -> pd.DataFrame:
@@ -46,13 +35,10 @@ def numbers_of_models(tables: Printed) -> list[Live]:
 
 
 def newer(tables: Printed) -> pd.DataFrame:
-    """Change with tuning of the Gemma and LLaMA-2 models by each metric of Table 8.
+    """Change with tuning of the Gemma and LLaMA-2 models by each metric of Table 8, in its units.
 
-    Returns
-    -------
-    DataFrame
-        Rows of `figures.forest`, one a ``metric`` and ``model``: its score ``vanilla`` and ``instruction-tuned``, and
-        their difference as ``estimate``, in the units of Table 8. Without intervals: the paper prints none.
+    Rows of `figures.forest`, one a ``metric`` and ``model``: its score ``vanilla`` and ``instruction-tuned``, and their
+    difference as ``estimate``. Without intervals: the paper prints none.
     """
     scores = tables.gemma_llama2.melt(id_vars=["model", "kind"], value_vars=list(METRICS), var_name="metric")
     wide = scores.pivot(index=["metric", "model"], columns="kind", values="value").reset_index()
@@ -65,21 +51,14 @@ def newer(tables: Printed) -> pd.DataFrame:
     )
 
 
-def numbers_of_newer(newer: pd.DataFrame) -> list[Live]:
+def finding_of_newer(newer: pd.DataFrame) -> Finding:
     """In how many comparisons the tuned model scores higher, over all and by metric, and each metric's mean change."""
-    gains, total = newer.estimate > 0, len(newer)
+    gains, total = (newer.estimate > 0).sum(), len(newer)
     method = "comparisons in which the tuned model scores higher"
-    numbers = [Live("newer.gains", gains.sum(), "d", n=total, method=method), Live("newer.n", total, "d")]
-    for metric, rows in newer.groupby("metric"):
-        n = len(rows)
-        numbers += [
-            Live(f"newer.{metric}.gains", (rows.estimate > 0).sum(), "d", n=n),
-            Live(f"newer.{metric}.change", rows.estimate.mean(), "+.2f", n=n, method="mean difference"),
-        ]
-    return numbers
-
-
-def title_of_newer(newer: pd.DataFrame) -> str:
-    """In how many comparisons the tuned model scores higher, and whether it always does by CKA."""
-    title = f"Tuned models score higher in {(newer.estimate > 0).sum()} of {len(newer)} comparisons"
-    return f"{title}, by CKA in all" if newer[newer.metric == "cka"].estimate.min() > 0 else title
+    numbers = [Live("newer.gains", gains, "d", n=total, method=method), Live("newer.n", total, "d")]
+    for metric, changes in newer.groupby("metric").estimate:
+        key, n = f"newer.{metric}", len(changes)
+        numbers.append(Live(f"{key}.gains", (changes > 0).sum(), "d", n=n))
+        numbers.append(Live(f"{key}.change", changes.mean(), "+.2f", n=n, method="mean difference"))
+    always = ", by CKA in all" if newer[newer.metric == "cka"].estimate.min() > 0 else ""
+    return Finding(numbers, f"Tuned models score higher in {gains} of {total} comparisons{always}")

@@ -1,8 +1,4 @@
-"""Section 5's readers: who read what, how long they took, and whether times and words are aligned.
-
-readers, *others = reading_times.sets_of_readers(study, results, words)
-notebook.show(*reading_times.numbers_of_people(readers))
-"""
+"""Section 5's readers: who read what, how long they took, and whether times and words are aligned."""
 
 from dataclasses import dataclass
 
@@ -12,6 +8,7 @@ from brainalign.alignment.behavior import lag_profile, reliability_of_means
 from brainalign.llm.reading import series
 from brainalign.paper.claims.retest import comparable
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.sections.estimates import Finding
 from brainalign.study import Study
 from brainalign.study.description import loading
 
@@ -24,14 +21,8 @@ EXAMPLES = ("gpt2", "Llama-2-7b-hf")  # series whose lags are shown, where a stu
 class Readers:
     """One set of readers, and the behavioral alignment of the models that can be compared on them.
 
-    Attributes
-    ----------
-    dataset : str
-        Name of their reading times.
-    words : dict of DataFrame
-        By alignment of the times with the words, a row a word of ``study.results(study, "reading")``.
-    scores : DataFrame
-        Rows of ``study.results``.
+    `words` has, by alignment of the times with the words, a row a word of ``study.results(study, "reading")``; `scores`
+    are rows of ``study.results``.
     """
 
     dataset: str
@@ -65,14 +56,7 @@ class Readers:
 
 
 def sets_of_readers(study: Study, results: pd.DataFrame, words: pd.DataFrame) -> list[Readers]:
-    """All readers of a study, in its order.
-
-    Parameters
-    ----------
-    study : Study
-    results, words : DataFrame
-        As from ``study.results(study)`` and ``study.results(study, "reading")``.
-    """
+    """All readers of a study, in its order; tables are ``study.results(study)`` and those of its ``reading``."""
     tables = dict(list(words.groupby(["dataset", "alignment"])))
     return [
         Readers(
@@ -130,16 +114,8 @@ def numbers_of_ends(words: pd.DataFrame) -> list[Live]:
 def lag_profiles(readers: Readers, surprisal: pd.DataFrame) -> pd.DataFrame:
     """Correlation of properties of words with the reading times of words before and after.
 
-    Parameters
-    ----------
-    readers : Readers
-    surprisal : DataFrame
-        As from ``study.results(study, "words")``, of the models to show.
-
-    Returns
-    -------
-    DataFrame
-        A row an ``alignment``, ``predictor`` and ``lag`` (words from the property to the time): ``r``, ``n_words``.
+    A row an ``alignment``, ``predictor`` and ``lag`` (words from the property to the time): ``r``, ``n_words``.
+    `surprisal` is that of ``study.results(study, "words")``, of the models to show.
     """
     profiles = []
     for alignment, words in readers.words.items():
@@ -154,28 +130,18 @@ def lag_profiles(readers: Readers, surprisal: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(profiles, ignore_index=True)
 
 
-def correlation_before(profiles: pd.DataFrame) -> pd.Series:
-    """By alignment, the mean correlation of reading times with the properties of the next word."""
-    return profiles[profiles.lag == -1].groupby("alignment").r.mean()
+def finding_of_lags(profiles: pd.DataFrame) -> Finding:
+    """The mean correlation of reading times with the properties of the next word, by alignment.
 
-
-def too_early(profiles: pd.DataFrame) -> bool:
-    """Whether reading times of the original release correlate with the next word."""
-    return bool(correlation_before(profiles).get("original", 0) > EARLY)
-
-
-def numbers_of_lags(profiles: pd.DataFrame) -> list[Live]:
-    """The correlation with the next word by alignment, and what that says of the original release."""
-    before = correlation_before(profiles)
+    Times of the original release come too early if they correlate with the next word.
+    """
+    before = profiles[profiles.lag == -1].groupby("alignment").r.mean()
+    early = before.get("original", 0) > EARLY
     method = "mean correlation with the word one position later"
     rule = "too early if reading times of the original release correlate with the next word at r > .1"
-    words = "are shifted one word too early" if too_early(profiles) else "are aligned with their words"
+    words = "are shifted one word too early" if early else "are aligned with their words"
     numbers = [Live(f"lag.before.{alignment}", r, ".2f", method=method) for alignment, r in before.items()]
-    return [*numbers, Live("lag.verdict", words, method=rule)]
-
-
-def title_of_lags(profiles: pd.DataFrame) -> str:
-    """When readers slow down."""
-    if too_early(profiles):
-        return "In the original release readers slow down before the word that slows them"
-    return "Readers slow down at the word and after it"
+    numbers.append(Live("lag.verdict", words, method=rule))
+    if early:
+        return Finding(numbers, "In the original release readers slow down before the word that slows them")
+    return Finding(numbers, "Readers slow down at the word and after it")

@@ -1,49 +1,101 @@
-"""How fast the library is, beside other ways: what `paper.speed` reads, as numbers and words."""
+"""How fast the library is, beside other ways: what the benchmarks wrote as JSON, in tables, numbers and words."""
+
+import json
+import statistics
 
 import pandas as pd
 
-from brainalign.paper import speed
+from brainalign import store
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.sections import columns
+from brainalign.paper.sections.estimates import Finding, lives
 
+RESULTS = store.PROJECT / "benchmarks" / "results"
+OURS = ("least squares", "ridge", "ridge per unit")  # solvers of this library
 LAYER, MODEL = "pereira 384", "33"  # the case of one wide layer, and the mark of those of all layers
 HIMALAYA = ["himalaya numpy", "himalaya torch"]
 WAYS = {"loop": "plain loop", "ours": "ours", "bare": "bare pass"}  # to read a text
 AS_LONG = 1.25  # times another way, that a reader would call as long
-# Columns of the tables, and the form of their numbers.
-COLUMNS = {
-    "case": "Case",
-    "solver": "Solver",
-    "seconds": ("Seconds", ".3f"),
-    "peak_gib": ("Peak memory (GiB)", ".2f"),
-    "times_slower": ("Times ours", ".1f"),
-    "largest_difference": ("Largest difference of r", ".1e"),
-    "share_of_product_rate": ("Share of product rate", ".2f"),
-}
+COLUMNS = (
+    columns.named("case", "solver")
+    | columns.numbers(".3f", "seconds")
+    | columns.numbers(".2f", peak_gib="Peak memory (GiB)")
+    | columns.numbers(".1f", times_slower="Times ours")
+    | columns.numbers(".1e", largest_difference="Largest difference of r")
+    | columns.numbers(".2f", share_of_product_rate="Share of product rate")
+)
 
 
-def numbers_of_encoding(measured: dict) -> list[Live]:
-    """Where the benchmark ran, what one layer takes each solver, and what all layers of a model take.
+def read(benchmark: str) -> dict:
+    """Read what a benchmark wrote.
 
-    Parameters
-    ----------
-    measured : dict
-        Of `speed.read("encoding")`.
+    Raises
+    ------
+    FileNotFoundError
+        It has not been run.
     """
-    encoding = speed.encoding(measured)
-    return [
-        Live("encoding.machine", speed.machine(measured), method="where the encoding benchmark ran"),
-        *_numbers_of_shape(measured["cases"][LAYER]["shape"]),
-        *_numbers_of_layer(_layer(encoding)),
-        *_numbers_of_model(encoding),
+    path = RESULTS / f"{benchmark}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there. Run it: python benchmarks/{benchmark}.py")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def machine(measured: dict) -> str:
+    """Name the machine that a benchmark ran on, in a few words."""
+    about = measured["machine"]
+    return f"{about['processor']}, {about['cores']} cores, Python {about['python']}, numpy {about['numpy']}"
+
+
+def encoding(measured: dict) -> pd.DataFrame:
+    """Solvers of encoding models, a row a case and solver, of ``read("encoding")``.
+
+    ``case``, ``solver``, ``ours`` (bool), ``seconds`` (median of repeated runs), ``peak_gib``, ``times_slower`` than
+    ours, ``largest_difference`` of r, ``share_of_product_rate``; missing where it does not apply.
+    """
+    rows = [
+        {"case": case, "solver": solver, "ours": solver in OURS, **took}
+        for case, results in measured["cases"].items()
+        for solver, took in results["solvers"].items()
     ]
+    return pd.DataFrame(rows).reindex(columns=["case", "solver", "ours", *list(COLUMNS)[2:]])
 
 
-def _numbers_of_shape(shape: dict) -> list[Live]:
-    return [
+def extraction(measured: dict) -> pd.DataFrame:
+    """Ways to read a text, a row a text, of ``read("extraction")``.
+
+    ``text``, ``parts``, ``tokens``; seconds ``ours``, ``bare`` (one forward pass of the same tokens) and ``loop``
+    (every beginning by itself); ``times_faster`` than the loop, ``times_bare``, ``largest_difference`` of a state,
+    relative to the largest.
+    """
+    return pd.DataFrame(
+        {
+            "text": text,
+            "parts": results["parts"],
+            "tokens": results["tokens"],
+            "ours": statistics.median(results["activations_seconds"]),
+            "bare": statistics.median(results["bare_seconds"]),
+            "loop": results["loop_seconds"],
+            "times_faster": results["times_faster_than_loop"],
+            "times_bare": results["times_bare_pass"],
+            "largest_difference": results["largest_difference"],
+        }
+        for text, results in measured["texts"].items()
+    )
+
+
+def finding_of_encoding(measured: dict) -> Finding:
+    """Where the benchmark ran, what one layer takes each solver, and what all layers of a model take."""
+    table, shape = encoding(measured), measured["cases"][LAYER]["shape"]
+    times = _layer(table).times_slower["LinearRegression"]
+    numbers = [
+        Live("encoding.machine", machine(measured), method="where the encoding benchmark ran"),
         Live("encoding.features", shape["n_features"], ",d"),
         Live("encoding.stimuli", shape["n_stimuli"], "d"),
         Live("encoding.voxels", shape["n_units"], ",d"),
+        *_numbers_of_layer(_layer(table)),
+        *_numbers_of_model(table),
     ]
+    return Finding(numbers, f"Least squares takes {times:.0f} times as long in scikit-learn")
 
 
 def _layer(encoding: pd.DataFrame) -> pd.DataFrame:
@@ -76,47 +128,27 @@ def _numbers_of_model(encoding: pd.DataFrame) -> list[Live]:
 
 
 def bars_of_encoding(encoding: pd.DataFrame) -> pd.DataFrame:
-    """Solvers of one layer as rows of `speed.bars`, the fastest first."""
+    """Solvers of one layer as rows of `figures.bars`, the fastest first."""
     rows = _layer(encoding).sort_values("seconds").reset_index()
     return rows.assign(label=rows.solver.where(~rows.ours, "ours, " + rows.solver))
 
 
-def title_of_encoding(encoding: pd.DataFrame) -> str:
-    """What the bars of solvers show."""
-    times = _layer(encoding).times_slower["LinearRegression"]
-    return f"Least squares takes {times:.0f} times as long in scikit-learn"
-
-
-def numbers_of_extraction(measured: dict) -> list[Live]:
-    """Where the benchmark ran, and what a text takes beside the plain loop and a bare pass, as ``extraction.TEXT``.
-
-    Parameters
-    ----------
-    measured : dict
-        Of `speed.read("extraction")`.
-    """
+def finding_of_extraction(measured: dict) -> Finding:
+    """Where the benchmark ran, and what a text takes beside the plain loop and a bare pass, as ``extraction.TEXT``."""
+    table = extraction(measured).rename(columns={"parts": "n"})
     peak, loop = "most memory of the benchmark, model included", "times as long as ours: the plain loop"
+    bare, as_long = "ours, times the bare pass", table.times_bare.max() <= AS_LONG
     numbers = [
-        Live("extraction.machine", speed.machine(measured), method="where the extraction benchmark ran"),
+        Live("extraction.machine", machine(measured), method="where the extraction benchmark ran"),
         Live("extraction.peak", measured["peak_gib"], ".1f", " GiB", method=peak),
+        *lives(table, "extraction.{text}.loop", ".0f", value="times_faster", method=loop),
+        *lives(table, "extraction.{text}.bare", value="times_bare", method=bare),
     ]
-    for row in speed.extraction(measured).itertuples():
-        key = f"extraction.{row.text.replace(' ', '-')}"
-        numbers += [
-            Live(f"{key}.loop", row.times_faster, ".0f", n=row.parts, method=loop),
-            Live(f"{key}.bare", row.times_bare, ".2f", n=row.parts, method="ours, times the bare pass"),
-        ]
-    return numbers
+    return Finding(numbers, f"One pass takes {'about as long as' if as_long else 'longer than'} a bare forward pass")
 
 
 def bars_of_extraction(extraction: pd.DataFrame) -> pd.DataFrame:
-    """Ways to read each text as rows of `speed.bars`."""
+    """Ways to read each text as rows of `figures.bars`."""
     rows = extraction.melt("text", list(WAYS), "way", "seconds")
     rows = rows.assign(label=rows.text + ", " + rows.way.map(WAYS), ours=rows.way == "ours")
     return rows.sort_values(["text", "seconds"], ignore_index=True)
-
-
-def title_of_extraction(extraction: pd.DataFrame) -> str:
-    """What the bars of ways to read show."""
-    as_long = extraction.times_bare.max() <= AS_LONG
-    return f"One pass takes {'about as long as' if as_long else 'longer than'} a bare forward pass"

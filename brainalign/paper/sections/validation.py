@@ -1,8 +1,5 @@
 """Can the method be trusted? How often simulated truth comes out, by protocol and test.
 
-ranks = validation.ranks(simulated)
-notebook.show(*validation.numbers_of_ranks(ranks))
-
 Simulations are those of `microworld.validation` and `microworld.ceilings`, a row a repetition. Tables here have a row
 a setting, with its ``estimate``, the interval from ``low`` to ``high``, and ``n``, as from `statistics.summary`;
 ``panel``, ``line``, ``label`` and ``color`` are for figures.
@@ -14,6 +11,7 @@ from brainalign.microworld.coverage import SLOW, STRIDE
 from brainalign.microworld.validation import MIXED
 from brainalign.paper.figures import LINES
 from brainalign.paper.publish.numbers import Live, number
+from brainalign.paper.sections.estimates import Finding, lives
 from brainalign.statistics.correlations import summary
 
 SIZE = "{n_participants} participants, {n_passages} passages"
@@ -39,29 +37,10 @@ def numbers_of_size(repetitions: int) -> list[Live]:
     return [Live("repetitions", repetitions, "d", method="simulated crowds")]
 
 
-def estimates(table: pd.DataFrame, key: str, form: str, method: str) -> list[Live]:
-    """A number a row, with its interval; key and method are filled from the row's columns."""
-    return [
-        Live(
-            key.format(**row).replace(" ", "-"),
-            row["estimate"],
-            form,
-            low=row["low"],
-            high=row["high"],
-            n=row["n"],
-            method=method.format(**row),
-        )
-        for row in table.to_dict("records")
-    ]
-
-
 def of_size(table: pd.DataFrame, extreme: str) -> pd.DataFrame:
     """Rows with the most people and passages (``max``), or the fewest (``min``)."""
     sizes = table[["n_passages", "n_participants"]]
     return table[(sizes == sizes.agg(extreme)).all(axis=1)]
-
-
-# The order of feature spaces
 
 
 def ranks(simulated: pd.DataFrame) -> pd.DataFrame:
@@ -72,38 +51,27 @@ def ranks(simulated: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def verdict_of_ranks(ranks: pd.DataFrame) -> str:
-    """What shuffled splits do to the order of spaces, every second of which encodes adjacency."""
+def finding_of_ranks(ranks: pd.DataFrame) -> Finding:
+    """The rank correlations with the most and the fewest people and passages.
+
+    The verdict is on what shuffled splits do to the order of spaces, every second of which encodes adjacency.
+    """
     largest = of_size(ranks, "max").set_index(["protocol", "filler"])
     apart = largest.high["aw2024", MIXED] < largest.low["contiguous", MIXED]
-    return "disturb" if apart else "keep"
-
-
-def numbers_of_ranks(ranks: pd.DataFrame) -> list[Live]:
-    """The rank correlations with the most and the fewest people and passages, and the verdict."""
+    word = "disturb" if apart else "keep"
     method = "disturb: intervals apart from those of contiguous, with either filler in turn"
-    return [
-        *estimates(of_size(ranks, "max"), "rank.large.{protocol}.{filler}", ".2f", f"Spearman; {SIZE}"),
-        *estimates(of_size(ranks, "min"), "rank.small.{protocol}.{filler}", ".2f", f"Spearman; {SIZE}"),
-        Live("rank.shuffled.verdict", verdict_of_ranks(ranks), method=method),
+    numbers = [
+        *lives(of_size(ranks, "max"), "rank.large.{protocol}.{filler}", ".2f", method=f"Spearman; {SIZE}"),
+        *lives(of_size(ranks, "min"), "rank.small.{protocol}.{filler}", ".2f", method=f"Spearman; {SIZE}"),
+        Live("rank.shuffled.verdict", word, method=method),
     ]
-
-
-def title_of_ranks(ranks: pd.DataFrame) -> str:
-    """What the curves of rank correlations show."""
-    return f"Shuffled splits {verdict_of_ranks(ranks)} the order if some spaces encode adjacency"
-
-
-# The ceiling
+    return Finding(numbers, f"Shuffled splits {word} the order if some spaces encode adjacency")
 
 
 def ceilings(simulated: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Bias of each estimate of `microworld.ceilings`, and width and coverage of its interval if it has one.
+    """``bias`` of each estimate of `microworld.ceilings`, and ``width`` and ``coverage`` of its interval if it has one.
 
-    Returns
-    -------
-    dict
-        ``bias``, ``width`` and ``coverage``, each a row an estimator, protocol and size.
+    Each has a row an estimator, protocol and size.
     """
     bounded = simulated[simulated.low.notna()]
     bounded = bounded.assign(width=bounded.high - bounded.low)
@@ -128,7 +96,11 @@ def numbers_of_ceilings(simulated: pd.DataFrame) -> list[Live]:
     method = "the true ceiling, in 95 % of crowds within simulation error, at every size, under contiguous"
     verdicts = verdicts_of_ceilings(tables["coverage"])
     return [
-        *(live for what, form in forms.items() for live in estimates(tables[what], f"ceiling.{what}{key}", form, SIZE)),
+        *(
+            live
+            for what, form in forms.items()
+            for live in lives(tables[what], f"ceiling.{what}{key}", form, method=SIZE)
+        ),
         Live("ceiling.true", simulated.true.mean(), ".2f", n=len(simulated), method="mean true ceiling"),
         *(Live(f"ceiling.{estimator}.verdict", word, method=method) for estimator, word in verdicts.items()),
     ]
@@ -155,16 +127,10 @@ def title_of_coverage(coverage: pd.DataFrame) -> str:
     return f"The disattenuated interval {verdict} the true ceiling under contiguous cross-validation"
 
 
-# The best layer
-
-
 def layers(simulated: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """How often a rule finds the best layer of a graded stack, and the bias of the score of the layer that it chooses.
 
-    Returns
-    -------
-    dict
-        ``found`` and ``bias``, each a row a kind of stack, protocol, rule and number of layers; ``line`` is for curves.
+    ``found`` and ``bias`` have a row a kind of stack, protocol, rule and number of layers; ``line`` is for curves.
     """
     tables = {
         "found": summary(simulated[simulated.kind == "graded"], LAYERS, "found"),
@@ -173,33 +139,21 @@ def layers(simulated: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {what: table.assign(line=table.rule + ", " + table.protocol) for what, table in tables.items()}
 
 
-def verdict_of_layers(bias: pd.DataFrame) -> str:
-    """What choosing the layer on test sets does to the score of a stack without signal."""
-    null = _deepest(bias[bias.kind == "null"]).set_index(["protocol", "rule"])
-    return "inflates" if null.low["aw2024", "best on test"] > 0 else "does not inflate"
+def finding_of_layers(layers: dict[str, pd.DataFrame]) -> Finding:
+    """Both tables at the most layers, as ``layer.WHAT.KIND.PROTOCOL.RULE``.
 
-
-def numbers_of_layers(layers: dict[str, pd.DataFrame]) -> list[Live]:
-    """Both tables at the most layers, as ``layer.WHAT.KIND.PROTOCOL.RULE``, and the verdict."""
-    key, bias = "{kind}.{protocol}.{rule}", layers["bias"]
-    method = f"the score of the best of {bias.n_layers.max()} layers that know nothing"
-    return [
-        *estimates(_deepest(layers["found"]), f"layer.found.{key}", ".0%", "{n_layers} layers"),
-        *estimates(_deepest(bias), f"layer.bias.{key}", "+.3f", "{n_layers} layers"),
-        Live("layer.verdict", verdict_of_layers(bias), method=method),
+    The verdict is on what choosing the layer on test sets does to the score of a stack without signal.
+    """
+    found, bias = (table[table.n_layers == table.n_layers.max()] for table in (layers["found"], layers["bias"]))
+    null = bias[bias.kind == "null"].set_index(["protocol", "rule"])
+    word = "inflates" if null.low["aw2024", "best on test"] > 0 else "does not inflate"
+    key, method = "{kind}.{protocol}.{rule}", f"the score of the best of {bias.n_layers.max()} layers that know nothing"
+    numbers = [
+        *lives(found, f"layer.found.{key}", ".0%", method="{n_layers} layers"),
+        *lives(bias, f"layer.bias.{key}", "+.3f", method="{n_layers} layers"),
+        Live("layer.verdict", word, method=method),
     ]
-
-
-def _deepest(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table.n_layers == table.n_layers.max()]
-
-
-def title_of_layers(bias: pd.DataFrame) -> str:
-    """What the curves of biases show."""
-    return f"Choosing the layer on test sets {verdict_of_layers(bias)} the score of a null model"
-
-
-# Shuffled splits
+    return Finding(numbers, f"Choosing the layer on test sets {word} the score of a null model")
 
 
 def neighborhood(simulated: pd.DataFrame) -> pd.DataFrame:
@@ -209,33 +163,20 @@ def neighborhood(simulated: pd.DataFrame) -> pd.DataFrame:
     return table.assign(label=label, color=table.protocol.map(PROTOCOL_COLORS))
 
 
-def verdicts_of_neighborhood(table: pd.DataFrame) -> dict[str, str]:
-    """By kind of splits, what scores on participants without a text-driven signal: adjacency, and all features."""
+def finding_of_neighborhood(table: pd.DataFrame) -> Finding:
+    """Scores as ``near.PEOPLE.PROTOCOL.FEATURES``.
+
+    Verdicts are on what scores on participants without a text-driven signal: adjacency, and all features.
+    """
     null = table[table.people == "null"].set_index(["protocol", "features"])
-    above = null.low["aw2024", "oasm"] > 0
+    shuffled = "above zero" if null.low["aw2024", "oasm"] > 0 else "not reliably above zero"
     ends = null.loc["contiguous", ["low", "high"]]
     zero = ((ends.low <= ROUNDING) & (ends.high >= -ROUNDING)).all()
-    return {
-        "shuffled": "above zero" if above else "not reliably above zero",
-        "contiguous": "zero" if zero else "not zero",
-    }
-
-
-def numbers_of_neighborhood(table: pd.DataFrame) -> list[Live]:
-    """Scores as ``near.PEOPLE.PROTOCOL.FEATURES``, and the verdicts."""
-    verdicts = verdicts_of_neighborhood(table)
-    shuffled, contiguous = "neighborhood, null people, aw2024", "all features, null people, contiguous"
-    return [
-        *estimates(table, "near.{people}.{protocol}.{features}", ".2f", "mean and middle 95 % of crowds"),
-        Live("near.shuffled.verdict", verdicts["shuffled"], method=shuffled),
-        Live("near.contiguous.verdict", verdicts["contiguous"], method=contiguous),
+    contiguous = "zero" if zero else "not zero"
+    numbers = [
+        *lives(table, "near.{people}.{protocol}.{features}", ".2f", method="mean and middle 95 % of crowds"),
+        Live("near.shuffled.verdict", shuffled, method="neighborhood, null people, aw2024"),
+        Live("near.contiguous.verdict", contiguous, method="all features, null people, contiguous"),
     ]
-
-
-def title_of_neighborhood(table: pd.DataFrame) -> str:
-    """What the forest of scores shows."""
-    verdicts = verdicts_of_neighborhood(table)
-    return (
-        f"Without a text-driven signal, adjacency scores {verdicts['shuffled']} under shuffled splits, "
-        f"and all features score {verdicts['contiguous']} under contiguous ones"
-    )
+    title = f"Without a text-driven signal, adjacency scores {shuffled} under shuffled splits"
+    return Finding(numbers, f"{title}, and all features score {contiguous} under contiguous ones")

@@ -1,8 +1,5 @@
 """Do tests of tuning keep their level, and what does it take to find a change as large as the paper's?
 
-rates = validation_tuning.false_positives(simulated)
-notebook.show(*validation_tuning.numbers_of_false_positives(rates))
-
 Simulations are those of `tuning_power`; tables are as in `sections.validation`.
 """
 
@@ -10,9 +7,13 @@ from itertools import product
 
 import pandas as pd
 
-from brainalign.paper import tuning_power
+from brainalign.microworld import tuning_power
+from brainalign.paper.claims import printed
 from brainalign.paper.publish.numbers import Live
-from brainalign.paper.sections.validation import estimates, of_size
+from brainalign.paper.sections import published_brain
+from brainalign.paper.sections.estimates import Finding, lives
+from brainalign.paper.sections.validation import of_size
+from brainalign.statistics import ALPHA
 from brainalign.statistics.correlations import summary
 
 POWER = ["unit", "spread", "n_passages", "n_participants", "n_bases"]
@@ -21,41 +22,49 @@ FEW_BASES, MANY_BASES = (4,), (16, 32)  # besides as many as the paper has
 SPREADS = {"as printed": 1.0, "a quarter of it": 0.25}  # of the printed standard deviation of changes
 
 
+def printed_pairs() -> pd.DataFrame:
+    """The paper's 17 tuned models of 8 bases, with the percent change of the printed average brain alignment."""
+    return published_brain.pairs(printed.load())
+
+
+def printed_spread() -> tuple[float, float]:
+    """How the paper's models differ in their change: its standard deviation (percent), and the share between bases.
+
+    The share is 1 less the pooled variance within bases over that of all pairs, and at least 0.
+    """
+    pairs = printed_pairs()
+    change = pairs.percent_change
+    left = change - change.groupby(pairs.base).transform("mean")
+    within = (left**2).sum() / (len(pairs) - pairs.base.nunique())
+    return float(change.std()), float(max(0.0, 1 - within / change.var()))
+
+
 def false_positives(simulated: pd.DataFrame) -> pd.DataFrame:
     """Rates of `tuning_power.false_positives`, by unit, test and correlation within a base; ``panel`` is for curves."""
     rates = summary(simulated, ["unit", "test", "alike"], "rejected")
     return rates.assign(panel="tests over " + rates.unit + "s")
 
 
-def keeps_level(rates: pd.DataFrame) -> pd.Series:
-    """Whether a test stays at its nominal level whatever the correlation, by unit and test."""
-    return (rates.low <= tuning_power.LEVEL).groupby([rates.unit, rates.test]).all()
+def finding_of_false_positives(rates: pd.DataFrame) -> Finding:
+    """Rates as ``null.UNIT.TEST.CORRELATION``, which tests over bases keep their level, and what those over pairs do.
 
-
-def verdict_of_pairs(rates: pd.DataFrame) -> str:
-    """What tests over pairs do to their nominal level."""
-    return "do not all exceed" if keeps_level(rates)["pair"].any() else "exceed"
-
-
-def numbers_of_false_positives(rates: pd.DataFrame) -> list[Live]:
-    """Rates as ``null.UNIT.TEST.CORRELATION``, which tests over bases keep their level, and the verdict."""
-    pairs, keeps = tuning_power.printed_pairs(), keeps_level(rates)["base"]
+    A test keeps its nominal level if it stays there whatever the correlation.
+    """
+    keeps = (rates.low <= ALPHA).groupby([rates.unit, rates.test]).all()
+    pairs, over_bases = printed_pairs(), keeps["base"]
+    word = "do not all exceed" if keeps["pair"].any() else "exceed"
     method = "false positives at the 5 % level; differences of one base correlate by {alike:g}"
-    by_level = {"null.nominal": keeps.index[keeps], "null.above": keeps.index[~keeps]}
-    return [
-        Live("null.level", tuning_power.LEVEL, ".0%", method="of each test"),
+    by_level = {"null.nominal": over_bases.index[over_bases], "null.above": over_bases.index[~over_bases]}
+    numbers = [
+        Live("null.level", ALPHA, ".0%", method="of each test"),
         Live("null.repetitions", rates.n.max(), "d", method="simulated sets of models"),
         Live("null.pairs", len(pairs), "d", evidence="printed"),
         Live("null.bases", pairs.base.nunique(), "d", evidence="printed"),
-        *estimates(rates, "null.{unit}.{test}.{alike:g}", ".1%", method),
+        *lives(rates, "null.{unit}.{test}.{alike:g}", ".1%", method=method),
         *(Live(key, ", ".join(tests)) for key, tests in by_level.items() if len(tests)),
-        Live("null.pair.verdict", verdict_of_pairs(rates)),
+        Live("null.pair.verdict", word),
     ]
-
-
-def title_of_false_positives(rates: pd.DataFrame) -> str:
-    """What the curves of rates show."""
-    return f"Tests over pairs {verdict_of_pairs(rates)} their nominal level"
+    return Finding(numbers, f"Tests over pairs {word} their nominal level")
 
 
 def noise(changes: pd.DataFrame) -> pd.Series:
@@ -66,65 +75,48 @@ def noise(changes: pd.DataFrame) -> pd.Series:
 def power(noise: pd.Series, seed: int) -> pd.DataFrame:
     """How often t tests find a change as large as the paper's (`tuning_power.power`).
 
-    Returns
-    -------
-    DataFrame
-        A row per ``unit`` of the test, ``spread`` of the models, ``n_passages``, ``n_participants`` and ``n_bases``.
+    A row per ``unit`` of the test, ``spread`` of the models, ``n_passages``, ``n_participants`` and ``n_bases``.
     """
-    spread, alike = tuning_power.printed_spread()
-    bases = (*FEW_BASES, _printed_bases(), *MANY_BASES)
+    sizes, (spread, alike) = printed_pairs().groupby("base").size(), printed_spread()
+    settings = product(SPREADS.items(), noise.items(), (*FEW_BASES, len(sizes), *MANY_BASES))
     simulated = [
-        tuning_power.power(deviation, spread * part, alike, n_bases, seed=seed).assign(
+        tuning_power.power(sizes, deviation, spread * part, alike, n_bases, seed=seed).assign(
             n_passages=n_passages, n_participants=n_participants, n_bases=n_bases, spread=kind
         )
-        for (kind, part), ((n_passages, n_participants), deviation), n_bases in product(
-            SPREADS.items(), noise.items(), bases
-        )
+        for (kind, part), ((n_passages, n_participants), deviation), n_bases in settings
     ]
     return summary(pd.concat(simulated), POWER, "found")
 
 
 def numbers_of_power(noise: pd.Series, power: pd.DataFrame) -> list[Live]:
     """The change to find, how models differ in it, the noise, and the power with the most people and passages."""
-    (spread, alike), largest = tuning_power.printed_spread(), of_size(power, "max")
-    deviation = "standard deviation of the printed changes"
-    over_crowds = "standard deviation of a pair's change over crowds"
+    (spread, alike), largest = printed_spread(), of_size(power, "max")
+    deviation, over_crowds = (
+        "standard deviation of the printed changes",
+        "standard deviation of a pair's change over crowds",
+    )
+    key, ends = "power.noise.{n_passages:.0f}.{n_participants:.0f}", noise.iloc[[0, -1]].reset_index()
     return [
         Live("power.effect", tuning_power.EFFECT, ".0f", " %", method="the true change"),
         Live("power.spread", spread, ".1f", " %", method=deviation, evidence="printed"),
         Live("power.alike", alike, ".2f", method="share of its variance between bases", evidence="printed"),
-        *estimates(largest[largest.unit == "base"], "power.{n_bases}.{spread}", ".0%", "t test over bases"),
-        *(
-            Live(f"power.noise.{n_passages}.{n_participants}", value, ".1f", " %", method=over_crowds)
-            for (n_passages, n_participants), value in noise.iloc[[0, -1]].items()
-        ),
+        *lives(largest[largest.unit == "base"], "power.{n_bases}.{spread}", ".0%", method="t test over bases"),
+        *lives(ends, key, ".1f", " %", value="noise", method=over_crowds),
     ]
 
 
-def power_by_people(power: pd.DataFrame) -> pd.DataFrame:
-    """Power of tests over as many bases as the paper has; ``panel`` and ``line`` are for curves."""
-    rows = power[(power.n_bases == _printed_bases()) & (power.unit == "base")]
-    return rows.assign(line=rows.n_passages.astype(str) + " passages", panel="models differ: " + rows.spread)
+def power_by_people(power: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Power of tests over as many bases as the paper has, for curves, and their title."""
+    bases = printed_pairs().base.nunique()
+    rows = power[(power.n_bases == bases) & (power.unit == "base")]
+    rows = rows.assign(line=rows.n_passages.astype(str) + " passages", panel="models differ: " + rows.spread)
+    low, high = rows.estimate.min(), rows.estimate.max()
+    return rows, f"{bases} bases: a rise of {tuning_power.EFFECT:.0f} % is found in {low:.0%} to {high:.0%}"
 
 
-def title_of_people(by_people: pd.DataFrame) -> str:
-    """What the curves over participants show."""
-    low, high = by_people.estimate.min(), by_people.estimate.max()
-    return f"{_printed_bases()} bases: a rise of {tuning_power.EFFECT:.0f} % is found in {low:.0%} to {high:.0%}"
-
-
-def power_by_bases(power: pd.DataFrame) -> pd.DataFrame:
-    """Power with the most people and passages; ``panel`` and ``line`` are for curves."""
-    rows = of_size(power, "max")
-    return rows.assign(line="over " + rows.unit + "s", panel="models differ: " + rows.spread)
-
-
-def title_of_bases(by_bases: pd.DataFrame) -> str:
-    """What the curves over bases show."""
-    rows = by_bases.set_index(["unit", "n_bases", "spread"])
-    enough = rows.estimate["base", _printed_bases(), "as printed"] >= ENOUGH
-    return f"If models differ as the printed ones do, {_printed_bases()} bases are {'enough' if enough else 'too few'}"
-
-
-def _printed_bases() -> int:
-    return tuning_power.printed_pairs().base.nunique()
+def power_by_bases(power: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Power with the most people and passages, for curves, and their title."""
+    bases, rows = printed_pairs().base.nunique(), of_size(power, "max")
+    enough = rows.set_index(["unit", "n_bases", "spread"]).estimate["base", bases, "as printed"] >= ENOUGH
+    rows = rows.assign(line="over " + rows.unit + "s", panel="models differ: " + rows.spread)
+    return rows, f"If models differ as the printed ones do, {bases} bases are {'enough' if enough else 'too few'}"

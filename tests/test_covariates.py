@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy
+from matplotlib.collections import PathCollection
 
-from brainalign.paper import factors
-from brainalign.paper.factors import BY_BASE, GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE
 from brainalign.paper.figures import correlates
+from brainalign.paper.sections import covariates, factors
+from brainalign.paper.sections.covariates import BY_BASE, GIVEN_SIZE, KNOWLEDGE, LOSS, PLAIN, REASONING, SIZE
 from brainalign.statistics.correlations import partial_pearson, pearson
 
 pytestmark = pytest.mark.usefixtures("book_style")
@@ -41,7 +42,7 @@ def measured(scored: dict[str, list]) -> pd.DataFrame:
 @pytest.fixture
 def capability():
     one_way = measured({measure: [None] for measure in MEASURES})
-    return factors.scored(one_way.drop(columns="protocol"))  # as of a study, which has no column without a value
+    return covariates.scored(one_way.drop(columns="protocol"))  # as of a study, which has no column without a value
 
 
 @pytest.fixture
@@ -52,24 +53,26 @@ def scores(capability):
 
 
 def test_properties_are_wholes_and_categories_in_the_order_of_their_roles(capability):
-    known = factors.properties(capability)
+    known = covariates.properties(capability)
     assert [one.name for one in known] == [
         SIZE, KNOWLEDGE, f"{KNOWLEDGE}, people", REASONING, f"{REASONING}, people", LOSS,
     ]  # fmt: skip
     assert [one.overall for one in known] == [True, True, False, True, False, True]
     assert known[-1].label == "Next-word loss (bits per word)"
     assert known[1].label == "World knowledge (share right)"
-    assert {role: one.name for role, one in factors.quoted(known).items()} == {role: role for role in factors.ROLES}
+    assert {role: one.name for role, one in covariates.quoted(known).items()} == {
+        role: role for role in covariates.ROLES
+    }
 
 
 def test_a_benchmark_that_is_scored_in_two_ways_is_two_properties(scores):
     capability = measured({"MMLU": ["standard", "instruct-eval"], "BBH": ["standard"]})
-    known = factors.properties(capability)
+    known = covariates.properties(capability)
     names = [one.name for one in known]
     assert names[1:4] == ["MMLU (standard)", "MMLU (instruct-eval)", "MMLU, people (standard)"]
     assert names[-2:] == ["BBH", "BBH, people"]
-    assert factors.quoted(known)[KNOWLEDGE].name == "MMLU (standard)"
-    table = factors.models(capability, scores)
+    assert covariates.quoted(known)[KNOWLEDGE].name == "MMLU (standard)"
+    table = covariates.models(capability, scores)
     row = capability[
         (capability.model == "t3") & (capability.protocol == "instruct-eval") & (capability.level == "category")
     ]
@@ -77,7 +80,7 @@ def test_a_benchmark_that_is_scored_in_two_ways_is_two_properties(scores):
 
 
 def test_models_are_the_trained_ones_with_what_was_measured_of_all_domains(capability, scores):
-    table = factors.models(capability, scores)
+    table = covariates.models(capability, scores)
     assert list(table.model) == [name for i in range(5) for name in (f"b{i}", f"t{i}")]
     assert list(table.base) == [f"b{i}" for i in range(5) for _ in range(2)]
     row = table[table.model == "t3"].iloc[0]
@@ -88,8 +91,8 @@ def test_models_are_the_trained_ones_with_what_was_measured_of_all_domains(capab
 
 
 def test_correlations_are_those_of_the_plain_functions_and_adjusted_by_method(capability, scores):
-    table, known = factors.models(capability, scores), factors.properties(capability)
-    found = factors.correlations(table, known, PROTOCOLS, seed=0, resamples=200)
+    table, known = covariates.models(capability, scores), covariates.properties(capability)
+    found = covariates.correlations(table, known, PROTOCOLS, seed=0, resamples=200)
     whole = found[found.overall]
     assert whole.groupby("method").size().to_dict() == {PLAIN: 8, GIVEN_SIZE: 6, BY_BASE: 8}
     assert found[~found.overall].groupby("method").size().to_dict() == {PLAIN: 4, GIVEN_SIZE: 4}
@@ -104,8 +107,8 @@ def test_correlations_are_those_of_the_plain_functions_and_adjusted_by_method(ca
 
 
 def test_inside_families_are_the_plain_correlations_of_their_models(capability, scores):
-    table, known = factors.models(capability, scores), factors.properties(capability)
-    inside = factors.by_family(table, known, PROTOCOLS)
+    table, known = covariates.models(capability, scores), covariates.properties(capability)
+    inside = covariates.by_family(table, known, PROTOCOLS)
     assert inside.groupby("family").n.unique().map(list).to_dict() == {"T5": [6], "LLaMA": [4]}
     some = table[table.family == "LLaMA"]
     row = inside[(inside.family == "LLaMA") & (inside.property == KNOWLEDGE) & (inside.protocol == "aw2024")]
@@ -115,35 +118,34 @@ def test_inside_families_are_the_plain_correlations_of_their_models(capability, 
 def test_a_property_that_was_not_measured_or_does_not_vary_is_left_out(capability, scores):
     without = capability[capability.measure != LOSS]
     without = without.assign(value=without.value.where(without.measure != REASONING, 0.25))
-    known, table = factors.properties(without), factors.models(without, scores)
+    known, table = covariates.properties(without), covariates.models(without, scores)
     assert LOSS not in table
-    found = factors.correlations(table, known, PROTOCOLS, seed=0, resamples=100)
+    found = covariates.correlations(table, known, PROTOCOLS, seed=0, resamples=100)
     assert set(found.property) == {SIZE, KNOWLEDGE, f"{KNOWLEDGE}, people"}
 
 
 def test_too_few_models_have_no_correlations(capability, scores):
     few = capability[capability.model.isin(["b0", "t0", "b1"])]
-    table = factors.models(few, scores)
-    assert not factors.enough(table)
-    none = factors.correlations(table, factors.properties(few), PROTOCOLS, resamples=100)
+    table = covariates.models(few, scores)
+    assert not covariates.enough(table)
+    none = covariates.correlations(table, covariates.properties(few), PROTOCOLS, resamples=100)
     assert none.empty and "adjusted" in none and none.overall.dtype == bool
 
 
 def test_models_of_one_base_are_too_few(capability, scores):
-    table = factors.models(capability, scores)
-    assert factors.enough(table)
-    assert not factors.enough(table.assign(base="b0"))
+    table = covariates.models(capability, scores)
+    assert covariates.enough(table)
+    assert not covariates.enough(table.assign(base="b0"))
 
 
 def test_figures_show_all_of_their_tables(capability, scores):
-    table, known = factors.models(capability, scores), factors.properties(capability)
-    found = factors.correlations(table, known, PROTOCOLS, seed=0, resamples=100)
+    table, known = covariates.models(capability, scores), covariates.properties(capability)
+    found = covariates.correlations(table, known, PROTOCOLS, seed=0, resamples=100)
     found = found[found.overall]
-    figure = correlates.forest(found, {"contiguous": "one", "aw2024": "other"})
+    figure = correlates.forest(found, {"contiguous": "one", "aw2024": "other"}, factors.WORDS)
     assert [ax.get_title("left") for ax in figure.axes] == ["one", "other"]
-    drawn = [
-        line.get_xdata()[0] for line in figure.axes[1].lines if line.get_marker() in "oDs" and len(line.get_xdata())
-    ]
+    marks = [points for points in figure.axes[1].collections if isinstance(points, PathCollection)]
+    drawn = np.concatenate([points.get_offsets()[:, 0] for points in marks])
     np.testing.assert_allclose(sorted(drawn), sorted(found.estimate[found.protocol == "aw2024"]))
     examined = capability[(capability.domain == "all") & (capability.measure != LOSS)].sort_values("measure")
     examined = examined.assign(name=examined.measure, chance=examined.measure.map({KNOWLEDGE: 0.25}))

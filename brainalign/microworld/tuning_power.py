@@ -1,7 +1,7 @@
 """What tests of "tuning increases alignment" do when it does not, and when it does: rates from repeated simulation.
 
-Models come as in the paper: 17 tuned models of 8 bases, some with more of them than others. What all pairs of a base
-have in common, its one vanilla score above all, makes them alike; how alike is the one unknown of the null.
+Pairs come as the caller's: tuned models of bases, some with more of them than others. What all pairs of a base have in
+common, its one vanilla score above all, makes them alike; how alike is the one unknown of the null.
 """
 
 from collections.abc import Sequence
@@ -12,41 +12,27 @@ import scipy  # scipy loads scipy.stats when it is first used; that takes half a
 
 from brainalign.microworld import validation
 from brainalign.microworld.validation import cached_table
-from brainalign.paper.claims import printed
-from brainalign.statistics.pairs import make_pairs, paired_tests, percent_changes
+from brainalign.statistics import ALPHA
+from brainalign.statistics.pairs import paired_tests
 
-LEVEL = 0.05
 EFFECT = 6.0  # percent: the paper's claim
 ALIKE = (0.0, 0.5, 0.9)  # correlation of effects of one base; 0.5 if models are exchangeable
 RESAMPLES = 1000  # of each bootstrap
 BEFORE, AFTER = 0.6, 0.67  # overlaps of a base and its tuned model whose scores differ by about as much
 
 
-def printed_pairs() -> pd.DataFrame:
-    """The paper's pairs, with the percent change of the printed average brain alignment."""
-    return percent_changes(make_pairs(printed.load().group("main"), "average"))
-
-
-def printed_spread() -> tuple[float, float]:
-    """How the paper's models differ in their change: its standard deviation (percent), and the share between bases.
-
-    The share is 1 less the pooled variance within bases over that of all pairs, and at least 0.
-    """
-    pairs = printed_pairs()
-    change = pairs.percent_change
-    left = change - change.groupby(pairs.base).transform("mean")
-    within = (left**2).sum() / (len(pairs) - pairs.base.nunique())
-    return float(change.std()), float(max(0.0, 1 - within / change.var()))
-
-
-def false_positives(repetitions: int, seed: int = 0, alike: Sequence[float] = ALIKE) -> pd.DataFrame:
-    """Test tuned models that are no better than their bases, paired as the paper's are.
+def false_positives(
+    pairs: pd.DataFrame, repetitions: int, seed: int = 0, alike: Sequence[float] = ALIKE
+) -> pd.DataFrame:
+    """Test tuned models that are no better than their bases.
 
     A vanilla score is -sqrt(rho) u, the tuned ones sqrt(1 - rho) e, with u of a base and e of a model standard
     normal: differences have variance 1, and correlate by rho within a base.
 
     Parameters
     ----------
+    pairs : DataFrame
+        As from `pairs.make_pairs`; its scores do not matter.
     repetitions, seed
         Sets of models, and their seed.
     alike : sequence of float
@@ -60,7 +46,6 @@ def false_positives(repetitions: int, seed: int = 0, alike: Sequence[float] = AL
     """
 
     def compute() -> pd.DataFrame:
-        pairs = printed_pairs()
         bases, codes = np.unique(pairs.base, return_inverse=True)
         rng = np.random.default_rng(seed)
         frames = []
@@ -70,21 +55,19 @@ def false_positives(repetitions: int, seed: int = 0, alike: Sequence[float] = AL
                 tuned = np.sqrt(1 - rho) * rng.normal(size=len(pairs))
                 drawn = pairs.assign(vanilla=vanilla[codes], tuned=tuned)
                 tests = paired_tests(drawn, effect="difference", seed=number, resamples=RESAMPLES)
-                tests = tests.assign(alike=rho, repetition=number, rejected=tests.p <= LEVEL)
+                tests = tests.assign(alike=rho, repetition=number, rejected=tests.p <= ALPHA)
                 frames.append(tests[["alike", "repetition", "test", "unit", "rejected"]])
         return pd.concat(frames, ignore_index=True)
 
-    return cached_table("false positives", compute, repetitions=repetitions, seed=seed, alike=list(alike))
+    about = {"repetitions": repetitions, "seed": seed, "alike": list(alike), "bases": list(pairs.base)}
+    return cached_table("false positives", compute, **about)
 
 
 def measured_changes(repetitions: int, seed: int = 0, n_pairs: int = 3) -> pd.DataFrame:
     """Score pairs of spaces, one of which has more overlap, under ``contiguous`` on crowds of the microworld.
 
-    Returns
-    -------
-    DataFrame
-        A row per ``n_passages``, ``n_participants``, ``repetition`` and ``pair``: ``change``, percent; ``noise``, the
-        same less its mean over repetitions: what it owes to the people and to what they read it with.
+    A row per ``n_passages``, ``n_participants``, ``repetition`` and ``pair``: ``change``, percent; ``noise``, the same
+    less its mean over repetitions: what it owes to the people and to what they read it with.
     """
 
     def compute() -> pd.DataFrame:
@@ -110,41 +93,29 @@ def measured_changes(repetitions: int, seed: int = 0, n_pairs: int = 3) -> pd.Da
     return cached_table("changes", compute, repetitions=repetitions, seed=seed, n_pairs=n_pairs)
 
 
-def power(noise: float, spread: float, alike: float, n_bases: int, draws: int = 4000, seed: int = 0) -> pd.DataFrame:
+def power(
+    sizes: Sequence[int], noise: float, spread: float, alike: float, n_bases: int, draws: int = 4000, seed: int = 0
+) -> pd.DataFrame:
     """How often a change of `EFFECT` is found by t tests over pairs and over bases.
 
-    A pair's change is `EFFECT` + spread (sqrt(alike) u + sqrt(1 - alike) e) + noise v, percent; u and v of its base,
-    e of its own, standard normal. Bases have as many pairs as the paper's, in turn.
-
-    Parameters
-    ----------
-    noise : float
-        Percent: what a measured change owes to the people, as of `measured_changes`.
-    spread : float
-        Percent: how models differ in what tuning does to them.
-    alike : float
-        Correlation of that within a base.
-    n_bases : int
-        Two or more.
-    draws, seed
-        Sets of models, and their seed.
+    A pair's change is `EFFECT` + spread (sqrt(alike) u + sqrt(1 - alike) e) + noise v, percent; u and v of its base, e
+    of its own, standard normal. Bases have as many pairs as `sizes`, in turn; there are two or more.
 
     Returns
     -------
     DataFrame
-        A row per ``repetition`` and ``unit`` (``pair`` or ``base``): ``found``, whether p is at most .05 and the
-        change is an increase.
+        A row per ``repetition``, of `draws`, and ``unit`` (``pair`` or ``base``): ``found``, whether p is at most .05
+        and the change is an increase.
     """
-    sizes = np.resize(printed_pairs().groupby("base").size(), n_bases)
+    sizes = np.resize(sizes, n_bases)
     base = np.repeat(np.arange(n_bases), sizes)
     rng = np.random.default_rng(seed)
     of_bases = np.sqrt(alike) * spread * rng.normal(size=(draws, n_bases)) + noise * rng.normal(size=(draws, n_bases))
     own = np.sqrt(1 - alike) * spread * rng.normal(size=(draws, len(base)))
     changes = EFFECT + of_bases[:, base] + own
-    units = {"pair": changes, "base": changes @ np.eye(n_bases)[base] / sizes}
     frames = []
-    for unit, values in units.items():
+    for unit, values in {"pair": changes, "base": changes @ np.eye(n_bases)[base] / sizes}.items():
         test = scipy.stats.ttest_1samp(values, 0, axis=1)
-        positive = (test.pvalue <= LEVEL) & (test.statistic > 0)
+        positive = (test.pvalue <= ALPHA) & (test.statistic > 0)
         frames.append(pd.DataFrame({"repetition": range(draws), "unit": unit, "found": positive}))
     return pd.concat(frames, ignore_index=True)

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
-from brainalign.statistics.clusters import correlation_by_cluster
-from brainalign.statistics.correlations import partial_pearson, pearson
+from brainalign.statistics.clusters import Estimate, correlation_by_cluster
+from brainalign.statistics.correlations import Correlation, partial_pearson, pearson
 
 SIZE, KNOWLEDGE, REASONING, LOSS = "size", "world knowledge", "reasoning", "next-word loss"
 ROLES = (SIZE, KNOWLEDGE, REASONING, LOSS)  # what the paper asks of; several measures may answer
@@ -28,6 +28,7 @@ PLAIN, GIVEN_SIZE, BY_BASE = "Pearson", "partial Pearson", "Pearson, bootstrap o
 TRAINED = ("vanilla", "instruction-tuned")
 FEWEST = 4  # models that a correlation with an interval takes
 OVERALL, ALL = "overall", "all"
+RESULT = ["estimate", "low", "high", "p", "n"]
 
 
 class Property(NamedTuple):
@@ -56,13 +57,7 @@ def scored(capability: pd.DataFrame) -> pd.DataFrame:
 
 
 def properties(capability: pd.DataFrame) -> list[Property]:
-    """Properties that a study knows of its models, as their roles go; categories come after the whole.
-
-    Parameters
-    ----------
-    capability : DataFrame
-        Of `scored`.
-    """
+    """Properties that a study knows of its models (as of `scored`), by role; categories come after the whole."""
     measured = capability[capability.level != "task"].drop_duplicates(["measure", "protocol", "domain"])
     properties = [Property(SIZE, "Parameters (log10)", SIZE, SIZE, None, ALL)]
     for role, measures in ANSWERS.items():
@@ -80,21 +75,15 @@ def properties(capability: pd.DataFrame) -> list[Property]:
 
 def quoted(properties: list[Property]) -> dict[str, Property]:
     """The property of each role that pages quote."""
-    first = {}
-    for item in properties:
-        first.setdefault(item.role, item)
+    first = {item.role: item for item in reversed(properties)}
     return {role: first[role] for role in ROLES if role in first}
 
 
 def models(capability: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Trained models beside what may correlate with their alignment.
 
-    Parameters
-    ----------
-    capability : DataFrame
-        Of `scored`.
-    scores : DataFrame
-        As from `brain_tables.scores`, of one data set: ``model``, ``protocol`` and ``r``.
+    `capability` is one of `scored`; `scores` has ``model``, ``protocol`` and ``r``, as from `scores.by_model`, of one
+    data set.
 
     Returns
     -------
@@ -120,19 +109,14 @@ def enough(models: pd.DataFrame) -> bool:
     return len(models) >= FEWEST and _varies(models.base)
 
 
-def correlations(models: pd.DataFrame, properties: list[Property], protocols: list[str], **bootstrap) -> pd.DataFrame:
-    """Correlations of each property with brain alignment under each protocol.
+def _varies(values: pd.Series) -> bool:
+    return bool((values != values.iloc[0]).any())
 
-    Parameters
-    ----------
-    models : DataFrame
-        As from `models`.
-    properties : list of Property
-        Columns of it; a property that fewer than `FEWEST` models have is left out.
-    protocols : list of str
-        Columns of it.
-    **bootstrap
-        As in `clusters.correlation_by_cluster`.
+
+def correlations(models: pd.DataFrame, properties: list[Property], protocols: list[str], **bootstrap) -> pd.DataFrame:
+    """Correlations of each property with brain alignment under each protocol, both columns of `models`.
+
+    A property that fewer than `FEWEST` models have is left out; `bootstrap` is as in `clusters.correlation_by_cluster`.
 
     Returns
     -------
@@ -140,11 +124,6 @@ def correlations(models: pd.DataFrame, properties: list[Property], protocols: li
         ``protocol``, ``property``, ``overall``, ``method`` (`PLAIN`, `GIVEN_SIZE`, `BY_BASE`), ``estimate``, ``low``,
         ``high``, ``p``, ``n`` models, and ``adjusted``: p for the false discovery rate over all rows of one method,
         those of categories apart. No rows if there are not `enough` models.
-
-    Raises
-    ------
-    ValueError
-        As in `statistics.pearson`, `statistics.partial_pearson` and `clusters.correlation_by_cluster`.
     """
     rows = [
         {"protocol": protocol, "property": item.name, "overall": item.overall, "method": method} | estimate
@@ -152,14 +131,9 @@ def correlations(models: pd.DataFrame, properties: list[Property], protocols: li
         for item in (properties if enough(models) else [])
         for method, estimate in _by_methods(models, item, protocol, bootstrap).items()
     ]
-    columns = ["protocol", "property", "overall", "method", "estimate", "low", "high", "p", "n"]
-    table = pd.DataFrame(rows, columns=columns).astype({"overall": bool})
+    table = pd.DataFrame(rows, columns=["protocol", "property", "overall", "method", *RESULT]).astype({"overall": bool})
     groups = table.groupby(["method", "overall"]).p
     return table.assign(adjusted=groups.transform(scipy.stats.false_discovery_control) if rows else table.p)
-
-
-def _varies(values: pd.Series) -> bool:
-    return bool((values != values.iloc[0]).any())
 
 
 def _by_methods(models: pd.DataFrame, item: Property, protocol: str, bootstrap: dict) -> dict[str, dict]:
@@ -167,39 +141,27 @@ def _by_methods(models: pd.DataFrame, item: Property, protocol: str, bootstrap: 
     rows = models.dropna(subset=[item.name, SIZE, protocol])
     if len(rows) < FEWEST or not _varies(rows[item.name]):
         return {}
-    estimates = {PLAIN: _estimate(pearson(rows[item.name], rows[protocol]))}
+    results = {PLAIN: pearson(rows[item.name], rows[protocol])}
     if item.role != SIZE and len(rows) > FEWEST:  # a third property takes one model more
-        estimates[GIVEN_SIZE] = _estimate(partial_pearson(rows[item.name], rows[protocol], rows[SIZE]))
+        results[GIVEN_SIZE] = partial_pearson(rows[item.name], rows[protocol], rows[SIZE])
     if item.overall:
-        clustered = correlation_by_cluster(rows, item.name, protocol, "base", **bootstrap)
-        estimates[BY_BASE] = _estimate(clustered, "estimate")
-    return estimates
+        results[BY_BASE] = correlation_by_cluster(rows, item.name, protocol, "base", **bootstrap)
+    return {method: as_row(result) for method, result in results.items()}
 
 
-def _estimate(result, name: str = "r") -> dict:
-    return {"estimate": getattr(result, name), "low": result.low, "high": result.high, "p": result.p, "n": result.n}
+def as_row(result: Correlation | Estimate) -> dict[str, float]:
+    """A correlation as part of a row: the columns of `RESULT`."""
+    return {name: getattr(result, name) for name in RESULT}
 
 
 def by_family(models: pd.DataFrame, properties: list[Property], protocols: list[str]) -> pd.DataFrame:
-    """Plain correlations inside each family of `FEWEST` or more models.
-
-    Parameters
-    ----------
-    models, properties, protocols
-        As in `correlations`.
-
-    Returns
-    -------
-    DataFrame
-        ``protocol``, ``property``, ``family``, ``estimate``, ``low``, ``high``, ``p``, ``n``.
-    """
+    """Plain correlations inside each ``family`` of `FEWEST` or more models; else as `correlations`."""
     rows = [
         {"protocol": protocol, "property": item.name, "family": family}
-        | _estimate(pearson(part[item.name], part[protocol]))
+        | as_row(pearson(part[item.name], part[protocol]))
         for protocol in protocols
         for item in properties
         for family, part in models.dropna(subset=[item.name, protocol]).groupby("family", sort=False)
         if len(part) >= FEWEST and _varies(part[item.name])
     ]
-    columns = ["protocol", "property", "family", "estimate", "low", "high", "p", "n"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=["protocol", "property", "family", *RESULT])
