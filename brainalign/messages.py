@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+PLURALS = {"entry": "entries", "stimulus": "stimuli"}
+
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     """Message for a name that is not known: the near ones, else all of them.
@@ -25,3 +27,8 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(name), choices, n=3, cutoff=0.6)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(choices) or 'none'}."
     return f"unknown {kind} {name!r}. {hint}"
+
+
+def count(n: int, noun: str) -> str:
+    """So many of something: ``1 file``, ``1,200 files``."""
+    return f"{n:,} {noun if n == 1 else PLURALS.get(noun, noun + 's')}"

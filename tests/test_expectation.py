@@ -142,7 +142,7 @@ class Course:
         notebooks, table, self.cores = book.notebooks(study), studies.models(study), cores
         shown = {name: book.shown(name, study) for name in notebooks}
         kinds = {f"{name}.ipynb": book.kind(name) for name in notebooks} | {engine.BOOK: "book"}
-        self.waits = engine._waits({"bases": studies.bases(study), "shown": shown})
+        self.waits = engine.waits({"bases": studies.bases(study), "shown": shown})
         self.kinds = {**(table.origin + ", " + table.kind), **kinds}
         self.weights = plan.weights(study) | book.weights(kinds)
         self.jobs = [*map(tuple, studies.batches(study)), *((name,) for name in kinds)]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from brainalign import catalog
 from brainalign.llm.models import sources
+from brainalign.messages import count
 from brainalign.study.description import texts
 from brainalign.study.description.members import NO_SERIES, members
 from brainalign.study.description.settings import (
@@ -104,7 +105,7 @@ def _data(study: Study, collections: Collection[str]) -> Iterator[str]:
         for data in texts.needed(name):
             if data.name not in reported and (files := texts.absent(data)) and not _reached(files[0].url):
                 remedy = _get(f"brainalign data fetch {data.name}")
-                yield f"{data.name}: not here: {_count(len(files), 'file')}. {remedy}"
+                yield f"{data.name}: not here: {count(len(files), 'file')}. {remedy}"
             reported.add(data.name)
 
 
@@ -124,10 +125,10 @@ def _models(published: dict[str, LoadedModel]) -> Iterator[str]:
             yield f"{name}: not here. {_get(f'brainalign data fetch {data.name}')}"
     absent, gated = (list(dict.fromkeys(repositories)) for repositories in (absent, gated))
     if absent and not _reached(HUB):
-        yield f"{_count(len(absent), 'model')}: not in the cache. {_get('hf download ID')}, of each: {' '.join(absent)}"
+        yield f"{count(len(absent), 'model')}: not in the cache. {_get('hf download ID')}, of each: {' '.join(absent)}"
     if gated and (not _reached(HUB) or not _token()):
         yield (
-            f"{_count(len(gated), 'gated model')}: not in the cache. Accept the terms on {HUB}/ID, then hf auth login, "
+            f"{count(len(gated), 'gated model')}: not in the cache. Accept the terms on {HUB}/ID, then hf auth login, "
             f"or set HF_TOKEN to a token of yours. {_get('hf download ID')}, of each: {' '.join(gated)}"
         )
 
@@ -176,7 +177,7 @@ def _fits(cost: Cost, entry: LoadedModel, card: float, n_cards: int, needed: int
         if cost.cards(properties["memory"] * GIB) == 1
     ]:
         remedies.append(f"one {' or '.join(larger)} holds it")
-    return f"{size} ({_count(n_cards, 'card')}): {'; '.join(remedies) or 'no card that the catalog knows holds it'}."
+    return f"{size} ({count(n_cards, 'card')}): {'; '.join(remedies) or 'no card that the catalog knows holds it'}."
 
 
 def _is_heavy(cost: Cost) -> bool:
@@ -220,10 +221,6 @@ def _token() -> str | None:
     from huggingface_hub import get_token
 
     return get_token()
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _abridged(names: list[str]) -> str:
