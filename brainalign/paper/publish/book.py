@@ -20,7 +20,7 @@ from brainalign import study as studies
 from brainalign.alignment.protocols import CONTIGUOUS
 from brainalign.paper import factors
 from brainalign.paper.publish import numbers
-from brainalign.paper.publish.notebook import BUILD, NOTEBOOKS, about, page_name, source
+from brainalign.paper.publish.notebook import BUILD, LIBRARY, NOTEBOOKS, about, page_name, source
 from brainalign.study.description.members import PEOPLE
 from brainalign.study.running import keys
 
@@ -144,14 +144,10 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
 def write_code() -> Path:
     """Write down what our code does where that is not what is there: what is executed is executed again if it is newer.
 
-    Returns
-    -------
-    Path
-        Of the file.
+    Returns the path of the file.
     """
-    path = BUILD / "library.json"
-    store.update(path, json.dumps(keys.library(), indent=1))
-    return path
+    store.update(LIBRARY, json.dumps(keys.library(), indent=1))
+    return LIBRARY
 
 
 def stage(study: str) -> None:

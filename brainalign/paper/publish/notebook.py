@@ -21,6 +21,7 @@ from brainalign.paper.publish.numbers import Live, Numbers, live_of, records
 
 BUILD = store.PROJECT / "build"
 NOTEBOOKS = store.PROJECT / "notebooks"
+LIBRARY = BUILD / "library.json"  # what our code does
 PLACES = {"study", "output"}  # parameters that say where, and not how
 
 
