@@ -254,14 +254,17 @@ def claims() -> list[dict]:
 def _dataset(name: str, entry: dict) -> Dataset:
     optional = {"note": "", "counts": {}, "ceilings": {}}
     manifest = HERE / "files" / f"{name}.csv"
-    files = {}
+    rows = [{"path": path, **about} for path, about in entry.get("files", {}).items()]  # of few files, in the entry
     if manifest.exists():
         with manifest.open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines):
-                size = int(row["bytes"]) if row["bytes"] else None
-                url = entry["address"] + row["path"]
-                files[row["path"]] = DataFile(row["path"], url, row["hash"], size)
-    return Dataset(name=name, files=files, **{**optional, **entry})
+            rows += csv.DictReader(lines)
+    files = {
+        row["path"]: DataFile(
+            row["path"], entry["address"] + row["path"], row["hash"], int(row.get("bytes") or 0) or None
+        )
+        for row in rows
+    }
+    return Dataset(name=name, **{**optional, **entry, "files": files})
 
 
 def _read(path: str) -> pd.DataFrame:

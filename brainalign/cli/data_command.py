@@ -67,7 +67,7 @@ def _load(name: str, options: argparse.Namespace) -> Recording | ReadingTimes:
         return own.load_table(name, options.participants)
     if name.endswith(".nc"):
         return own.load_netcdf(name)
-    place = {"folder" if name == "wehbe2014" else "path": options.place} if options.place else {}
+    place = {"folder" if "folder" in human.options_of(name) else "path": options.place} if options.place else {}
     return human.load(name, **place)
 
 
