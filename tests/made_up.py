@@ -17,7 +17,7 @@ from brainalign.human.reading_times import ReadingTimes, by_reader
 from brainalign.human.recording import Recording
 from brainalign.llm.models.sources import settings_of
 from brainalign.study.description.members import Member, members
-from brainalign.study.measurement import brains, capability, measures, people
+from brainalign.study.measurement import brains, capability, measures, people, readings
 
 # Participants, and stimuli of each story or run, as the catalog counts them.
 TOPICS = 24
@@ -148,7 +148,7 @@ def measure(study: studies.Study, member: Member, wanted) -> dict[str, pd.DataFr
         MEASURED[alike] = measure_now(study, member, measures.analyses(study, member))
     rng = np.random.default_rng(list(member.name.encode()))
     made = {name: stretched(MEASURED[alike][name], depth(member.source), rng) for name in wanted}
-    return made | ({"model": measures.description(own)} if "model" in wanted else {})
+    return made | ({"model": readings.description(own)} if "model" in wanted else {})
 
 
 def stretched(table: pd.DataFrame, n_blocks: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -182,13 +182,20 @@ def put(monkeypatch) -> None:
             lambda study: {name: recording(name, SHORTER[name]) for name in study.recordings},
         ),
         (measures, "load_reading_times", reading_times),
+        (
+            readings,
+            "load_recordings",
+            lambda study: {name: recording(name, SHORTER[name]) for name in study.recordings},
+        ),
+        (readings, "load_reading_times", reading_times),
         (measures, "measure", measure),
         (measures, "load_model", model),
-        (measures, "load_checkpoints", lambda study, tuning: ((k, model(study, tuning.model)) for k in (0, 12))),
-        (measures, "layer_names", layer_names),
-        (measures, "llm", SimpleNamespace(activations=activations, surprisal=surprisal)),
+        (readings, "load_checkpoints", lambda study, tuning: ((k, model(study, tuning.model)) for k in (0, 12))),
+        (readings, "layer_names", layer_names),
+        (measures, "llm", SimpleNamespace(surprisal=surprisal)),
+        (readings, "llm", SimpleNamespace(activations=activations, surprisal=surprisal)),
         (measures, "with_yardstick", lambda table, dataset: table),
-        (measures, "_series", lambda member, dataset: np.random.default_rng(0).exponential(8, WORDS)),
+        (measures, "series_of", lambda member, dataset: np.random.default_rng(0).exponential(8, WORDS)),
         (brains, "ceiling_of", ceiling),
         (capability, "load_reading_times", reading_times),
         (

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of additions is so: each touches the files that are named there, and nothing that lists names.
+"""What CONTRIBUTING.md says of additions is so: each touches the files that it names, and nothing that lists names.
 
 A copy of the library gets a data set, a protocol, a claim, and a page with a notebook, and does what a study does.
 """

@@ -16,7 +16,7 @@ from brainalign.alignment.encoding import banded, gram
 from brainalign.alignment.summary import ALL, POOLED
 from brainalign.study.measurement import brains
 from brainalign.study.measurement.brains import Features
-from brainalign.study.measurement.measures import features_of
+from brainalign.study.measurement.readings import features_of
 
 LAYERS = {"0": noise(len(STORIES), 7, 1), "1": noise(len(STORIES), 30, 2)}
 

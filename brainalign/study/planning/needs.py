@@ -42,8 +42,6 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
 
     Parameters
     ----------
-    study : Study
-        Its settings.
     models : collection of str, optional
         Those to be run; all if left out.
     gpu : bool
@@ -66,15 +64,8 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
     if any(not isinstance(member.source, str | SeriesFile) for member in chosen_members):
         collections |= set(study.benchmarks)
     collections |= {name for member in chosen_members if (name := _samples(member.source)) in catalog.datasets()}
-    absent_messages = [
-        f"{file}: it does not exist. Paths are relative to the study's file." for file in absent_files(study)
-    ]
-    return [
-        *absent_messages,
-        *_data(study, collections),
-        *_models(published),
-        *(_cards(study, published) if gpu else ()),
-    ]
+    files = [f"{file}: it does not exist. Paths are relative to the study's file." for file in absent_files(study)]
+    return [*files, *_data(study, collections), *_models(published), *(_cards(study, published) if gpu else ())]
 
 
 def _samples(source: object) -> str | None:
