@@ -51,6 +51,11 @@ def recording(name: str, shorter: int = 1) -> Recording:
     return replace(made, name=name, responses=made.responses.assign_coords(region=regions), nuisance=moved)
 
 
+def recorded(study: studies.Study) -> dict[str, Recording]:
+    """Recordings of a study, the longest of them cut short."""
+    return {name: recording(name, SHORTER[name]) for name in study.recordings}
+
+
 @cache
 def reading_times(name: str, alignment: str = "original") -> ReadingTimes:
     """Ten stories of about a thousand words, with readers where single readers are released."""
@@ -176,17 +181,9 @@ def put(monkeypatch) -> None:
     for module, name, stand_in in (
         (people, "load_recording", recording),
         (people, "load_reading_times", reading_times),
-        (
-            measures,
-            "load_recordings",
-            lambda study: {name: recording(name, SHORTER[name]) for name in study.recordings},
-        ),
+        (measures, "load_recordings", recorded),
         (measures, "load_reading_times", reading_times),
-        (
-            readings,
-            "load_recordings",
-            lambda study: {name: recording(name, SHORTER[name]) for name in study.recordings},
-        ),
+        (readings, "load_recordings", recorded),
         (readings, "load_reading_times", reading_times),
         (measures, "measure", measure),
         (measures, "load_model", model),

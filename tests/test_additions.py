@@ -43,8 +43,8 @@ doe2030:
   citation: Doe (2030). Made-up responses. Journal of Examples.
   counts: {{stimuli: 40}}
   files:
-    responses.csv: {{bytes: {bytes}, hash: "sha256:{table}"}}  # sizes are optional
-    participants.csv: {{hash: "sha256:{sheet}"}}
+    responses.csv: {{bytes: {bytes}, hash: "sha256:{table}"}}
+    participants.csv: {{bytes: {bytes_of_sheet}, hash: "sha256:{sheet}"}}
 """
 PROTOCOL = """PROTOCOLS |= {"stories": replace(AW2024, name="stories", splits="stories")}
 """
@@ -96,7 +96,7 @@ def project(tmp_path):
     cells[1].metadata["tags"] = ["parameters"]
     added = {
         "brainalign/human/doe2030.py": MODULE,
-        "brainalign/catalog/datasets.yaml": ENTRY.format(bytes=len(table), **hashes),
+        "brainalign/catalog/datasets.yaml": ENTRY.format(bytes=len(table), bytes_of_sheet=len(sheet), **hashes),
         "brainalign/alignment/protocols.py": PROTOCOL,
         "brainalign/catalog/claims.yaml": CLAIM,
         "book/doe.md": "---\nlive: doe\n---\n\n# Doe\n\n{live}`doe`\n",

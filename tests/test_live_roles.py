@@ -125,5 +125,6 @@ def test_the_reference_has_every_module_once_and_lists_what_a_module_defines(pag
     listed = [name for line in re.findall(r"{reference} (.*)", pages) for name in line.split()]
     modules = [module for name in listed for module in modules_of(name)]
     assert sorted(["brainalign", *modules]) == sorted(modules_of("brainalign"))
-    shown = page("```{reference} brainalign.messages brainalign.store.files\n```")
-    assert shown.find(id="brainalign.messages.unknown") and shown.find(id="brainalign.store.files.update")
+    shown = page("```{reference} brainalign.messages brainalign.paper.publish.kernels\n```")
+    assert shown.find(id="brainalign.messages.count")
+    assert shown.find(id="brainalign.paper.publish.kernels.KernelManager")

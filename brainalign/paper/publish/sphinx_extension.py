@@ -172,8 +172,10 @@ def drop_thebe(app: Sphinx, page: str, template: str, context: dict, document: n
 def show_examples(app: Sphinx, what: str, name: str, described: object, options: object, lines: list[str]) -> None:
     """Make the examples in a module's docstring code; to reStructuredText they would be prose, or quotations."""
     if what == "module":
-        paragraphs = re.split(r"(?<!::)\n\n", "\n".join(lines))  # what has its colons already stays
-        shown = [f"::\n\n{indent(dedent(text), '    ')}" if _is_code(text) else text for text in paragraphs]
+        shown, code = [], False
+        for paragraph in re.split(r"(?<!::)\n\n", "\n".join(lines)):  # what has its colons already stays
+            before, code = code, _is_code(paragraph)
+            shown += ["::"] * (code and not before) + [indent(dedent(paragraph), "    ") if code else paragraph]
         lines[:] = "\n\n".join(shown).splitlines()
 
 
