@@ -85,10 +85,8 @@ def save_table(
 
     Raises
     ------
-    ValueError
-        The title is empty, the evidence is not one of the marks, or the table has no rows.
-    LookupError
-        A column does not exist, or the reader is to filter by one that is not shown.
+    ValueError, LookupError
+        The title is empty, the evidence is no mark, or there are no rows; a column does not exist, or is not shown.
     """
     _require(path, evidence, title)
     if data.empty:
@@ -101,21 +99,19 @@ def save_table(
         raise LookupError(f"table {path.name} shows no column {hidden[0]!r}; it shows {', '.join(shown)}")
     # By column: a row of integers and floats would be floats.
     cells = [[_cell(value, form) for value in data[name]] for name, (_, form) in shown.items()]
+    words = {
+        "title": title,
+        "evidence": evidence,
+        "notebook": notebook,
+        "header": [label for label, _ in shown.values()],
+        "numeric": [pd.api.types.is_numeric_dtype(data[name]) for name in shown],
+        "filters": [list(shown).index(name) for name in filters],
+        "details": list(shown).index(details) if details else None,
+        "anchors": list(data[anchors]) if anchors else None,
+        "rows": list(zip(*cells, strict=True)),
+    }
     _write_data(path, data)
-    _write_json(
-        path,
-        {
-            "title": title,
-            "evidence": evidence,
-            "notebook": notebook,
-            "header": [label for label, _ in shown.values()],
-            "numeric": [pd.api.types.is_numeric_dtype(data[name]) for name in shown],
-            "filters": [list(shown).index(name) for name in filters],
-            "details": list(shown).index(details) if details else None,
-            "anchors": list(data[anchors]) if anchors else None,
-            "rows": list(zip(*cells, strict=True)),
-        },
-    )
+    _write_json(path, words)
 
 
 def _cell(value, form: str) -> str:
