@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+PLURALS = {"entry": "entries", "stimulus": "stimuli"}
+
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
     """Message for a name that is not among the choices: the near ones, else all of them, in a sentence or two."""
@@ -16,3 +18,8 @@ def require(kind: str, name: str, choices: Iterable[str]) -> None:
     """Raise LookupError with `unknown` for a name that is not among the choices."""
     if name not in choices:
         raise LookupError(unknown(kind, name, choices))
+
+
+def count(n: int, noun: str) -> str:
+    """So many of something: ``1 file``, ``1,200 files``."""
+    return f"{n:,} {noun if n == 1 else PLURALS.get(noun, noun + 's')}"

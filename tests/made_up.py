@@ -17,7 +17,7 @@ from brainalign.human.reading_times import ReadingTimes, by_reader
 from brainalign.human.recording import Recording
 from brainalign.llm.models.sources import settings_of
 from brainalign.study.description.members import Member, members
-from brainalign.study.measurement import brains, capability, measures, people
+from brainalign.study.measurement import brains, capability, measures, people, readings
 
 # Participants, and stimuli of each story or run, as the catalog counts them.
 TOPICS = 24
@@ -49,6 +49,11 @@ def recording(name: str, shorter: int = 1) -> Recording:
     moved = made.nuisance.sel(regressor=["motion_x"] * len(brennan2016.MOTION))
     moved = moved.assign_coords(regressor=list(brennan2016.MOTION))
     return replace(made, name=name, responses=made.responses.assign_coords(region=regions), nuisance=moved)
+
+
+def recorded(study: studies.Study) -> dict[str, Recording]:
+    """Recordings of a study, the longest of them cut short."""
+    return {name: recording(name, SHORTER[name]) for name in study.recordings}
 
 
 @cache
@@ -148,7 +153,7 @@ def measure(study: studies.Study, member: Member, wanted) -> dict[str, pd.DataFr
         MEASURED[alike] = measure_now(study, member, measures.analyses(study, member))
     rng = np.random.default_rng(list(member.name.encode()))
     made = {name: stretched(MEASURED[alike][name], depth(member.source), rng) for name in wanted}
-    return made | ({"model": measures.description(own)} if "model" in wanted else {})
+    return made | ({"model": readings.description(own)} if "model" in wanted else {})
 
 
 def stretched(table: pd.DataFrame, n_blocks: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -176,19 +181,18 @@ def put(monkeypatch) -> None:
     for module, name, stand_in in (
         (people, "load_recording", recording),
         (people, "load_reading_times", reading_times),
-        (
-            measures,
-            "load_recordings",
-            lambda study: {name: recording(name, SHORTER[name]) for name in study.recordings},
-        ),
+        (measures, "load_recordings", recorded),
         (measures, "load_reading_times", reading_times),
+        (readings, "load_recordings", recorded),
+        (readings, "load_reading_times", reading_times),
         (measures, "measure", measure),
         (measures, "load_model", model),
-        (measures, "load_checkpoints", lambda study, tuning: ((k, model(study, tuning.model)) for k in (0, 12))),
-        (measures, "layer_names", layer_names),
-        (measures, "llm", SimpleNamespace(activations=activations, surprisal=surprisal)),
+        (readings, "load_checkpoints", lambda study, tuning: ((k, model(study, tuning.model)) for k in (0, 12))),
+        (readings, "layer_names", layer_names),
+        (measures, "llm", SimpleNamespace(surprisal=surprisal)),
+        (readings, "llm", SimpleNamespace(activations=activations, surprisal=surprisal)),
         (measures, "with_yardstick", lambda table, dataset: table),
-        (measures, "_series", lambda member, dataset: np.random.default_rng(0).exponential(8, WORDS)),
+        (measures, "series_of", lambda member, dataset: np.random.default_rng(0).exponential(8, WORDS)),
         (brains, "ceiling_of", ceiling),
         (capability, "load_reading_times", reading_times),
         (

@@ -244,3 +244,6 @@ def test_examples_in_docstrings_of_modules_are_code():
     lines = list(text)
     sphinx_extension.show_examples(None, "function", "m.f", None, None, lines)
     assert lines == text
+    lines = ["Reads it.", "", "a = read()"]
+    sphinx_extension.show_examples(None, "module", "m", None, None, lines)
+    assert lines == ["Reads it.", "", "::", "", "    a = read()"]

@@ -17,7 +17,7 @@ from brainalign.alignment.summary import ALL, POOLED
 from brainalign.study.description.settings import LoadedModel
 from brainalign.study.measurement import brains
 from brainalign.study.measurement.brains import Features
-from brainalign.study.measurement.measures import encoding_device, features_of
+from brainalign.study.measurement.readings import encoding_device, features_of
 
 LAYERS = {"0": noise(len(STORIES), 7, 1), "1": noise(len(STORIES), 30, 2)}
 

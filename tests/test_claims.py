@@ -91,7 +91,7 @@ def test_claim_that_differs_says_what_would_explain_it(check, explain):
 
 def test_claim_without_a_recomputation_is_not_testable():
     found = claims.check({"expect": {"value": 1, "digits": 0}, "why": "No data."}, None)
-    assert found == claims.Recomputed("not testable", None, None, None, "No data.")
+    assert found == claims.Recomputed(None, None, None, "not testable", "No data.")
 
 
 @pytest.mark.parametrize("name", ["percent_chang", "_pairs", "np.mean"])

@@ -14,7 +14,7 @@ import pytest
 
 from brainalign import catalog, cli, store
 from brainalign import study as studies
-from brainalign.cli import commands, engine, profiles
+from brainalign.cli import book_command, engine, profiles
 from brainalign.llm.reading import batches
 from brainalign.paper import claims
 from brainalign.paper.publish import book
@@ -38,9 +38,10 @@ def test_help_imports_nothing_heavy_and_lists_the_commands():
     assert re.findall(r"^    (\w+) +\S", done.stdout, flags=re.MULTILINE) == COMMANDS
 
 
-def test_installed_command_is_this_one():
-    binary = Path(sys.executable).with_name("brainalign")
-    done = subprocess.run([binary, "run", "printd"], capture_output=True, text=True)
+@pytest.mark.parametrize("as_module", [[], [sys.executable, "-m", "brainalign.cli"]], ids=["command", "module"])
+def test_installed_command_is_this_one(as_module):
+    command = as_module or [Path(sys.executable).with_name("brainalign")]
+    done = subprocess.run([*command, "run", "printd"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("brainalign: unknown study 'printd'. Did you mean printed?")
@@ -163,11 +164,11 @@ def snakemake(monkeypatch):
     """What the workflow was given; it ends with the status that the list holds."""
     given, status = {}, [0]
 
-    def run(config, cores, kinds, **where):
-        given.update(config, cores=cores, kinds=kinds, **where)
+    def run(workflow, kinds, weights):
+        given.update(workflow.config, kinds=kinds, weights=weights, **vars(workflow))
         return status[0]
 
-    monkeypatch.setattr(engine, "run", run)
+    monkeypatch.setattr(engine.Workflow, "run", run)
     monkeypatch.setattr(studies, "missing", lambda *_: [])
     return given, status
 
@@ -198,7 +199,7 @@ def test_what_takes_longest_with_what_waits_for_it_is_started_first():
     batches, bases = [["short"], ["base", "twin"], ["tuned"], ["long"]], {"twin": "base", "tuned": "base"}
     weights = {"short": 1, "base": 3, "twin": 1, "tuned": 5, "long": 8}
     ordered = [["base", "twin"], ["long"], ["tuned"], ["short"]]
-    assert commands._longest_first(batches, bases, weights) == ordered
+    assert book_command.longest_first(batches, bases, weights) == ordered
 
 
 def test_a_cluster_is_told_what_each_process_takes_and_what_to_make(snakemake, monkeypatch):
@@ -229,8 +230,8 @@ def test_what_a_cluster_is_asked_for_is_for_the_card_that_is_named(snakemake, mo
 def test_a_dry_run_lists_jobs_where_there_is_no_cluster(monkeypatch, capsys, tmp_path):
     jobs = [["llama-33b", "tiny"], ["claims.ipynb"]]
     asked = {"llama-33b": plan.Resources(3, 70_000, 90), "tiny": plan.Resources(1, 4096, 1440, "nobody knows it.")}
-    monkeypatch.setattr(engine, "due", lambda *_, **__: jobs)
-    monkeypatch.setattr(engine, "run", None)
+    monkeypatch.setattr(engine.Workflow, "due", lambda _: jobs)
+    monkeypatch.setattr(engine.Workflow, "run", None)
     monkeypatch.setattr(
         plan, "resources", lambda study, **on: asked | dict.fromkeys(studies.measured(study), asked["tiny"])
     )

@@ -5,7 +5,7 @@ import heapq
 import pytest
 
 from brainalign import study as studies
-from brainalign.cli import commands, engine
+from brainalign.cli import book_command, engine, expectation
 from brainalign.cli.expectation import Expectation
 from brainalign.paper.publish import book
 from brainalign.study.planning import plan
@@ -142,10 +142,10 @@ class Course:
         notebooks, table, self.cores = book.notebooks(study), studies.models(study), cores
         shown = {name: book.shown(name, study) for name in notebooks}
         kinds = {f"{name}.ipynb": book.kind(name) for name in notebooks} | {engine.BOOK: "book"}
-        self.waits = engine._waits({"bases": studies.bases(study), "shown": shown})
+        self.waits = engine.waits({"bases": studies.bases(study), "shown": shown})
         self.kinds = {**(table.origin + ", " + table.kind), **kinds}
         self.weights = plan.weights(study) | book.weights(kinds)
-        batches = commands._longest_first(studies.batches(study), studies.bases(study), self.weights)
+        batches = book_command.longest_first(studies.batches(study), studies.bases(study), self.weights)
         self.jobs = [*map(tuple, batches), *((name,) for name in kinds)]
         rank = {"unmeasured": 0, "notebook": 2, "page": 3}
         self.jobs.sort(key=lambda job: rank.get(kinds.get(job[0]), 1))
@@ -169,11 +169,10 @@ class Course:
                     heapq.heappush(running, end)
             now = heapq.heappop(running)
 
-    def told(self, before, every=10):
+    def told(self, before, now, every=10):
         """Seconds that are left, and those that are expected, from the first minute on."""
-        now = [0.0]
         given = {"kinds": self.kinds, "weights": self.weights, "waits": self.waits, "before": before}
-        expected = Expectation(self.jobs, self.cores, **given, clock=lambda: now[0])
+        expected = Expectation(self.jobs, self.cores, **given)
         events, total = list(self.events), self.events[-1][0]
         for moment in range(every, int(total), every):
             while events[0][0] <= moment:
@@ -184,6 +183,14 @@ class Course:
                 yield total - moment, expected.seconds()
 
 
+@pytest.fixture
+def now(monkeypatch):
+    """What the clock says, in a list."""
+    seconds = [0.0]
+    monkeypatch.setattr(expectation, "monotonic", lambda: seconds[0])
+    return seconds
+
+
 def shown(seconds):
     """What is said of less than a minute is the same."""
     return max(seconds, 60)
@@ -191,9 +198,11 @@ def shown(seconds):
 
 @pytest.mark.parametrize("cores", [1, 2, 4])
 @pytest.mark.parametrize("name", TOOK)
-def test_a_first_build_is_expected_within_a_factor_of_one_and_a_half(name, cores):
+def test_a_first_build_is_expected_within_a_factor_of_one_and_a_half(name, cores, now):
     wrong = [
-        (left, said) for left, said in Course(name, cores).told({}) if not 2 / 3 < shown(said) / shown(left) < 3 / 2
+        (left, said)
+        for left, said in Course(name, cores).told({}, now)
+        if not 2 / 3 < shown(said) / shown(left) < 3 / 2
     ]
     assert wrong == []
 
@@ -201,10 +210,10 @@ def test_a_first_build_is_expected_within_a_factor_of_one_and_a_half(name, cores
 @pytest.mark.parametrize("cores", [1, 2, 4])
 @pytest.mark.parametrize("pace", [0.75, 1, 1.4])
 @pytest.mark.parametrize("name", TOOK)
-def test_a_repeated_build_is_expected_within_a_factor_of_one_and_a_half(name, cores, pace):
+def test_a_repeated_build_is_expected_within_a_factor_of_one_and_a_half(name, cores, pace, now):
     course = Course(name, cores)
     before = {step: seconds / pace for step, seconds in course.took.items()} | {"no longer here": 5.0}
-    for left, said in course.told(before):
+    for left, said in course.told(before, now):
         assert 2 / 3 < shown(said) / shown(left) < 3 / 2
         if pace == 1 and cores == 1:
             assert said == pytest.approx(left)
@@ -216,9 +225,8 @@ def test_in_a_queue_nobody_knows_how_long_it_takes():
     assert str(expected) == "1 of 2 steps, time unknown"
 
 
-def test_what_is_expected_passes():
-    now = [100.0]
-    expected = Expectation([("a",), ("b", "c")], 1, clock=lambda: now[0])
+def test_what_is_expected_passes(now):
+    expected = Expectation([("a",), ("b", "c")], 1)
     expected.begun(("a",))
     assert expected.seconds() is None and str(expected) == "0 of 3 steps, time unknown yet"
     now[0] += 30
@@ -239,17 +247,17 @@ def test_what_is_expected_passes():
 def test_the_longest_chain_is_the_end():
     waits = {"b": ["a"], "c": ["b"], "last": ["c", "d"]}
     before = {"a": 50.0, "b": 60.0, "c": 70.0, "d": 20.0, "last": 5.0}
-    expected = Expectation([(step,) for step in before], 2, waits=waits, before=before, clock=lambda: 0.0)
+    expected = Expectation([(step,) for step in before], 2, waits=waits, before=before)
     assert expected.seconds() == 185.0
 
 
 def test_weights_count_where_nobody_has_timed():
-    expected = Expectation([("a",), ("b",)], 1, {"a": "x", "b": "x"}, {"b": 4.0}, clock=lambda: 0.0)
+    expected = Expectation([("a",), ("b",)], 1, {"a": "x", "b": "x"}, {"b": 4.0})
     expected.done("a", 10.0)
     assert expected.seconds() == 40.0
 
 
 def test_steps_of_no_time_are_no_pace():
-    expected = Expectation([("a",), ("b",)], 1, before={"a": 0.0, "b": 0.0}, clock=lambda: 0.0)
+    expected = Expectation([("a",), ("b",)], 1, before={"a": 0.0, "b": 0.0})
     expected.done("a", 0.0)
     assert expected.seconds() == 0.0

@@ -1,6 +1,7 @@
 """Pages quote numbers by name: what a role shows, what it refuses, and what a page then depends on."""
 
 import json
+import re
 import shutil
 from dataclasses import asdict
 
@@ -9,8 +10,9 @@ from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-from brainalign import catalog
+from brainalign import catalog, store
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.publish.sphinx_extension import modules_of
 
 NUMBERS = [
     Live("change", 6.2, "+.1f", " %", low=1, high=11.3, n=17),
@@ -116,3 +118,13 @@ def test_a_figure_of_the_paper_has_its_number(page, place, label):
     for ending in (".json", ".svg", ".csv"):
         shutil.copy(page.executed / f"scores/figure{ending}", f"{executed}{ending}")
     assert page(FIGURE.replace("scores/figure", asset)).select_one("figcaption strong").text == label
+
+
+def test_the_reference_has_every_module_once_and_lists_what_a_module_defines(page):
+    pages = "".join(path.read_text(encoding="utf-8") for path in sorted((store.PROJECT / "book").glob("api*.md")))
+    listed = [name for line in re.findall(r"{reference} (.*)", pages) for name in line.split()]
+    modules = [module for name in listed for module in modules_of(name)]
+    assert sorted(["brainalign", *modules]) == sorted(modules_of("brainalign"))
+    shown = page("```{reference} brainalign.messages brainalign.paper.publish.kernels\n```")
+    assert shown.find(id="brainalign.messages.count")
+    assert shown.find(id="brainalign.paper.publish.kernels.KernelManager")

@@ -19,7 +19,7 @@ from brainalign.alignment.behavior import behavioral_alignment
 from brainalign.human import natural_stories
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.study.description.files import WEHBE_FOLDER
-from brainalign.study.measurement import measures
+from brainalign.study.measurement import readings
 from brainalign.study.running import keys
 
 ORIGINS = {
@@ -92,7 +92,7 @@ def tiny(tmp_path, monkeypatch, write):
         return behavioral_alignment(surprisal, times, **options)
 
     monkeypatch.setattr(natural_stories, "load", little_stories)
-    monkeypatch.setattr(measures, "behavioral_alignment", counted)
+    monkeypatch.setattr(readings, "behavioral_alignment", counted)
     return SimpleNamespace(path=path, load=lambda: studies.load(str(path)), calls=calls, folder=tmp_path)
 
 

@@ -142,14 +142,19 @@ def claims() -> list[dict]:
 
 
 def _files(name: str, entry: dict) -> dict[str, DataFile]:
-    """Files of a data set by path."""
-    if not (HERE / "files" / f"{name}.csv").exists():
-        return {}
-    files = {}
-    for row in _table(f"files/{name}.csv").itertuples():
-        n_bytes = None if pd.isna(row.bytes) else int(row.bytes)
-        files[row.path] = DataFile(row.path, entry["address"] + row.path, row.hash, n_bytes)
-    return files
+    """Files of a data set by path: many in a table of their own, few in the entry."""
+    rows = [{"path": path, "bytes": None, **about} for path, about in entry.get("files", {}).items()]
+    if (HERE / "files" / f"{name}.csv").exists():
+        rows += _table(f"files/{name}.csv").to_dict("records")
+    return {
+        row["path"]: DataFile(
+            row["path"],
+            entry["address"] + row["path"],
+            row["hash"],
+            None if pd.isna(row["bytes"]) else int(row["bytes"]),
+        )
+        for row in rows
+    }
 
 
 def _rows(path: str, column: str, value: str, kind: str) -> pd.DataFrame:

@@ -6,11 +6,11 @@ The end is that of a schedule in which steps wait for one another as they do in 
 """
 
 import heapq
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from statistics import median
+from time import monotonic
 
 Job = tuple[str, ...]  # steps that one process runs one after the other
 
@@ -33,8 +33,6 @@ class Expectation:
         Steps that each has to wait for.
     before : mapping
         Seconds that steps took in earlier builds.
-    clock : callable
-        Seconds from anywhere.
     """
 
     jobs: Sequence[Job]
@@ -43,7 +41,6 @@ class Expectation:
     weights: Mapping[str, float] = field(default_factory=dict)
     waits: Mapping[str, Collection[str]] = field(default_factory=dict)
     before: Mapping[str, float] = field(default_factory=dict)
-    clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self.job_of = {step: job for job in self.jobs for step in job}
@@ -53,13 +50,13 @@ class Expectation:
     def begun(self, job: Job) -> None:
         """Note that a job has begun; one that was not due does not count."""
         if job in self.jobs:
-            self.starts[job] = self.clock()
+            self.starts[job] = monotonic()
 
     def done(self, step: str, seconds: float) -> None:
         """Note that a step is done, and what it took; one that was not due does not count."""
         if step in self.job_of:
             self.durations[step] = seconds
-            self.starts[self.job_of[step]] = self.clock()
+            self.starts[self.job_of[step]] = monotonic()
 
     def expected(self, step: str) -> float:
         """Seconds that a step takes: as before, at the pace of today; else as its kind does."""
@@ -99,7 +96,7 @@ class Expectation:
             waiting.remove(job)
             first, *later_steps = step_seconds[job]
             # What takes longer than expected is expected to go on for as long again as it is late.
-            heapq.heappush(running, (abs(first - (self.clock() - self.starts[job])) + sum(later_steps), job))
+            heapq.heappush(running, (abs(first - (monotonic() - self.starts[job])) + sum(later_steps), job))
         end = 0.0
         while remaining:
             while len(running) < self.cores and (job := self._next(waiting, remaining)):

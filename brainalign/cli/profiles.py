@@ -41,21 +41,15 @@ class Profile:
         return self.settings.get("executor") == "slurm"
 
     def resources(self, partition: str | None = None, account: str | None = None) -> dict[str, object]:
-        """Default resources of a step; a partition and an account that are given win over the profile's.
+        """Default resources of a step; a partition and an account of SLURM that are given win over the profile's.
 
-        Parameters
-        ----------
-        partition, account : str, optional
-            Of SLURM; by default `SBATCH_PARTITION` and `SBATCH_ACCOUNT`, as for its own commands.
+        So do `SBATCH_PARTITION` and `SBATCH_ACCOUNT`, as for SLURM's own commands.
         """
         options = {
             "slurm_partition": partition or os.environ.get("SBATCH_PARTITION"),
             "slurm_account": account or os.environ.get("SBATCH_ACCOUNT"),
         }
-        return {
-            **self.settings.get("default-resources", {}),
-            **{name: value for name, value in options.items() if value},
-        }
+        return self.settings.get("default-resources", {}) | {name: value for name, value in options.items() if value}
 
 
 def names() -> list[str]:
@@ -64,15 +58,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Profile:
-    """Read a profile: a name from `workflow/profiles`, or the path of a folder.
-
-    Raises
-    ------
-    LookupError
-        No such profile.
-    ValueError
-        Its settings are no mapping.
-    """
+    """Read a profile: a name from `workflow/profiles`, or the path of a folder; errors say what is wrong with it."""
     for folder in (FOLDER / name, Path(name).resolve()):
         if (path := folder / SETTINGS).is_file():
             settings = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -97,13 +83,7 @@ def scarce() -> dict[str, int]:
 
 
 def check_place() -> None:
-    """See that jobs can be handed in from here: Snakemake's executors put two paths before a shell as they are.
-
-    Raises
-    ------
-    ValueError
-        The checkout, or Python, is where a shell would read something else.
-    """
+    """Raise where a shell would not read the path of the checkout, or of Python, as it is: executors do not quote."""
     project, python = str(store.PROJECT), sys.executable
     # Paths in the checkout are put between quotes, which do not keep these from a shell; Python's is not.
     for label, path, plain in (
@@ -118,15 +98,7 @@ def check_place() -> None:
 
 
 def check(resources: Mapping[str, object]) -> None:
-    """Ask SLURM whether it is there and has the partition, which a job would learn only after it is handed in.
-
-    Raises
-    ------
-    OSError
-        There is no SLURM here, or it does not answer; the message is its own.
-    LookupError
-        No such partition.
-    """
+    """Raise where SLURM does not answer or lacks the partition, which a job would learn only after it is handed in."""
     if shutil.which("sbatch") is None:
         raise OSError("there is no sbatch on the PATH. Run this where jobs are handed in, or with --profile local.")
     answer = subprocess.run(["sinfo", "--all", "--noheader", "--format=%R"], capture_output=True, text=True)

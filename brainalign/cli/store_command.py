@@ -1,7 +1,5 @@
 """`brainalign store`: what is kept, how much room it takes, and what can go."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import re
@@ -29,23 +27,11 @@ class File(NamedTuple):
     stat: os.stat_result
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the commands to the parser of `brainalign store`."""
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("list", help="every entry: size, last use, and of what it is").set_defaults(run=show)
-    commands.add_parser("size", help="room taken by each kind").set_defaults(run=size)
-    command = commands.add_parser("prune", help="remove what is damaged, left over, or long unused")
-    command.add_argument("--older-than", type=float, default=30, metavar="DAYS", help="days without use (default: 30)")
-    command.add_argument("--kind", help="this one only; results and downloads go only if they are named here")
-    command.add_argument("--dry-run", action="store_true", help="say what would go, and leave it")
-    command.set_defaults(run=prune)
-
-
 def show(options: argparse.Namespace) -> None:
     """Print a row an entry; results and downloads are summed."""
     for kind in _kinds():
         files = _files(kind)
-        rows = [(_count(files, "file"), files, "")] if kind.name in WHOLE else _rows(kind)
+        rows = [(messages.count(len(files), "file"), files, "")] if kind.name in WHOLE else _rows(kind)
         for name, files, words in rows:
             print(f"{kind.name:12} {name:12} {_bytes(files):>14}  {_age(files):>8}  {words}".rstrip())
 
@@ -56,8 +42,8 @@ def size(options: argparse.Namespace) -> None:
     for kind in _kinds():
         files = _files(kind)
         total += files
-        what = _count(files, "file") if kind.name in WHOLE else _count(entries.whole_in(kind), "entry", "entries")
-        print(f"{kind.name:12} {_bytes(files):>14}  {what}")
+        things, noun = (files, "file") if kind.name in WHOLE else (entries.whole_in(kind), "entry")
+        print(f"{kind.name:12} {_bytes(files):>14}  {messages.count(len(things), noun)}")
     if total:
         free = shutil.disk_usage(store.root()).free
         print(f"{'total':12} {_bytes(total):>14}  in {store.root()}, where {free / 1e6:,.1f} MB are free")
@@ -80,7 +66,7 @@ def prune(options: argparse.Namespace) -> None:
                 if not options.dry_run:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
     if kinds:
-        print(f"{verb} {_count(gone, 'file')}, {_bytes(gone)}" if gone else "nothing to remove")
+        print(f"{verb} {messages.count(len(gone), 'file')}, {_bytes(gone)}" if gone else "nothing to remove")
 
 
 def _useless(kind: Path, options: argparse.Namespace) -> Iterator[tuple[Path, str]]:
@@ -165,10 +151,6 @@ def _files(path: Path) -> list[File]:
             if file.is_file() and file.suffix != ".lock":
                 files.append(File(file, file.stat()))
     return files
-
-
-def _count(things: list, one: str, many: str | None = None) -> str:
-    return f"{len(things):,} {one if len(things) == 1 else many or one + 's'}"
 
 
 def _bytes(files: list[File]) -> str:

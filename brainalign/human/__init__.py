@@ -8,6 +8,7 @@ human.load("natural_stories.maze")               # ReadingTimes
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from brainalign.human.recording import Recording
 
 DATASETS = {name: entry for entry in catalog.datasets().values() for name in entry.loads}  # by what is loaded
-RECORDINGS = [name for name, entry in DATASETS.items() if entry.kind != "reading times"]
+READING_TIMES = [name for name, entry in DATASETS.items() if entry.kind == "reading times"]
+RECORDINGS = [name for name in DATASETS if name not in READING_TIMES]
 
 
 def names() -> list[str]:
@@ -41,13 +43,19 @@ def load(name: str, **options) -> Recording | ReadingTimes:
     OSError
         A file could not be fetched.
     """
-    messages.require("recording or reading times", name, DATASETS)
-    entry = DATASETS[name]
-    loader, preset = import_module(f"brainalign.human.{entry.module or entry.name}").load, entry.loads[name]
-    parameters = set(inspect.signature(loader).parameters) - set(preset)
     for option in options:
-        messages.require(f"option of {name}", option, parameters)
-    return loader(**preset, **options)
+        messages.require(f"option of {name}", option, options_of(name))
+    return _loader(name)(**DATASETS[name].loads[name], **options)
+
+
+def options_of(name: str) -> set[str]:
+    """Options that `load` takes of a recording or of reading times; LookupError where there are none of that name."""
+    return set(inspect.signature(_loader(name)).parameters) - set(DATASETS[name].loads[name])
+
+
+def _loader(name: str) -> Callable[..., Recording | ReadingTimes]:
+    messages.require("recording or reading times", name, DATASETS)
+    return import_module(f"brainalign.human.{DATASETS[name].module or DATASETS[name].name}").load
 
 
 def dataset(name: str) -> catalog.Dataset:

@@ -18,7 +18,7 @@ DIGITS = {
     "ceiling": 3,
 }
 
-# Groups of models, by what their rows have in some columns.
+# Groups of models, by what their rows have in some columns: the 25, the 8 and the 17 of them, families.
 MAIN, TUNED = {"in_main_25": ["yes"]}, {"kind": ["instruction-tuned"]}
 GROUPS = {
     "main": MAIN,
@@ -59,19 +59,7 @@ class Printed:
 
     @cache  # noqa: B019 (a handful of objects, as long-lived as the process)
     def group(self, name: str) -> pd.DataFrame:
-        """Models of one group.
-
-        Parameters
-        ----------
-        name : str
-            ``main`` (the 25), ``vanilla``, ``tuned`` (the 8 and the 17 of them), ``t5-tuned``, ``llama-tuned``,
-            ``gpt2-tuned``, ``with-gpt2`` (the 25 and the GPT-2 family) or ``with-gpt2-tuned``.
-
-        Raises
-        ------
-        LookupError
-            No such group.
-        """
+        """Models of one of the `GROUPS`; of any other an error that names near ones."""
         if name not in GROUPS:
             raise LookupError(messages.unknown("group of models", name, GROUPS))
         models = self.models
@@ -100,12 +88,7 @@ def rounding_range(tables: Printed, function: Callable[[Printed], float]) -> tup
     to rise or fall evenly with each entry, so that its extremes lie where each entry is at one end of its range: which
     end is found by moving the entries one by one.
 
-    Parameters
-    ----------
-    tables : Printed
-        The tables as printed. Sizes stay as they are: they are names of models as much as measurements.
-    function : callable
-        From tables to a number.
+    Sizes stay as they are: they are names of models as much as measurements.
 
     Returns
     -------

@@ -4,6 +4,7 @@ A verdict needs an interval: `supported` if all of it agrees with the claim, `co
 `inconclusive` otherwise. That there is no effect at all can so be contradicted, but never supported.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,14 +30,7 @@ NOT_RUN = Retested("not run", why="This study measures nothing that bears on it.
 
 
 def run(name: str | None, results: pd.DataFrame) -> Retested:
-    """Test a claim on a study's results.
-
-    Parameters
-    ----------
-    name : str or None
-        A key of `TESTS`; None where no test exists yet.
-    results : DataFrame
-        As from `study.results`; may be empty.
+    """Test a claim on a study's results by a key of `TESTS`; None where no test exists yet.
 
     Raises
     ------
@@ -64,14 +58,7 @@ def comparable(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def reading_time_scores(results: pd.DataFrame, measure: str = "r", alignment: str = "original") -> pd.DataFrame:
-    """One measure of behavioral alignment over all stories, a row a model; of several data sets, on the first.
-
-    Parameters
-    ----------
-    results : DataFrame
-        As from `study.results`.
-    measure, alignment : str
-        As in `behavioral_alignment`.
+    """One measure of `behavioral_alignment` over all stories, a row a model; of several data sets, on the first.
 
     Returns
     -------
@@ -88,20 +75,11 @@ def reading_time_scores(results: pd.DataFrame, measure: str = "r", alignment: st
 
 def reading_time_pairs(results: pd.DataFrame, measure: str = "r", alignment: str = "original") -> pd.DataFrame:
     """Table of pairs (`pairs.make_pairs`) of one measure; tuned models without their base in the study are left out."""
-    scores = reading_time_scores(results, measure, alignment)
-    paired = (scores.kind == "vanilla") | scores.vanilla.isin(scores.model)
-    return make_pairs(scores[paired], "value")
+    return _pairs(reading_time_scores(results, measure, alignment))
 
 
 def brain_scores(results: pd.DataFrame, protocol: str = "aw2024") -> pd.DataFrame:
     """Brain alignment of each trained model under a protocol, the mean over data sets.
-
-    Parameters
-    ----------
-    results : DataFrame
-        As from `study.results`, with the rows of `brain_alignment`.
-    protocol : str
-        One of `protocols.PROTOCOLS`; the paper's own if left out.
 
     Returns
     -------
@@ -119,13 +97,15 @@ def brain_scores(results: pd.DataFrame, protocol: str = "aw2024") -> pd.DataFram
     return table.assign(log_size=np.log10(table.pop("parameters").astype(float)))
 
 
+def _pairs(scores: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of scores; tuned models without their base are left out."""
+    return make_pairs(scores[(scores.kind == "vanilla") | scores.vanilla.isin(scores.model)], "value")
+
+
 def _brain_gain(results: pd.DataFrame) -> Retested:
-    scores = brain_scores(results)
-    pairs = make_pairs(scores[(scores.kind == "vanilla") | scores.vanilla.isin(scores.model)], "value")
-    comparison = t_test_over_bases(pairs)
-    verdict = _verdict(comparison.low, comparison.high, agrees=lambda change: change > 0)
-    value = _with_interval(comparison.estimate, comparison.low, comparison.high, "+.1f") + " %"
-    return Retested(verdict, value, f"mean change over {comparison.n} pairs, t over bases; protocol aw2024")
+    comparison = t_test_over_bases(_pairs(brain_scores(results)))
+    why = f"mean change over {comparison.n} pairs, t over bases; protocol aw2024"
+    return _retested(comparison.estimate, comparison, "+.1f", why, lambda change: change > 0, unit=" %")
 
 
 def _brain_size(results: pd.DataFrame) -> Retested:
@@ -144,16 +124,14 @@ def _brain_correlation(scores: pd.DataFrame, column: str, name: str) -> Retested
     """Among tuned models, as in the paper."""
     tuned = scores[scores.kind == "instruction-tuned"].dropna(subset=[column, "value"])
     correlation = pearson(tuned[column], tuned.value)
-    verdict = _verdict(correlation.low, correlation.high, agrees=lambda r: r > 0)
     why = f"Pearson r with {name} over {correlation.n} tuned models; protocol aw2024"
-    return Retested(verdict, _with_interval(correlation.r, correlation.low, correlation.high, ".2f"), why)
+    return _retested(correlation.r, correlation, ".2f", why, lambda r: r > 0)
 
 
 def _behavior_gain(results: pd.DataFrame) -> Retested:
     comparison = t_test_over_bases(reading_time_pairs(results), effect="difference")
-    verdict = _verdict(comparison.low, comparison.high, agrees=lambda change: change <= 0)
-    value = _with_interval(comparison.estimate, comparison.low, comparison.high, "+.3f")
-    return Retested(verdict, value, f"mean change of r over {comparison.n} pairs, t over bases; original alignment")
+    why = f"mean change of r over {comparison.n} pairs, t over bases; original alignment"
+    return _retested(comparison.estimate, comparison, "+.3f", why, lambda change: change <= 0)
 
 
 def _behavior_share_without_gain(results: pd.DataFrame) -> Retested:
@@ -167,9 +145,8 @@ def _behavior_share_without_gain(results: pd.DataFrame) -> Retested:
 def _behavior_size(results: pd.DataFrame) -> Retested:
     scores = reading_time_scores(results).dropna(subset="log_size")
     correlation = pearson(scores.log_size, scores.value)
-    verdict = _verdict(correlation.low, correlation.high, agrees=lambda r: r == 0)
-    value = _with_interval(correlation.r, correlation.low, correlation.high, ".2f")
-    return Retested(verdict, value, f"Pearson r over {correlation.n} models of known size; original alignment")
+    why = f"Pearson r over {correlation.n} models of known size; original alignment"
+    return _retested(correlation.r, correlation, ".2f", why, lambda r: r == 0)
 
 
 TESTS = {
@@ -182,12 +159,10 @@ TESTS = {
 }
 
 
-def _with_interval(value: float, low: float, high: float, form: str) -> str:
-    return f"{number(value, form)} [{number(low, form)}, {number(high, form)}]"
-
-
-def _verdict(low: float, high: float, agrees) -> str:
-    if agrees(low) and agrees(high):
-        return "supported"
+def _retested(value: float, interval, form: str, why: str, agrees: Callable[[float], bool], unit="") -> Retested:
+    """The verdict that an interval (its ``low`` and ``high``) gives, and the value with it."""
+    low, high = interval.low, interval.high
     # Claims here are half-lines or points: an interval that straddles zero holds values on both sides of them.
-    return "inconclusive" if low <= 0 <= high else "contradicted"
+    otherwise = "inconclusive" if low <= 0 <= high else "contradicted"
+    text = f"{number(value, form)} [{number(low, form)}, {number(high, form)}]{unit}"
+    return Retested("supported" if agrees(low) and agrees(high) else otherwise, text, why)

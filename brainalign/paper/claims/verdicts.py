@@ -1,7 +1,7 @@
 """Every claim of the paper: as printed, as recomputed from its printed tables, and in the current study."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -21,32 +21,25 @@ class Recomputed:
 
     Attributes
     ----------
-    verdict : str
-        ``matches``, ``differs`` or ``not testable``.
     value : float, bool or None
         What the tables give.
     low, high : float or None
         The range that rounding leaves open (`printed.rounding_range`); None for a statement.
+    verdict : str
+        ``matches``, ``differs`` or ``not testable``.
     why : str
         On what it rests; for a claim that differs what would explain it, for one not testable what is missing.
     """
 
-    verdict: str
     value: float | bool | None
     low: float | None
     high: float | None
+    verdict: str
     why: str
 
 
 def check(claim: dict, tables: Printed) -> Recomputed:
-    """Recompute one claim from the printed tables.
-
-    Parameters
-    ----------
-    claim : dict
-        An entry of ``catalog/claims.yaml``.
-    tables : Printed
-        The tables as printed.
+    """Recompute one claim, an entry of ``catalog/claims.yaml``, from the printed tables.
 
     Raises
     ------
@@ -54,7 +47,7 @@ def check(claim: dict, tables: Printed) -> Recomputed:
         The claim names a function that does not exist.
     """
     if "recompute" not in claim:
-        return Recomputed("not testable", None, None, None, claim["why"])
+        return Recomputed(None, None, None, "not testable", claim["why"])
     arguments = dict(claim["recompute"])
     function = _function(arguments.pop("function"))
     finding = function(tables, **arguments)
@@ -68,16 +61,11 @@ def check(claim: dict, tables: Printed) -> Recomputed:
         verdict = "differs"
         why = ". ".join(part for part in (finding.basis, claim.get("explain", "").rstrip(".")) if part) + "."
     value = bool(finding.value) if low is None else float(finding.value)
-    return Recomputed(verdict, value, low, high, why)
+    return Recomputed(value, low, high, verdict, why)
 
 
 def check_all(results: pd.DataFrame) -> pd.DataFrame:
-    """Hold every claim against the printed tables and against the current study.
-
-    Parameters
-    ----------
-    results : DataFrame
-        Results of the current study (`study.results`); may be empty.
+    """Hold every claim against the printed tables, and against results of the current study, which may be empty.
 
     Returns
     -------
@@ -85,24 +73,11 @@ def check_all(results: pd.DataFrame) -> pd.DataFrame:
         A row per claim: ``id``, ``section``, ``source``, ``claim``, ``printed``; ``value``, ``low``, ``high``,
         ``verdict``, ``why`` from the tables; ``study_verdict``, ``study_value``, ``study_why`` from the study.
     """
-    tables = printed.load()
-    rows = []
+    tables, rows = printed.load(), []
     for claim in catalog.claims():
-        checked = check(claim, tables)
-        tested = retest.run(claim.get("study"), results)
-        rows.append(
-            {
-                **{key: claim[key] for key in ("id", "section", "source", "claim", "printed")},
-                "value": checked.value,
-                "low": checked.low,
-                "high": checked.high,
-                "verdict": checked.verdict,
-                "why": checked.why,
-                "study_verdict": tested.verdict,
-                "study_value": tested.value,
-                "study_why": tested.why,
-            }
-        )
+        row = {key: claim[key] for key in ("id", "section", "source", "claim", "printed")}
+        tested = asdict(retest.run(claim.get("study"), results))
+        rows.append(row | asdict(check(claim, tables)) | {f"study_{key}": value for key, value in tested.items()})
     return pd.DataFrame(rows)
 
 

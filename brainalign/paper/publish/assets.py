@@ -21,18 +21,12 @@ def save_figure(
     evidence: str,
     wide: bool = False,
 ) -> None:
-    """Write one figure: `PATH.svg`, its data as `PATH.csv`, its words as `PATH.json`.
+    """Write one matplotlib figure: `PATH.svg`, its data as `PATH.csv`, its words as `PATH.json`.
 
     Parameters
     ----------
-    path : Path
-        Without an ending.
-    figure : matplotlib.figure.Figure
-        What to draw. Its text stays text.
     data : DataFrame
         All that the figure shows, to download.
-    notebook : str
-        The notebook that made it.
     title : str
         The finding, in a few words.
     evidence : str
@@ -51,18 +45,12 @@ def save_figure(
     with store.writing(_file(path, ".svg")) as svg:
         # The salt makes ids that are the same in every build and differ between the figures of one page.
         with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{notebook}/{path.name}"}):
-            figure.savefig(
-                svg,
-                format="svg",
-                transparent=True,
-                bbox_inches="tight",
-                metadata={"Date": None, "Creator": None},
-            )
+            undated = {"Date": None, "Creator": None}
+            figure.savefig(svg, format="svg", transparent=True, bbox_inches="tight", metadata=undated)
         svg.write_text(_for_the_page(svg.read_text(encoding="utf-8"), title), encoding="utf-8")
     plt.close(figure)
     _write_data(path, data)
-    words = {"title": title, "evidence": evidence, "notebook": notebook, "wide": wide}
-    _write_json(path, words)
+    _write_json(path, {"title": title, "evidence": evidence, "notebook": notebook, "wide": wide})
 
 
 def save_table(
@@ -81,14 +69,8 @@ def save_table(
 
     Parameters
     ----------
-    path : Path
-        Without an ending.
     data : DataFrame
         A row per row; the index is not shown.
-    notebook : str
-        The notebook that made it.
-    title : str
-        What it holds.
     evidence : str, optional
         On what it rests; a key of `numbers.EVIDENCE`. Left out where it holds no results.
     columns : dict
@@ -103,10 +85,8 @@ def save_table(
 
     Raises
     ------
-    ValueError
-        The title is empty, the evidence is not one of the marks, or the table has no rows.
-    LookupError
-        A column does not exist, or the reader is to filter by one that is not shown.
+    ValueError, LookupError
+        The title is empty, the evidence is no mark, or there are no rows; a column does not exist, or is not shown.
     """
     _require(path, evidence, title)
     if data.empty:
@@ -119,21 +99,19 @@ def save_table(
         raise LookupError(f"table {path.name} shows no column {hidden[0]!r}; it shows {', '.join(shown)}")
     # By column: a row of integers and floats would be floats.
     cells = [[_cell(value, form) for value in data[name]] for name, (_, form) in shown.items()]
+    words = {
+        "title": title,
+        "evidence": evidence,
+        "notebook": notebook,
+        "header": [label for label, _ in shown.values()],
+        "numeric": [pd.api.types.is_numeric_dtype(data[name]) for name in shown],
+        "filters": [list(shown).index(name) for name in filters],
+        "details": list(shown).index(details) if details else None,
+        "anchors": list(data[anchors]) if anchors else None,
+        "rows": list(zip(*cells, strict=True)),
+    }
     _write_data(path, data)
-    _write_json(
-        path,
-        {
-            "title": title,
-            "evidence": evidence,
-            "notebook": notebook,
-            "header": [label for label, _ in shown.values()],
-            "numeric": [pd.api.types.is_numeric_dtype(data[name]) for name in shown],
-            "filters": [list(shown).index(name) for name in filters],
-            "details": list(shown).index(details) if details else None,
-            "anchors": list(data[anchors]) if anchors else None,
-            "rows": list(zip(*cells, strict=True)),
-        },
-    )
+    _write_json(path, words)
 
 
 def _cell(value, form: str) -> str:

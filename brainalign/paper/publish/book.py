@@ -19,7 +19,7 @@ from brainalign import messages, store
 from brainalign import study as studies
 from brainalign.alignment.protocols import CONTIGUOUS
 from brainalign.paper.publish import numbers
-from brainalign.paper.publish.notebook import BUILD, NOTEBOOKS, about, page_name, source
+from brainalign.paper.publish.notebook import BUILD, LIBRARY, NOTEBOOKS, about, page_name, source
 from brainalign.paper.sections import covariates
 from brainalign.study.description.members import PEOPLE
 from brainalign.study.running import keys
@@ -99,15 +99,6 @@ def _models_with_pages(study: studies.Study) -> list[str]:
 def execute(notebook: Path, output: Path, parameters: dict) -> None:
     """Execute a notebook with papermill; nothing is left behind if a cell raises.
 
-    Parameters
-    ----------
-    notebook : Path
-        The template.
-    output : Path
-        The executed notebook to write.
-    parameters : dict
-        For papermill.
-
     Raises
     ------
     RuntimeError
@@ -144,25 +135,16 @@ def execute(notebook: Path, output: Path, parameters: dict) -> None:
 def write_code() -> Path:
     """Write down what our code does where that is not what is there: what is executed is executed again if it is newer.
 
-    Returns
-    -------
-    Path
-        Of the file.
+    Returns the path of the file.
     """
-    path = BUILD / "library.json"
-    store.update(path, json.dumps(keys.library(), indent=1))
-    return path
+    store.update(LIBRARY, json.dumps(keys.library(), indent=1))
+    return LIBRARY
 
 
 def stage(study: str) -> None:
     """Lay the sources of the book beside the executed notebooks, touching only what has changed.
 
     Sphinx reads again what is newer than it was, so an unchanged page must keep its time.
-
-    Parameters
-    ----------
-    study : str
-        Name or path of the study.
     """
     settings = studies.load(study)
     target = source(settings.name)
@@ -197,13 +179,7 @@ def render(study: str) -> None:
         The build failed; the message is jupyter-book's own.
     """
     folder = source(study)
-    command = [
-        Path(sys.executable).with_name("jupyter-book"),
-        "build",
-        folder,
-        "--path-output",
-        BUILD / study,
-    ]
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", folder, "--path-output", BUILD / study]
     options = ["--warningiserror", "--keep-going", "--quiet"]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     if done.returncode:
@@ -250,14 +226,11 @@ def _contents(study: studies.Study) -> dict:
     for part in contents["parts"]:
         part["chapters"] = [chapter for chapter in part["chapters"] if chapter["file"] not in left_out]
     if models := _models_with_pages(study):
-        chapters = [
-            {
-                "file": f"models/{page_name(MODEL, name)}",
-                "title": name,
-                "sections": [{"file": f"executed/{page_name(MODEL, name)}", "title": "Its notebook"}],
-            }
-            for name in models
-        ]
+        chapters = []
+        for name in models:
+            page = page_name(MODEL, name)
+            below = [{"file": f"executed/{page}", "title": "Its notebook"}]
+            chapters.append({"file": f"models/{page}", "title": name, "sections": below})
         contents["parts"].append({"caption": "Models of this study", "chapters": chapters})
     return contents
 

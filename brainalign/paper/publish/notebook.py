@@ -21,6 +21,7 @@ from brainalign.paper.publish.numbers import Live, Numbers, live_of, records
 
 BUILD = store.PROJECT / "build"
 NOTEBOOKS = store.PROJECT / "notebooks"
+LIBRARY = BUILD / "library.json"  # what our code does
 PLACES = {"study", "output"}  # parameters that say where, and not how
 
 
@@ -52,19 +53,7 @@ def about(name: str) -> About:
 
 @dataclass(frozen=True)
 class Notebook:
-    """One run of a notebook.
-
-    Attributes
-    ----------
-    name : str
-        The notebook's name, without its ending.
-    study : Study
-        The study it runs on.
-    folder : Path
-        Where its figures and tables go.
-    numbers : Numbers
-        The numbers it hands to the book.
-    """
+    """One run of a notebook: its name, its study, the folder of its figures and tables, its numbers for the book."""
 
     name: str
     study: studies.Study
@@ -145,43 +134,29 @@ def page_name(notebook: str, page: str) -> str:
 
 
 def refuse_unknown_parameters(history: list[str]) -> None:
-    """Raise on a parameter that papermill injected and the notebook does not declare.
+    """Raise on a parameter that papermill injected and the notebook does not declare; the message names each.
 
-    papermill puts what it was given into a cell that starts with ``# Parameters``, right after the notebook's own
-    cell of parameters, and only warns about names that it does not find there.
-
-    Parameters
-    ----------
-    history : list of str
-        Source of the cells that were run, in order.
-
-    Raises
-    ------
-    TypeError
-        Injected names are unknown; the message names each.
+    ``history`` has the source of the cells that were run, in order.
     """
-    for declared, injected in pairwise(history):
-        if injected.lstrip().startswith("# Parameters"):
-            parameters = _assigned(declared)
-            if wrong := sorted(set(_assigned(injected)) - set(parameters)):
-                suggestions = " ".join(messages.unknown("parameter", name, parameters) for name in wrong)
-                raise TypeError(f"{suggestions} This notebook's parameters: {', '.join(sorted(parameters))}.")
+    parameters, injected = _parameters(history)
+    if wrong := sorted(set(injected) - set(parameters)):
+        suggestions = " ".join(messages.unknown("parameter", name, parameters) for name in wrong)
+        raise TypeError(f"{suggestions} This notebook's parameters: {', '.join(sorted(parameters))}.")
 
 
 def changed_parameters(history: list[str]) -> dict[str, tuple[str, str]]:
-    """Parameters that papermill has set to another value: the declared one and that, as they are written.
+    """Parameters that papermill has set to another value: the declared one and that, as they are written."""
+    before, now = _parameters(history)
+    both = {name: (before[name], now[name]) for name in now if name in before and name not in PLACES}
+    return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
 
-    Parameters
-    ----------
-    history : list of str
-        As in `refuse_unknown_parameters`.
-    """
+
+def _parameters(history: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Declared and injected parameters: papermill puts a cell below the notebook's own, and does not compare them."""
     for declared, injected in pairwise(history):
         if injected.lstrip().startswith("# Parameters"):
-            before, now = _assigned(declared), _assigned(injected)
-            both = {name: (before[name], now[name]) for name in now if name in before and name not in PLACES}
-            return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
-    return {}
+            return _assigned(declared), _assigned(injected)
+    return {}, {}
 
 
 def _tell_parameters(changed: dict[str, tuple[str, str]]) -> None:

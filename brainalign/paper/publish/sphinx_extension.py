@@ -7,194 +7,36 @@ Directives:
   ``:name:``, which pages of one kind need: a name may stand only once in a book.
 - ``{when} PART`` and ``{unless} PART`` keep their content if the study built fills that part of the book, or not.
 - ``{build}`` says what was built, when and from which commit.
+- ``{reference} MODULE ...`` says what is in modules of the library; in packages, all that is below them.
 
 Roles, for the numbers that notebooks have shown (`numbers.Live`):
 
-- ``{live}`KEY` `` is a number of the notebook that the page's front matter names (``live: NOTEBOOK``), and
-  ``{live}`NOTEBOOK:KEY` `` that of another. A number that may be missing says what stands in its place:
-  ``{live}`KEY|not run` ``.
-- ``{estimate}`KEY` `` is a number with its 95 % interval, if it has one, as one link.
+- ``{live}`KEY``` is a number of the notebook that the page's front matter names (``live: NOTEBOOK``), and
+  ``{live}`NOTEBOOK:KEY``` that of another. A number that may be missing says what stands in its place:
+  ``{live}`KEY|not run```.
+- ``{estimate}`KEY``` is a number with its 95 % interval, if it has one, as one link.
 """
 
+import ast
 import html
 import json
+import pkgutil
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from textwrap import dedent, indent
 
 from docutils import nodes
-from docutils.parsers.rst import directives
-from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from brainalign import catalog
-from brainalign.paper.publish.numbers import EVIDENCE, Live, link, live_of
+from brainalign.paper.publish.asset_directives import ResultFigure, ResultTable, executed
+from brainalign.paper.publish.notebook import LIBRARY
+from brainalign.paper.publish.numbers import Live, link, live_of
 
-LONG = 30  # characters; a cell with more gets room
 LIVE = re.compile(r'href="live:([^"#]+)#')
-
-
-class Asset(SphinxDirective):
-    """Shared by figures and tables: finds the files and tells Sphinx that the page depends on them."""
-
-    required_arguments = 1
-    has_content = True
-    option_spec: ClassVar = {"name": directives.unchanged_required}
-
-    def read(self, ending: str) -> str:
-        """Text of one of the asset's files."""
-        path = Path(self.env.srcdir, "executed", self.arguments[0] + ending)
-        self.env.note_dependency(str(path))
-        if not path.exists():
-            raise self.error(f"no notebook saved {self.arguments[0]!r}: {path.name} is not in {path.parent.name}/")
-        return path.read_text(encoding="utf-8")
-
-    def mark(self, evidence: str | None) -> list[nodes.Node]:
-        """The labelled mark that says what a figure or table rests on, if it holds results."""
-        if evidence is None:
-            return []
-        title = html.escape(EVIDENCE[evidence], quote=True)
-        mark = f'<span class="mark {evidence}" title="{title}">{evidence}</span>'
-        return [nodes.raw("", mark, format="html"), nodes.Text(" ")]
-
-    def links(self, words: dict) -> nodes.paragraph:
-        """Line below an asset: its mark, its data, its notebook."""
-        target = f"/executed/{self.arguments[0]}.csv"
-        download = addnodes.download_reference(reftarget=target, refdoc=self.env.docname)
-        download += nodes.inline("", "data (CSV)")
-        notebook = addnodes.pending_xref(
-            refdomain="std",
-            reftype="doc",
-            refexplicit=True,
-            refwarn=True,
-            reftarget=f"/executed/{words['notebook']}",
-            refdoc=self.env.docname,
-        )
-        notebook += nodes.inline("", "notebook")
-        line = nodes.paragraph(classes=["asset-links"])
-        line.extend([*self.mark(words["evidence"]), download, nodes.Text(" · "), notebook])
-        return line
-
-    def inline(self, lines: Sequence[str]) -> list[nodes.Node]:
-        """MyST text as inline nodes; paragraphs, some of which ``{when}`` may keep, run on."""
-        container, together = nodes.container(), []
-        self.state.nested_parse(lines, self.content_offset, container)
-        for paragraph in container.children:
-            together += [*paragraph.children, nodes.Text(" ")]
-        return together[:-1]
-
-    def anchored(self, node: nodes.Element, name: str) -> nodes.Element:
-        """Make a node a target, so that any page can link to it as `[text](#name)`."""
-        node["names"].append(nodes.fully_normalize_name(name))
-        self.state.document.note_explicit_target(node)
-        return node
-
-    @property
-    def name_of_asset(self) -> str:
-        """The name that it was given; else its own, without the notebook's."""
-        return self.options.get("name", self.arguments[0].split("/")[-1])
-
-    @property
-    def display(self) -> str:
-        """Which of the paper's displays it is, on the printed scores or on this study, if it is one."""
-        for row in catalog.displays().itertuples():
-            if self.arguments[0] in (row.printed, row.study):
-                return f"{row.display}{'' if self.arguments[0] == row.printed else ', on this study'}. "
-        return ""
-
-
-class ResultFigure(Asset):
-    """Place a figure that a notebook saved: the SVG in the page, caption, links."""
-
-    option_spec: ClassVar = Asset.option_spec | {"alt": directives.unchanged_required}
-
-    def run(self) -> list[nodes.Node]:
-        """Build the figure."""
-        words, svg = json.loads(self.read(".json")), self.read(".svg")
-        figure = self.anchored(
-            nodes.figure(classes=["result", *(["wide"] if words["wide"] else [])]), self.name_of_asset
-        )
-        if not (self.content and "alt" in self.options):
-            raise self.error(f"{self.arguments[0]} has no caption, or no :alt: that says what it shows")
-        alt = html.escape("".join(shown(self.inline([self.options["alt"]]))))
-        svg = re.sub(r'(?<=aria-label=")[^"]*', lambda _: alt, svg, count=1)
-        figure += nodes.raw("", f'<div class="drawing">{svg}</div>', format="html")
-        caption = nodes.caption()
-        caption += nodes.strong("", f"{self.display}{words['title']}.")
-        caption += nodes.Text(" ")
-        caption.extend(self.inline(self.content))
-        figure += caption
-        legend = nodes.legend()
-        legend += self.links(words)
-        figure += legend
-        return [figure]
-
-
-class ResultTable(Asset):
-    """Place a sortable table that a notebook saved."""
-
-    def run(self) -> list[nodes.Node]:
-        """Build the table."""
-        words = json.loads(self.read(".json"))
-        box = self.anchored(nodes.container(classes=["result", "result-table"]), self.name_of_asset)
-        title = nodes.paragraph(classes=["table-title"])
-        title += nodes.strong("", words["title"])
-        if self.content:
-            title += nodes.Text(" ")
-            title.extend(self.inline(self.content))
-        box += title
-        scroll = nodes.container(classes=["table-scroll"])
-        scroll += self.table(words)
-        box += scroll
-        box += self.links(words)
-        return [box]
-
-    def table(self, words: dict) -> nodes.table:
-        """The table itself."""
-        table = nodes.table(classes=["sortable"])
-        group = nodes.tgroup(cols=len(words["header"]))
-        table += group
-        for _ in words["header"]:
-            group += nodes.colspec(colwidth=1)
-        head, body = nodes.thead(), nodes.tbody()
-        head += self.row(words["header"], words, header=True)
-        for cells, anchor in zip(words["rows"], words["anchors"] or [None] * len(words["rows"]), strict=True):
-            row = self.row(cells, words)
-            if anchor:
-                self.anchored(row[0], anchor)
-            body += row
-        group += head
-        group += body
-        return table
-
-    def row(self, cells: list[str], words: dict, header: bool = False) -> nodes.row:
-        """One row; numbers are aligned to the right, and a verdict gets its tint from its own words."""
-        row = nodes.row()
-        for column, text in enumerate(cells):
-            entry = nodes.entry()
-            if words["numeric"][column]:
-                entry["classes"].append("number")
-            elif len(text) > LONG:
-                entry["classes"].append("long")
-            if header and column in words["filters"]:
-                entry["classes"].append("filter")
-            if not header and column in words["filters"]:
-                entry["classes"].append("is-" + nodes.make_id(text))
-            paragraph = nodes.paragraph("", text)
-            if column == words["details"] and not header:
-                summary = html.escape(words["header"][column].lower())
-                entry += nodes.raw("", f"<details><summary>{summary}</summary>", format="html")
-                entry += paragraph
-                entry += nodes.raw("", "</details>", format="html")
-            else:
-                entry += paragraph
-            row += entry
-        return row
 
 
 class When(SphinxDirective):
@@ -206,13 +48,10 @@ class When(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Parse the content, or drop it."""
-        path = Path(self.env.srcdir, "executed", "study.json")
-        self.env.note_dependency(str(path))
-        filled = self.arguments[0] in json.loads(path.read_text(encoding="utf-8"))["parts"]
-        if filled is not self.wanted:
-            return []
+        parts = json.loads(executed(self.env, "study.json").read_text(encoding="utf-8"))["parts"]
         container = nodes.container()
-        self.state.nested_parse(self.content, self.content_offset, container)
+        if (self.arguments[0] in parts) is self.wanted:
+            self.state.nested_parse(self.content, self.content_offset, container)
         return container.children
 
 
@@ -227,14 +66,34 @@ class Build(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Read what the build noted."""
-        path = Path(self.env.srcdir, "executed", "build.json")
-        self.env.note_dependency(str(path))
         paragraph = nodes.paragraph(classes=["build"])
-        for name, text in json.loads(path.read_text(encoding="utf-8")).items():
+        for name, text in json.loads(executed(self.env, "build.json").read_text(encoding="utf-8")).items():
             paragraph += nodes.inline("", f"{name} ", classes=["build-name"])
             paragraph += nodes.inline("", text, classes=["build-value"])
             paragraph += nodes.Text(" ")
         return [paragraph]
+
+
+class Reference(SphinxDirective):
+    """What is in some modules, and in all modules of packages, so that nobody has to list them."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Leave it to autodoc, which knows where each thing is defined."""
+        self.env.note_dependency(str(LIBRARY))  # there may be a new module
+        names = [name for module in self.arguments[0].split() for name in modules_of(module)]
+        text = "\n".join(f".. automodule:: {name}\n   :members:\n   :ignore-module-all:\n" for name in names)
+        container = nodes.container()
+        self.state.nested_parse(["```{eval-rst}", *text.splitlines(), "```"], self.content_offset, container)
+        return container.children
+
+
+def modules_of(module: str) -> list[str]:
+    """A module itself and, if it is a package, all that are below it."""
+    below = pkgutil.walk_packages(getattr(pkgutil.resolve_name(module), "__path__", []), f"{module}.")
+    return [module, *(name for _, name, _ in below if not name.endswith("__main__"))]
 
 
 class LiveNumber(SphinxRole):
@@ -245,13 +104,11 @@ class LiveNumber(SphinxRole):
         address, *otherwise = self.text.split("|", 1)
         notebook, _, key = address.rpartition(":")
         notebook = notebook or front_matter(self.inliner.document).get("live", "")
-        self.env.note_dependency(str(Path(self.env.srcdir, "executed", f"{notebook}.ipynb")))
-        ending = next((end for end in (".low", ".high") if key.endswith(end)), "")
-        for name in (key, key.removesuffix(ending)):
-            if record := numbers_of(self.env).get(f"{notebook}:{name}"):
-                text = self.text_of(live_of(record), key)
-                if text:
-                    return [nodes.raw(text, link(record, text), format="html", shown=text)], []
+        executed(self.env, f"{notebook}.ipynb")
+        for name in (key, key.removesuffix(".low").removesuffix(".high")):
+            record = numbers_of(self.env).get(f"{notebook}:{name}")
+            if record and (text := self.text_of(live_of(record), key)):
+                return [nodes.raw(text, link(record, text), format="html", shown=text)], []
         if otherwise:
             return [nodes.Text(otherwise[0])], []
         message = f"{notebook or 'a notebook that no front matter names'} has shown no number {key!r}"
@@ -288,11 +145,6 @@ def _read(path: Path, written: int) -> dict[str, dict]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def shown(found: Sequence[nodes.Node]) -> list[str]:
-    """Text of inline nodes as a reader sees it, live numbers included."""
-    return [node.get("shown", node.astext()) if isinstance(node, nodes.raw) else node.astext() for node in found]
-
-
 class LiveLinks(SphinxPostTransform):
     """Make the links of live numbers relative to the page that quotes them."""
 
@@ -307,8 +159,7 @@ class LiveLinks(SphinxPostTransform):
 
         for node in list(self.document.findall(nodes.raw)):
             if "live:" in node.astext():
-                text = LIVE.sub(relative, node.astext())
-                node.replace_self(nodes.raw("", text, format="html"))
+                node.replace_self(nodes.raw("", LIVE.sub(relative, node.astext()), format="html"))
 
 
 def drop_thebe(app: Sphinx, page: str, template: str, context: dict, document: nodes.document | None) -> None:
@@ -319,23 +170,29 @@ def drop_thebe(app: Sphinx, page: str, template: str, context: dict, document: n
 
 
 def show_examples(app: Sphinx, what: str, name: str, described: object, options: object, lines: list[str]) -> None:
-    """Make the indented examples of a module's docstring code; to reStructuredText they would be quotations."""
-    if what != "module":
-        return
-    for place in reversed(range(1, len(lines))):
-        before = next((line for line in reversed(lines[:place]) if line.strip()), "")
-        first = lines[place].startswith("    ") and not lines[place - 1].strip()
-        if first and not before.startswith("    ") and not before.endswith("::"):
-            lines[place:place] = ["::", ""]
+    """Make the examples in a module's docstring code; to reStructuredText they would be prose, or quotations."""
+    if what == "module":
+        shown, code = [], False
+        for paragraph in re.split(r"(?<!::)\n\n", "\n".join(lines)):  # what has its colons already stays
+            before, code = code, _is_code(paragraph)
+            shown += ["::"] * (code and not before) + [indent(dedent(paragraph), "    ") if code else paragraph]
+        lines[:] = "\n\n".join(shown).splitlines()
+
+
+def _is_code(paragraph: str) -> bool:
+    """Whether a paragraph of a docstring is an example: it is indented, or calls something."""
+    try:
+        tree = ast.parse(dedent(paragraph))
+    except SyntaxError:
+        return paragraph.startswith("    ")
+    return any(isinstance(node, ast.Call) for node in ast.walk(tree))
 
 
 def setup(app: Sphinx) -> dict:
     """Register all of it with Sphinx."""
-    app.add_directive("result-figure", ResultFigure)
-    app.add_directive("result-table", ResultTable)
-    app.add_directive("when", When)
-    app.add_directive("unless", Unless)
-    app.add_directive("build", Build)
+    directives = {"result-figure": ResultFigure, "result-table": ResultTable, "when": When, "unless": Unless}
+    for name, directive in (directives | {"build": Build, "reference": Reference}).items():
+        app.add_directive(name, directive)
     app.add_role("live", LiveNumber())
     app.add_role("estimate", Estimate())
     app.add_post_transform(LiveLinks)

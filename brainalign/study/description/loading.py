@@ -26,7 +26,6 @@ from brainalign.study.description.settings import MICROWORLD, READERS, LoadedMod
 
 WIDTHS = ("hidden_size", "d_model", "n_embd")  # what most networks call it; of others, transformers knows
 NULL = ".null"  # ends the name of a recording in which the text tells nothing: a control, in no average
-ALIGNED_ONE_WAY = (READERS, "natural_stories.maze")
 
 
 @cache
@@ -135,9 +134,13 @@ def load_reading_times(dataset: str, alignment: str = "original") -> ReadingTime
     """Load reading times that a study names."""
     if dataset == READERS:
         return microworld_times(world())
-    return human.load(dataset, **({} if dataset in ALIGNED_ONE_WAY else {"alignment": alignment}))
+    return human.load(dataset, **({"alignment": alignment} if _several_alignments(dataset) else {}))
 
 
 def alignments(study: Study, dataset: str) -> list[str]:
     """How reading times are aligned with words: only those of self-paced reading are in question."""
-    return ["original"] if dataset in ALIGNED_ONE_WAY else study.alignments
+    return study.alignments if _several_alignments(dataset) else ["original"]
+
+
+def _several_alignments(dataset: str) -> bool:
+    return dataset != READERS and "alignment" in human.options_of(dataset)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, model_validator
 
 from brainalign import catalog, human
+from brainalign.alignment.protocols import PROTOCOLS
 from brainalign.llm import tuning as llm_tuning
 from brainalign.llm.tuning import adapters, samples, training
 
@@ -193,9 +194,7 @@ class Study(Settings):
     title: str
     evidence: Literal["printed", "people", "microworld"] = Field(description="what its results rest on")
     recordings: list[name_or(OwnRecording)] = Field([], description="of brains, by name, and files of your own")
-    reading_times: list[Literal["natural_stories", "natural_stories.maze", "futrell2018", "microworld.readers"]] = (
-        Field([], description="data sets of reading times")
-    )
+    reading_times: list[Literal[*human.READING_TIMES, READERS]] = Field([], description="data sets of reading times")
     alignments: list[Literal["original", "corrected"]] = Field(
         ["original", "corrected"], min_length=1, description="how reading times are aligned with words"
     )
@@ -210,7 +209,7 @@ class Study(Settings):
     controls: list[Literal["oasm", "length", "position", "length+position", "random"]] = Field(
         [], description="features that know less than a model, and are run like one"
     )
-    protocols: list[Literal["aw2024", "brainscore-ridge", "contiguous"]] = Field(
+    protocols: list[Literal[*PROTOCOLS]] = Field(
         ["aw2024", "contiguous"], min_length=1, description="how models are held against recordings"
     )
     layers: str | None = Field(None, pattern=r"^-?\d*:-?\d*$", description="FIRST:END by place; by default all")

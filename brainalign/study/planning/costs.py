@@ -95,8 +95,6 @@ def by_member(
 
     Parameters
     ----------
-    study : Study
-        Its settings.
     names : collection of str, optional
         Members; all if left out.
     device : str
@@ -148,18 +146,7 @@ def _cost(study: Study, source: LoadedModel | Tuning, study_texts: Sequence[Text
 def reading(
     study: Study, entry: LoadedModel, study_texts: Sequence[Text], device: str = "cuda", exact: bool = True
 ) -> Cost:
-    """What a model takes to read some texts.
-
-    Parameters
-    ----------
-    study : Study
-        For its protocols.
-    entry : LoadedModel
-        The model.
-    study_texts : sequence of Text
-        As of `texts.collect`.
-    device, exact
-        As in `by_member`.
+    """What a model takes to read some texts, and to be scored under a study's protocols.
 
     Raises
     ------

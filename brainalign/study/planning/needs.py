@@ -11,6 +11,7 @@ import pandas as pd
 
 from brainalign import catalog
 from brainalign.llm.models import sources
+from brainalign.messages import count
 from brainalign.study.description import texts
 from brainalign.study.description.files import WEHBE_FOLDER, absent_files
 from brainalign.study.description.members import NO_SERIES, members
@@ -40,8 +41,6 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
 
     Parameters
     ----------
-    study : Study
-        Its settings.
     models : collection of str, optional
         Those to be run; all if left out.
     gpu : bool
@@ -64,15 +63,8 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
     if any(not isinstance(member.source, str | SeriesFile) for member in chosen_members):
         collections |= set(study.benchmarks)
     collections |= {name for member in chosen_members if (name := _samples(member.source)) in catalog.datasets()}
-    absent_messages = [
-        f"{file}: it does not exist. Paths are relative to the study's file." for file in absent_files(study)
-    ]
-    return [
-        *absent_messages,
-        *_data(study, collections),
-        *_models(published),
-        *(_cards(study, published) if gpu else ()),
-    ]
+    files = [f"{file}: it does not exist. Paths are relative to the study's file." for file in absent_files(study)]
+    return [*files, *_data(study, collections), *_models(published), *(_cards(study, published) if gpu else ())]
 
 
 def _samples(source: object) -> str | None:
@@ -103,7 +95,7 @@ def _data(study: Study, collections: Collection[str]) -> Iterator[str]:
         for data in texts.needed(name):
             if data.name not in reported and (files := texts.absent(data)) and not _reached(files[0].url):
                 remedy = _get(f"brainalign data fetch {data.name}")
-                yield f"{data.name}: not here: {_count(len(files), 'file')}. {remedy}"
+                yield f"{data.name}: not here: {count(len(files), 'file')}. {remedy}"
             reported.add(data.name)
 
 
@@ -123,10 +115,10 @@ def _models(published: dict[str, LoadedModel]) -> Iterator[str]:
             yield f"{name}: not here. {_get(f'brainalign data fetch {data.name}')}"
     absent, gated = (list(dict.fromkeys(repositories)) for repositories in (absent, gated))
     if absent and not _reached(HUB):
-        yield f"{_count(len(absent), 'model')}: not in the cache. {_get('hf download ID')}, of each: {' '.join(absent)}"
+        yield f"{count(len(absent), 'model')}: not in the cache. {_get('hf download ID')}, of each: {' '.join(absent)}"
     if gated and (not _reached(HUB) or not _token()):
         yield (
-            f"{_count(len(gated), 'gated model')}: not in the cache. Accept the terms on {HUB}/ID, then hf auth login, "
+            f"{count(len(gated), 'gated model')}: not in the cache. Accept the terms on {HUB}/ID, then hf auth login, "
             f"or set HF_TOKEN to a token of yours. {_get('hf download ID')}, of each: {' '.join(gated)}"
         )
 
@@ -175,7 +167,7 @@ def _fits(cost: Cost, entry: LoadedModel, card: float, n_cards: int, needed: int
         if cost.cards(properties["memory"] * GIB) == 1
     ]:
         remedies.append(f"one {' or '.join(larger)} holds it")
-    return f"{size} ({_count(n_cards, 'card')}): {'; '.join(remedies) or 'no card that the catalog knows holds it'}."
+    return f"{size} ({count(n_cards, 'card')}): {'; '.join(remedies) or 'no card that the catalog knows holds it'}."
 
 
 def _is_heavy(cost: Cost) -> bool:
@@ -219,10 +211,6 @@ def _token() -> str | None:
     from huggingface_hub import get_token
 
     return get_token()
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _abridged(names: list[str]) -> str:

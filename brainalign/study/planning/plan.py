@@ -58,8 +58,6 @@ def by_model(
 
     Parameters
     ----------
-    study : Study
-        Its settings.
     accelerator : str
         One of the catalog's, or ``cpu``.
     rate : float, optional
@@ -124,17 +122,7 @@ def resources(
     """What each measured member of a study asks of a scheduler, by name.
 
     What a CPU does in `CPU_SECONDS` asks for no card. A model of which no cost is known asks for one card for a day,
-    and says why.
-
-    Parameters
-    ----------
-    study, accelerator, rate, memory
-        As in `of`.
-
-    Raises
-    ------
-    LookupError
-        No such accelerator.
+    and says why. Arguments are those of `by_model`.
     """
     size = _memory(accelerator, memory)
     costs_by_name, reasons = costs.by_member(study, measured(study), CPU if accelerator == CPU else "cuda", exact=False)
@@ -168,19 +156,16 @@ def speed_of(accelerator: str, dtype: str) -> float:
     if accelerator == CPU:
         return CPU_RATE
     accelerators = catalog.accelerators()
-    return (
-        accelerators["share"]
-        * accelerators["cards"][accelerator]["half" if dtype in ("float16", "bfloat16") else "float32"]
-    )
+    precision = "half" if dtype in ("float16", "bfloat16") else "float32"
+    return accelerators["share"] * accelerators["cards"][accelerator][precision]
 
 
 def _memory(accelerator: str, memory: float | None) -> float:
     """Bytes of a card: those given as GiB, or the accelerator's; 0 without one."""
     cards = catalog.accelerators()["cards"]
     if accelerator not in (CPU, *cards):
-        raise LookupError(
-            messages.unknown("accelerator", accelerator, [CPU, *cards]) + " Of any other, give --rate and --memory."
-        )
+        unknown = messages.unknown("accelerator", accelerator, [CPU, *cards])
+        raise LookupError(f"{unknown} Of any other, give --rate and --memory.")
     return 0 if accelerator == CPU else (memory or cards[accelerator]["memory"]) * GIB
 
 

@@ -57,13 +57,6 @@ def run(study: Study, model: str) -> dict[str, pd.DataFrame]:
 
     An earlier result counts if everything that could change it is the same: settings, data, weights, and our own code.
 
-    Parameters
-    ----------
-    study : Study
-        Its settings.
-    model : str
-        One of `members`.
-
     Returns
     -------
     dict of DataFrame
@@ -102,13 +95,7 @@ def run(study: Study, model: str) -> dict[str, pd.DataFrame]:
 
 
 def want(study: Study, model: str) -> bool:
-    """Write what a model's results should depend on to a file, which is newer than the results if they are due.
-
-    Returns
-    -------
-    bool
-        Whether they are.
-    """
+    """Write what a model's results should depend on to a file, newer than they are if they are due; and whether so."""
     folder, depends = result_path(study, model), _depends(study, _member(study, model))
     store.update(folder / WANTED, _text(depends))
     due = bool(_reasons(folder, depends))
@@ -121,12 +108,7 @@ def want(study: Study, model: str) -> bool:
 def adopt(study: Study, folder: Path) -> None:
     """Take over results that were measured elsewhere, and for which neither data nor weights need be here.
 
-    Parameters
-    ----------
-    study : Study
-        Its settings.
-    folder : Path
-        A copy of the `result_path` of each model, or of the folder above it. What is up to date here stays.
+    The folder has a copy of the `result_path` of each model, or of the folder above it. What is up to date here stays.
 
     Raises
     ------
@@ -191,17 +173,13 @@ def _reasons(folder: Path, depends: dict) -> list[str]:
 def results(
     study: Study, analysis: str | Sequence[str] = "behavior", names: Collection[str] | None = None
 ) -> pd.DataFrame:
-    """Read results of a study; nothing is measured.
+    """Read results of a study, of all models that it measures if none are named; nothing is measured.
 
     Parameters
     ----------
-    study : Study
-        Its settings.
     analysis : str or sequence of str
         One of `measures.ANALYSES`; several, such as `SCORES`, stand one below the other, told apart by a column
         ``analysis``.
-    names : collection of str, optional
-        Models; all that the study measures if left out.
 
     Returns
     -------
@@ -238,7 +216,7 @@ def _tables(study: Study, analyses: Sequence[str], names: Collection[str]) -> di
     tables, absent, members_by_name = {}, {}, members(study)
     for name in [name for name in measured(study) if name in names]:
         folder, depends = result_path(study, name), _depends(study, members_by_name[name])
-        if not set(analyses) & depends["analyses"].keys():
+        if depends["analyses"].keys().isdisjoint(analyses):
             continue
         needed = {*analyses, "model"} & depends["analyses"].keys()
         tables[name] = {analysis: _read(folder, depends, analysis) for analysis in needed}

@@ -1,9 +1,11 @@
-"""What Snakemake says of steps: when one begins here, where it says the rest itself; of others all.
+"""What Snakemake says of steps: in a dry run which are due, and what is wrong, on standard error.
 
-That is a line a step, as steps here say it, and why one failed: what a job elsewhere prints stays in its own log. A
-line has the seconds since the job was handed in, waiting included.
+Else when one begins here, where it says the rest itself; of others all. That is a line a step, as steps here say it,
+and why one failed: what a job elsewhere prints stays in its own log. A line has the seconds since the job was handed
+in, waiting included.
 """
 
+import sys
 import time
 from pathlib import Path
 
@@ -29,8 +31,11 @@ class LogHandler(LogHandlerBase):
     def emit(self, record) -> None:
         """Print what there is to say of an event, if anything."""
         event = getattr(record, "event", None)
-        if event == LogEvent.JOB_INFO and record.local:
+        if event == LogEvent.JOB_INFO and (record.local or self.common_settings.dryrun):
             print(record.rule_msg, flush=True)
+        elif self.common_settings.dryrun:
+            if record.levelname == "ERROR":
+                print(record.getMessage(), file=sys.stderr, flush=True)
         elif event == LogEvent.JOB_INFO:
             self.steps[record.jobid] = (record.rule_msg, time.monotonic())
         elif event == LogEvent.JOB_FINISHED and record.job_id in self.steps:

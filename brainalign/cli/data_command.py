@@ -1,0 +1,81 @@
+"""`brainalign data`: which data sets there are, whether they are here and whole, and what is in them."""
+
+import argparse
+
+from brainalign import catalog, human, messages
+from brainalign.cli.commands import timed
+from brainalign.human import download, own
+from brainalign.human.reading_times import ReadingTimes
+from brainalign.human.recording import Recording
+
+
+def show_list(options: argparse.Namespace) -> None:
+    """Print every data set with its size, its license, and whether it is here."""
+    for data in catalog.datasets().values():
+        places = [download.find(file) for file in data.files.values()]
+        here = [path for path in places if path]
+        size = data.bytes or (sum(path.stat().st_size for path in here) if here and all(places) else None)
+        state = (
+            "yours to bring" if not places else "here" if all(places) else f"{len(here)} of {len(places)} files here"
+        )
+        megabytes = f"{size / 1e6:.1f} MB" if size else "size unknown"
+        print(f"{data.name:21} {data.kind:17} {megabytes:>12}  {state:20} {data.licence}")
+
+
+def fetch(options: argparse.Namespace) -> None:
+    """Fetch the files of a data set into the store."""
+    data = human.dataset(options.name)
+    with timed(f"fetched {data.name}"):
+        download.fetch_all(data)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check the files of a data set against the catalog's hashes and counts; fetches nothing."""
+    data = human.dataset(options.name)
+    if options.place and data.files:
+        raise ValueError(f"{data.name}: --from: its counts are those of the published files. Leave --from out.")
+    download.verify(data)
+    if data.files:
+        print(f"{data.name}: {messages.count(len(data.files), 'file')}, as the hashes in the catalog say")
+    for name in human.names():
+        if human.dataset(name) == data and options.name in (name, data.name):
+            print(f"{name}: {_shape(_load(name, options))}, as the counts in the catalog say")
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print what is in a recording or in reading times, by name or in a file of one's own."""
+    loaded = _load(options.name, options)
+    values = loaded.responses if isinstance(loaded, Recording) else loaded.times
+    print(f"{loaded.name}: {_shape(loaded)}")
+    if isinstance(loaded, Recording):
+        print(f"participants: {len(loaded.participants)} ({', '.join(loaded.participants)})")
+        words = " ".join(loaded.passages[0].parts).split()
+    else:
+        words = loaded.table().text
+    print(f"missing: {int(values.isnull().sum()):,} of {values.size:,} values")
+    print(f"text: {' '.join(words[:25])} ...")
+    if loaded.name in human.names() and not options.place:
+        ceilings = human.dataset(loaded.name).ceilings
+        ceiling = ceilings.get(loaded.name.rpartition(".")[2], ceilings.get("all"))
+        print(f"ceiling: {f'r = {ceiling:.3f}, as published' if ceiling else 'none is published'}")
+    print(f"license: {loaded.licence}\n{loaded.citation}".strip())
+
+
+def _load(name: str, options: argparse.Namespace) -> Recording | ReadingTimes:
+    """Load by name, from the place that was given if one was; or a file of one's own."""
+    if name.endswith(".csv"):
+        return own.load_table(name, options.participants)
+    if name.endswith(".nc"):
+        return own.load_netcdf(name)
+    place = {"folder" if "folder" in human.options_of(name) else "path": options.place} if options.place else {}
+    return human.load(name, **place)
+
+
+def _shape(loaded: Recording | ReadingTimes) -> str:
+
+    values = loaded.responses if isinstance(loaded, Recording) else loaded.times
+    shape = " x ".join(messages.count(size, dim) for dim, size in values.sizes.items())
+    if not isinstance(loaded, Recording):
+        return shape
+    more = [messages.count(len(loaded.participants), "participant"), messages.count(len(loaded.passages), "passage")]
+    return ", ".join([shape, *more] + ([f"a volume every {loaded.tr:g} s"] if loaded.tr else []))
