@@ -14,7 +14,7 @@ import pytest
 
 from brainalign import catalog, cli, store
 from brainalign import study as studies
-from brainalign.cli import book_command, engine, profiles
+from brainalign.cli import book_command, commands, engine, profiles
 from brainalign.llm.reading import batches
 from brainalign.paper import claims
 from brainalign.paper.publish import book
