@@ -376,7 +376,7 @@ def test_split_half_of_bad_times():
         reliability.split_half(np.ones((5, 1)))
     with pytest.raises(ValueError, match="reader 1 at word 0 is infinite"):
         reliability.split_half(np.array([[1.0, np.inf]]))
-    assert np.isnan(reliability.split_half(np.ones((5, 4))))
+    assert np.isnan(reliability.split_half(np.full((5, 4), 7.25)))
     assert np.isnan(reliability.split_half(np.full((5, 4), np.nan)))
 
 

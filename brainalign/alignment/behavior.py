@@ -43,7 +43,14 @@ def reading_time_correlation(surprisal: np.ndarray, reading_time: np.ndarray, ke
     The paper keeps all but the first of each sentence (protocols, section 8). Words where either is NaN are left out.
     NaN where one does not vary.
     """
-    return pd.Series(np.asarray(surprisal)[keep]).corr(pd.Series(np.asarray(reading_time)[keep]))
+    return float(correlation_of_sums(_moments(surprisal, reading_time, keep).sum().to_numpy()))
+
+
+def _moments(x: np.ndarray, y: np.ndarray, keep: np.ndarray) -> pd.DataFrame:
+    """Columns of `SUMS["r"]`, a row per word; zero for those not to keep, or that lack either."""
+    keep = keep & ~(np.isnan(x) | np.isnan(y))
+    columns = np.where(keep[:, None], np.stack([np.ones_like(y), x, y, x * x, y * y, x * y], axis=1), 0.0)
+    return pd.DataFrame(columns, columns=SUMS["r"])
 
 
 def predictive_power(surprisal: np.ndarray, words: pd.DataFrame) -> pd.DataFrame:
@@ -205,9 +212,7 @@ def _measures(surprisal: np.ndarray, words: pd.DataFrame, times: ReadingTimes) -
     inner_words, later_words = ~times.first_in_sentence, (words.position > SPILLOVER).to_numpy()
 
     def moments(y: np.ndarray) -> pd.DataFrame:
-        keep, x = inner_words & ~(np.isnan(y) | np.isnan(surprisal)), surprisal
-        columns = np.where(keep[:, None], np.stack([np.ones_like(y), x, y, x * x, y * y, x * y], axis=1), 0.0)
-        return pd.DataFrame(columns, columns=SUMS["r"]).groupby(words.story.to_numpy(), sort=False).sum()
+        return _moments(surprisal, y, inner_words).groupby(words.story.to_numpy(), sort=False).sum()
 
     yield "r", "aw2024", "Pearson r", moments(words.reading_time.to_numpy()), inner_words
     yield "ppp", "contiguous", "nats per word", predictive_power(surprisal, words), later_words

@@ -37,9 +37,17 @@ def split_half(times: np.ndarray) -> float:
     measured = ~np.isnan(times)
     values = np.where(measured, times, 0.0)
     with np.errstate(invalid="ignore"):
-        first, second = (pd.DataFrame(values @ mask / (measured @ mask)) for mask in (half, 1 - half))
-    r = np.array([first[halving].corr(second[halving]) for halving in range(HALVINGS)])
+        first, second = ((values @ mask / (measured @ mask)).T for mask in (half, 1 - half))
+    r = np.array([_correlation(*means) for means in zip(first, second, strict=True)])
     return float(np.median(2 * r / (1 + r)))
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson r where both are known; NaN where one does not vary."""
+    pairs = ~np.isnan(x) & ~np.isnan(y)
+    if pairs.sum() < 2 or np.ptp(x[pairs]) == 0 or np.ptp(y[pairs]) == 0:
+        return np.nan
+    return np.corrcoef(x[pairs], y[pairs])[0, 1]
 
 
 def intersubject_correlation(responses: np.ndarray, participants: np.ndarray, regions: np.ndarray) -> pd.DataFrame:
