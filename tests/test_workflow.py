@@ -189,5 +189,5 @@ def test_batches_are_started_in_their_order(tmp_path, monkeypatch):
     config = {"study": "mine", "name": "mine", "library": "library.json", "batches": [[model] for model in models]}
     config |= {"needs": [], "notebook": None, "bases": {}, "due": models, "shown": {}}
     targets = [f"build/mine/results/{model}/done.json" for model in sorted(models)]
-    assert engine.Workflow(config, tmp_path / "results", 1, targets=targets).run({}) == 0
+    assert engine.Workflow(config, tmp_path / "results", 1, targets=targets).run({}, {}) == 0
     assert (tmp_path / "started").read_text().split() == models
