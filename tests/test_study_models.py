@@ -116,7 +116,7 @@ def test_layers_that_a_study_leaves_out_count_for_nothing(study):
     plain = brain_alignment(layers, recording, "contiguous")
     nested = ours[(ours.layer == "nested") & (ours.protocol == "contiguous")]
     np.testing.assert_allclose(nested.r, plain[plain.layer == "nested"].r, atol=1e-6)
-    with pytest.raises(ValueError, match="layers, and none in 9:"):
+    with pytest.raises(ValueError, match="embeddings among them, and none in 9:"):
         studies.run(study.model_copy(update={"layers": "9:"}), "little")
 
 

@@ -30,7 +30,7 @@ def to_stimuli(features: np.ndarray, recording: Recording, protocol: str | Proto
     (n_stimuli, n_features), or (n_splits, n_stimuli, n_features) where the protocol fits features in the training sets:
     what `brain_alignment` takes. Raises as `protocols.resolve`, `volumes.parts_to_stimuli` and `volumes.components`.
     """
-    protocol = _resolved(protocol, recording)
+    protocol = protocols.resolve(protocol, recording)
     if protocol.series == "components":
         return volumes.components(features, recording, protocols.splits_of(protocol, recording))
     return volumes.parts_to_stimuli(features, recording)
@@ -71,7 +71,7 @@ def brain_alignment(
     ValueError
         Features and recording differ in their stimuli, a value is not finite, or the recording cannot be split so.
     """
-    protocol = _resolved(protocol, recording)
+    protocol = protocols.resolve(protocol, recording)
     splits = protocols.splits_of(protocol, recording)
     if not features or summary.NESTED in features:
         raise ValueError(f"{recording.name}: give one layer of features or more, none called {summary.NESTED!r}.")
@@ -113,7 +113,3 @@ def _joined(parts: Sequence[Scores]) -> Scores:
         if field.name not in ("alphas", "labels") and values[0] is not None:
             arrays[field.name] = np.concatenate(values, axis=min(values[0].ndim - 1, 1))  # splits come after layers
     return replace(parts[0], **arrays)
-
-
-def _resolved(protocol: str | Protocol, recording: Recording) -> Protocol:
-    return protocols.resolve(protocol, recording) if isinstance(protocol, str) else protocol

@@ -100,13 +100,15 @@ def by_strictness(names: Collection[str]) -> list[str]:
     return [name for name in PROTOCOLS if name in names]
 
 
-def resolve(name: str, recording: Recording) -> Protocol:
+def resolve(protocol: str | Protocol, recording: Recording) -> Protocol:
     """Give a protocol as it is for a recording: ``aw2024`` treats a time series of several runs in its own way.
 
-    A `LookupError` suggests near names where there is none.
+    What has been resolved stays as it is. A `LookupError` suggests near names where there is none.
     """
-    if name not in PROTOCOLS:
-        raise LookupError(messages.unknown("protocol", name, PROTOCOLS))
+    if isinstance(protocol, Protocol):
+        return protocol
+    name = protocol
+    messages.require("protocol", name, PROTOCOLS)
     if name == AW2024.name and recording.tr is not None and recording.stimuli.run.nunique() > 1:
         return AW2024_RUNS
     return PROTOCOLS[name]
@@ -114,18 +116,20 @@ def resolve(name: str, recording: Recording) -> Protocol:
 
 def applicable(names: Sequence[str], recording: Recording) -> list[str]:
     """Names of the protocols that can split a recording: to keep stories whole takes two of them."""
+    for name in names:
+        messages.require("protocol", name, PROTOCOLS)
     several = recording.stimuli.story.nunique() > 1
     return [name for name in names if several or PROTOCOLS[name].splits != "stories"]
 
 
 @lru_cache(maxsize=REMEMBERED)
-def splits_of(protocol: Protocol, recording: Recording) -> tuple[Split, ...]:
+def splits_of(protocol: str | Protocol, recording: Recording) -> tuple[Split, ...]:
     """Training and test sets, as rows of the recording; a `ValueError` says what it lacks to be split so.
 
     Shuffled splits depend on the order of stimuli. Theirs is that of the recording's file, which the coordinate
     ``row`` has where it is not that of the recording.
     """
-    stimuli = recording.stimuli
+    protocol, stimuli = resolve(protocol, recording), recording.stimuli
     n_stories = stimuli.story.nunique()
     try:
         if protocol.splits == "shuffled":
@@ -164,11 +168,12 @@ def _level(recording: Recording) -> str | None:
     return next(levels, None)
 
 
-def penalties_of(protocol: Protocol, recording: Recording, train: np.ndarray | None = None) -> Penalties | None:
+def penalties_of(protocol: str | Protocol, recording: Recording, train: np.ndarray | None = None) -> Penalties | None:
     """Penalties of ridge and how one is chosen; None for least squares.
 
     Tenths that are left out are of the recording, or of the stimuli ``train``.
     """
+    protocol = resolve(protocol, recording)
     if protocol.regression == "least squares":
         return None
     groups, n = None, recording.responses.sizes["stimulus"]
@@ -183,13 +188,14 @@ def penalties_of(protocol: Protocol, recording: Recording, train: np.ndarray | N
 
 
 @lru_cache(maxsize=REMEMBERED)
-def ceiling_of(protocol: Protocol, recording: Recording) -> extrapolated.Extrapolation:
-    """Give the noise ceiling under a protocol: its regression, its splits; kept in the store.
+def ceiling_of(protocol: str | Protocol, recording: Recording) -> extrapolated.Extrapolation:
+    """Give the noise ceiling under a protocol or one of that name: its regression, its splits; kept in the store.
 
     A pool of participants predicts with one penalty for all units of a participant, also where the protocol lets
     every unit have its own. Of more than ten participants, three deals into combinations of eight sizes count. A
     `ValueError` says where there are fewer than three.
     """
+    protocol = resolve(protocol, recording)
     return extrapolated.cached(
         volumes.responses_of(recording, protocol.splits),
         recording.units.participant.to_numpy(),

@@ -63,6 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     command = _add(commands, "run", "study_command:run", "run models of a study", "study", "models")
     command.add_argument("--attempt", type=int, default=1, help="after the first, batches are read in pieces")
     _add_engine(command, profile=None)
+    help = "score a model on a recording, beside controls: a table and a curve over layers"
+    command = _add(commands, "score", "score_command:score", help, "model", "recording")
+    command.add_argument("--protocol", action="append", help="aw2024, contiguous, ...; may be repeated")
+    _add_place(command)
     help = "say which results of a study are up to date, stale or missing"
     _add(commands, "status", "study_command:status", help, "study")
     help = "tune models of a study; accelerate launches it on several GPUs"
@@ -117,8 +121,13 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         command = _add(commands, name, f"data_command:{name}", help)
         command.add_argument("name", metavar="NAME")
         if name != "fetch":
-            command.add_argument("--from", dest="place", metavar="PLACE", help="the file or folder to read")
-            command.add_argument("--participants", metavar="CSV", help="sheet for a table of your own")
+            _add_place(command)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    """Options that say where data are read."""
+    parser.add_argument("--from", dest="place", metavar="PLACE", help="the file or folder to read")
+    parser.add_argument("--participants", metavar="CSV", help="sheet for a table of your own")
 
 
 def _add_store(parser: argparse.ArgumentParser) -> None:

@@ -39,12 +39,12 @@ def check(options: argparse.Namespace) -> None:
         print(f"{data.name}: {messages.count(len(data.files), 'file')}, as the hashes in the catalog say")
     for name in human.names():
         if human.dataset(name) == data and options.name in (name, data.name):
-            print(f"{name}: {_shape(_load(name, options))}, as the counts in the catalog say")
+            print(f"{name}: {_shape(load(name, options))}, as the counts in the catalog say")
 
 
 def show(options: argparse.Namespace) -> None:
     """Print what is in a recording or in reading times, by name or in a file of one's own."""
-    loaded = _load(options.name, options)
+    loaded = load(options.name, options)
     values = loaded.responses if isinstance(loaded, Recording) else loaded.times
     print(f"{loaded.name}: {_shape(loaded)}")
     if isinstance(loaded, Recording):
@@ -61,7 +61,7 @@ def show(options: argparse.Namespace) -> None:
     print(f"license: {loaded.licence}\n{loaded.citation}".strip())
 
 
-def _load(name: str, options: argparse.Namespace) -> Recording | ReadingTimes:
+def load(name: str, options: argparse.Namespace) -> Recording | ReadingTimes:
     """Load by name, from the place that was given if one was; or a file of one's own."""
     if name.endswith(".csv"):
         return own.load_table(name, options.participants)

@@ -5,6 +5,7 @@ own, which is one part of one passage. In the second, a time series, a stimulus 
 each with its onset, and a volume's text is the words that begin in it.
 """
 
+import textwrap
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from brainalign import messages
 from brainalign.human.checks import check
+
+LINE = 120  # characters
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,21 @@ class Recording:
 
     def __post_init__(self):
         check(self)
+
+    def __repr__(self) -> str:
+        shape = [messages.count(size, name) for name, size in self.responses.sizes.items()]
+        shape += [messages.count(len(self.participants), "participant"), messages.count(len(self.passages), "passage")]
+        values, words = self.responses, " ".join(self.passages[0].parts).split()
+        lines = [
+            f"{self.name}: {', '.join(shape)}" + (f", a volume every {self.tr:g} s" if self.tr else ""),
+            textwrap.shorten(f"participants: {', '.join(self.participants)}", LINE),
+            textwrap.shorten(f"regions: {', '.join(dict.fromkeys(self.units.region))}", LINE),
+            f"missing: {int(np.isnan(values.to_numpy()).sum()):,} of {values.size:,} values",
+            textwrap.shorten(f"text: {' '.join(words)}", LINE),
+            f"license: {self.licence}",
+            textwrap.shorten(self.citation, LINE),
+        ]
+        return "\n".join(lines)
 
     @property
     def stimuli(self) -> pd.DataFrame:

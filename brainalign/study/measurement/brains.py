@@ -79,7 +79,7 @@ def scores_at_one_width(study: Study, features: Features, recording: Recording) 
         A row per protocol and participant (and ``pooled``): ``r`` of the chosen layer, ``width``.
     """
     names = protocols_of(study, recording)
-    train = [len(train) for name in names for train, _ in _splits(name, recording)]
+    train = [len(train) for name in names for train, _ in protocols.splits_of(name, recording)]
     width = min([*train, common_width(study) or np.inf])
     narrow = {
         layer: x if x.shape[1] < width else controls.project(x, width, study.seed)
@@ -189,7 +189,7 @@ def _explained(bands: Mapping[str, np.ndarray], recording: Recording) -> np.ndar
     responses = _responses(protocol, recording).astype(float)
     with threads(responses):
         return banded.banded_ridge(
-            bands, responses, _splits(protocol, recording), protocols.groups_of(recording), WEIGHTS
+            bands, responses, protocols.splits_of(protocol, recording), protocols.groups_of(recording), WEIGHTS
         )
 
 
@@ -197,7 +197,3 @@ def _responses(protocol: str, recording: Recording) -> np.ndarray:
     """Responses of the units that were seen, as a protocol splits them: (n_stimuli, n_seen_units)."""
     responses = volumes.responses_of(recording, protocols.resolve(protocol, recording).splits)
     return responses[:, seen_units(recording.responses.to_numpy())]
-
-
-def _splits(protocol: str, recording: Recording) -> list:
-    return protocols.splits_of(protocols.resolve(protocol, recording), recording)

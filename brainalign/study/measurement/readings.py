@@ -36,9 +36,11 @@ def states_of(study: Study, model: LanguageModel, source: Recording | str) -> xr
     """
     name, text = (source, load_reading_times(source)) if isinstance(source, str) else (source.name, source)
     first, end = (int(place) if place else None for place in (study.layers or ":").split(":"))
-    if not (layers := layer_names(model)[first:end]):
+    names = layer_names(model)
+    if not (layers := names[first:end]):
         raise ValueError(
-            f"{model.name} has {len(layer_names(model))} layers, and none in {study.layers}. Give another range."
+            f"{model.name} has states of {len(names)} layers, {names[0]} to {names[-1]}, embeddings among them, and "
+            f"none in {study.layers}. Give another range."
         )
     return llm.activations(model, text.passages, text=name).sel(layer=layers)
 
