@@ -222,7 +222,7 @@ def test_notebook_saves_under_its_own_name(tmp_path, monkeypatch):
         notebook = begin("published", "printed", str(tmp_path / "executed"))
         notebook.figure("figure-1", draw(), DATA, "It rises")
         notebook.table("table-1", DATA, title="Scores.")
-    folder = tmp_path / "executed" / "published"
+    folder = tmp_path / "executed" / "printed" / "published"
     assert sorted(path.name for path in folder.iterdir()) == [
         "figure-1.csv", "figure-1.json", "figure-1.svg", "table-1.csv", "table-1.json",
     ]  # fmt: skip

@@ -31,7 +31,7 @@ def page(tmp_path):
     about = {"evidence": "printed", "study": "printed"}
     records = {f"scores:{one.key}": {**asdict(one), **about, "cell": f"scores#{one.key}"} for one in NUMBERS}
     (source / "executed" / "numbers.json").write_text(json.dumps(records), encoding="utf-8")
-    (source / "executed" / "study.json").write_text('{"parts": ["brain"]}', encoding="utf-8")
+    (source / "executed" / "study.json").write_text('{"name": "sample", "parts": ["brain"]}', encoding="utf-8")
     (source / "executed" / "scores.md").write_text("---\norphan: true\n---\n\n# Scores\n", encoding="utf-8")
     words = {"title": "It rises", "wide": False, "evidence": "printed", "notebook": "scores"}
     for ending, text in ((".json", json.dumps(words)), (".svg", '<svg aria-label="It rises"/>'), (".csv", "a\n")):
@@ -128,3 +128,8 @@ def test_the_reference_has_every_module_once_and_lists_what_a_module_defines(pag
     shown = page("```{reference} brainalign.messages brainalign.paper.publish.kernels\n```")
     assert shown.find(id="brainalign.messages.count")
     assert shown.find(id="brainalign.paper.publish.kernels.KernelManager")
+
+
+def test_a_command_names_the_study_that_was_built(page):
+    shown = page("```sh\npapermill notebooks/scores.ipynb out.ipynb -p study STUDY -p seed 1\n```")
+    assert "papermill notebooks/scores.ipynb out.ipynb -p study sample -p seed 1" in shown.get_text()

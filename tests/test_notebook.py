@@ -75,7 +75,7 @@ def test_unknown_parameters_are_refused(declared, injected, messages):
 
 def test_begin(tmp_path):
     notebook, name = begin("published_brain", "sample", str(tmp_path)), "published_brain"
-    assert (notebook.name, notebook.study.name, notebook.folder) == (name, "sample", tmp_path / name)
+    assert (notebook.name, notebook.study.name, notebook.folder) == (name, "sample", tmp_path / "sample" / name)
     assert (notebook.numbers.notebook, notebook.numbers.study, notebook.numbers.evidence) == (name, "sample", "printed")
     assert begin("people", "sample", str(tmp_path)).numbers.evidence == "people"
 
@@ -259,10 +259,12 @@ def test_a_number_that_the_book_has_otherwise_says_so(template, tmp_path, monkey
     executed = notebooks.source("printed") / "executed"
     path = template(BEGIN, 'notebook.show(Live("n", 3, "d"), Live("same", 1, "d"))')
     book.execute(path, executed / "tiny.ipynb", {"study": "printed", "output": str(executed)})
-    found = notebooks._in_the_book("tiny", "printed", tmp_path / "mine")
-    assert found == {"n": "3", "same": "1"}
-    assert notebooks._in_the_book("tiny", "printed", executed) == {}
-    assert notebooks._in_the_book("claims", "printed", tmp_path / "mine") == {}
+    by_hand = begin("tiny", "printed", str(tmp_path / "mine"))
+    assert by_hand.numbers.book == {"n": "3", "same": "1"}
+    assert by_hand.folder == tmp_path / "mine" / "printed" / "tiny"  # where another study's figures are not
+    built = begin("tiny", "printed", str(executed))
+    assert (built.numbers.book, built.folder) == ({}, executed / "tiny")
+    assert begin("claims", "printed", str(tmp_path / "mine")).numbers.book == {}
 
 
 @pytest.mark.parametrize("path", sorted(book.NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tiny
 
-from brainalign import llm
+from brainalign import llm, store
 from brainalign.alignment import brain_alignment, ceiling_of, protocols, to_stimuli
 from brainalign.cli import main
 from brainalign.human import own
@@ -87,6 +87,27 @@ def test_a_script_gets_the_same(score, folder, table):
     rows = rows[(rows.participant == "pooled") & (rows.region == "all") & (rows.split == "all")].set_index("layer")
     for layer, r in curve.items():
         assert rows.r[layer] == pytest.approx(r, abs=5e-4)
+
+
+def test_the_page_from_a_model_to_a_score_runs(score, folder, table, tmp_path, monkeypatch):
+    page = (store.PROJECT / "book" / "score.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    assert sum(bool(line.strip()) for line in code.splitlines()) <= 30
+    for text, instead in (
+        ('human.load("brennan2016")', "own.load_table(table / 'planted.csv', table / 'sheet.csv')"),
+        ('llm.load("stories260K")', "llm.load(folder)"),
+    ):
+        assert text in code
+        code = code.replace(text, instead)
+    monkeypatch.chdir(tmp_path)
+    names = {"own": own, "table": table, "folder": folder}
+    exec(compile(code, "score.md", "exec"), names)
+    assert (tmp_path / "layers.png").stat().st_size > 0
+    printed = score("planted")[1]
+    for protocol, name in (("aw2024", "oasm"), ("contiguous", folder.name)):
+        part = printed.partition(f"planted, {protocol}")[2]
+        (r,) = re.findall(rf"^{name} +r = +(-?[\d.]+) ", part, re.M)[:1]
+        assert names["scores"].r[protocol][name] == pytest.approx(float(r), abs=5e-4)
 
 
 def test_what_cannot_be_scored_is_said(score, folder, capsys):

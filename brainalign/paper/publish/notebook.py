@@ -94,7 +94,8 @@ def begin(name: str, study: str, output: str, page: str | None = None) -> Notebo
     study : str
         Name or path of the study.
     output : str
-        Folder that gets the figures and tables, in a folder of the notebook's name.
+        Folder that gets the figures and tables, in a folder of the study's name and in that one of the notebook's; the
+        book's own is that of its study.
     page : str, optional
         What this run is about, such as one of a study's models, where each has a page of its own.
 
@@ -118,9 +119,14 @@ def begin(name: str, study: str, output: str, page: str | None = None) -> Notebo
     figures.use_style()
     warnings.filterwarnings("ignore", message="IProgress not found")  # no page shows a progress bar
     pd.set_option("display.float_format", "{:.3g}".format, "display.max_rows", 100, "display.width", 120)
-    before = _in_the_book(name, loaded.name, Path(output))
-    numbers = Numbers(name, loaded.name, notebook.evidence or loaded.evidence, before)
-    return Notebook(name=name, study=loaded, folder=Path(output) / name, numbers=numbers)
+    executed = source(loaded.name) / "executed"
+    building = Path(output).resolve() == executed.resolve()
+    numbers = Numbers(
+        name, loaded.name, notebook.evidence or loaded.evidence, {} if building else _in_the_book(executed, name)
+    )
+    # By hand, another study's figures must not take the place of these.
+    folder = Path(output) / name if building else Path(output) / loaded.name / name
+    return Notebook(name=name, study=loaded, folder=folder, numbers=numbers)
 
 
 def source(study: str) -> Path:
@@ -167,11 +173,10 @@ def _tell_parameters(changed: dict[str, tuple[str, str]]) -> None:
         display(Markdown(f"Run with other parameters than the book's: {words}."))
 
 
-def _in_the_book(name: str, study: str, output: Path) -> dict[str, str]:
-    """Numbers of this notebook as the built book of the study has them; none while that is what is being built."""
-    executed = source(study) / "executed"
+def _in_the_book(executed: Path, name: str) -> dict[str, str]:
+    """Numbers of a notebook as the built book of the study has them, if there is one."""
     path = executed / f"{name}.ipynb"
-    if output.resolve() == executed.resolve() or not path.exists():
+    if not path.exists():
         return {}
     return {key: text for record in records(path) for key, text in live_of(record).texts().items()}
 

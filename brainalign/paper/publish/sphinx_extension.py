@@ -37,6 +37,7 @@ from brainalign.paper.publish.notebook import LIBRARY
 from brainalign.paper.publish.numbers import Live, link, live_of
 
 LIVE = re.compile(r'href="live:([^"#]+)#')
+STUDY = "-p study STUDY"  # in commands of pages: whichever was built
 
 
 class When(SphinxDirective):
@@ -188,6 +189,13 @@ def _is_code(paragraph: str) -> bool:
     return any(isinstance(node, ast.Call) for node in ast.walk(tree))
 
 
+def name_the_study(app: Sphinx, document: str, content: list[str]) -> None:
+    """Let commands that run a page's notebook again name the study that was built."""
+    if STUDY in content[0]:
+        about = json.loads(executed(app.env, "study.json").read_text(encoding="utf-8"))
+        content[0] = content[0].replace(STUDY, f"-p study {about['name']}")
+
+
 def setup(app: Sphinx) -> dict:
     """Register all of it with Sphinx."""
     directives = {"result-figure": ResultFigure, "result-table": ResultTable, "when": When, "unless": Unless}
@@ -196,6 +204,7 @@ def setup(app: Sphinx) -> dict:
     app.add_role("live", LiveNumber())
     app.add_role("estimate", Estimate())
     app.add_post_transform(LiveLinks)
+    app.connect("source-read", name_the_study)
     # Before napoleon, which is loaded first, turns sections into fields.
     app.connect("autodoc-process-docstring", show_examples, priority=100)
     app.connect("html-page-context", drop_thebe, priority=900)  # after those who add scripts
