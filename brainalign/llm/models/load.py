@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "float16", "bfloat16", "auto")
 UNLIMITED = 10**9  # tokens; a tokenizer without a limit says 10^30
+SAMPLES = ("a", "a b c")  # texts that show whether a tokenizer pads or cuts what it reads
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +136,8 @@ def load(
     base_source = None if base is None else sources.find(base)
     name, identity, precision = source.name, source.identity, dtype
     with networks.quiet():
-        tokenizer, config = tokenizer_of(source.folder), networks.config_of(source.folder)
+        (tokenizer, switched_off), config = _steady_tokenizer(source.folder), networks.config_of(source.folder)
+        identity = identity | switched_off
         if untrained is not None:
             name, identity = f"{name}-untrained-{untrained}", identity | {"untrained": untrained} | networks.versions()
             precision = str(config.dtype or "float32").removeprefix("torch.") if dtype == "auto" else dtype
@@ -209,6 +211,23 @@ def _published_base(name: str | Path) -> tuple[str | None, str]:
 
 def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
     """Tokenizer of a folder in Hugging Face's layout; raises ValueError if it has none that is fast."""
+    return _steady_tokenizer(folder)[0]
+
+
+def _steady_tokenizer(folder: Path) -> tuple[PreTrainedTokenizerFast, dict]:
+    """Tokenizer without what was saved with it and is no token of a text; and what of that changes tokens, as JSON."""
+    tokenizer = _saved_tokenizer(folder)
+    backend = tokenizer.backend_tokenizer
+    before = [backend.encode(text).ids for text in SAMPLES]
+    backend.no_padding()
+    backend.no_truncation()
+    if dropout := getattr(backend.model, "dropout", None):  # of merges, by chance: a means of training
+        backend.model.dropout = None
+    changed = dropout or before != [backend.encode(text).ids for text in SAMPLES]
+    return tokenizer, {"tokenizer": "without padding, truncation and dropout"} if changed else {}
+
+
+def _saved_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     from transformers import AutoTokenizer
 
     remedy = (

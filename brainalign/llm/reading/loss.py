@@ -16,7 +16,7 @@ import pandas as pd
 from brainalign import store
 from brainalign.llm.reading.batches import Arrays, not_finite
 from brainalign.llm.reading.surprisal import MODES, bits_of, mode_of, surrounding_tokens
-from brainalign.llm.reading.tokens import Text, tokenize
+from brainalign.llm.reading.tokens import Text, spelled_out, tokenize
 from brainalign.llm.reading.windows import stream_windows
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def loss(
     window = model.n_positions or WINDOW
     how = {"mode": mode, "window": window, "stride": max(1, (window - _n_special(model)) // 2)}
     key = {"model": model.identity, "documents": store.digest(list(documents)), **how, "revision": REVISION}
+    key |= spelled_out(model.tokenizer, documents)
     title = f"{model.name}, {text}"
     entry = store.get("loss", key, lambda: _compute(model, documents, key, title))
     table = pd.DataFrame({name: entry.arrays[name] for name in ("nats", "tokens", "bytes")})
