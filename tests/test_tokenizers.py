@@ -14,10 +14,11 @@ from plain import bits_after
 from brainalign.human.recording import Passage
 from brainalign.llm import activations, surprisal
 from brainalign.llm.models.load import load
+from brainalign.llm.reading.loss import loss
 from brainalign.llm.reading.tokens import encode, special_tokens
 from brainalign.llm.tuning import samples
 
-WORDS = tuple(["Once", "upon", "a", "time", "there", "was", "a", "little", "girl", "named", "Lily"])
+WORDS = ("Once", "upon", "a", "time", "there", "was", "a", "little", "girl", "named", "Lily")
 MAKERS = {"gpt2": tiny.gpt2, "llama": tiny.llama, "t5": tiny.t5}
 SPELLED = "Lily <s>saw</s> a <pad> in<|endoftext|> the park"
 PADDING = {
@@ -138,3 +139,42 @@ def test_special_tokens_in_samples_are_text(folder, condition, encoder_decoder):
 
     spelled = controls("What is <s>?", "</s> <|endoftext|>", "It is a </s> <pad>")
     assert spelled == controls("What is it?", "a girl", "It is a tree")
+
+
+# Words outside the vocabulary
+
+
+def test_words_with_unknown_tokens_have_no_surprisal(tmp_path):
+    words = ("Lily", "日本", "saw", "ウサギ", "in", "the日", "park", "日本")
+    model = load(tiny.t5(tmp_path / "model"))
+    with pytest.warns(UserWarning, match=r"4 words with letters that are not.*: 日本, ウサギ, the日\."):
+        ours = surprisal(model, [Passage("p", words)])
+    assert np.flatnonzero(np.isnan(ours)).tolist() == [1, 3, 5, 7]
+    assert ours.attrs["unknown_words"] == 4 and ours.attrs["unknown"] == ["日本", "ウサギ", "the日"]
+    ids = model.tokenizer(" ".join(words), return_tensors="pt").input_ids
+    with torch.inference_mode():
+        logits = model.network(input_ids=ids, labels=ids[:, :-1]).logits[0].double()
+    tokens = -torch.log_softmax(logits, -1).gather(1, ids[0, :-1, None])[:, 0] / np.log(2)
+    lengths = [len(model.tokenizer(word, add_special_tokens=False).input_ids) for word in words]
+    expected = np.array([part.sum() for part in np.split(tokens.numpy(), np.cumsum(lengths)[:-1])])
+    scored = ~np.isnan(ours.to_numpy())
+    assert_close(ours[scored], expected[scored])
+
+
+def test_words_inside_the_vocabulary_are_stored_as_before(tmp_path):
+    ours = surprisal(load(tiny.t5(tmp_path / "model")), [Passage("p", WORDS)])
+    assert "unknown_tokens" not in ours.attrs["identity"] and "unknown_words" not in ours.attrs
+
+
+@pytest.mark.parametrize("make", [tiny.gpt2, tiny.llama])
+def test_what_is_spelled_in_bytes_is_never_unknown(make, tmp_path):
+    ours = surprisal(load(make(tmp_path / "model")), [Passage("p", ("Lily", "日本", "saw"))])
+    assert np.isfinite(ours).all() and "unknown_words" not in ours.attrs
+
+
+def test_there_are_no_bytes_where_tokens_are_unknown(tmp_path):
+    model = load(tiny.t5(tmp_path / "model"))
+    with pytest.warns(UserWarning, match=r"2 tokens for letters.*no bits per byte"):
+        table = loss(model, ["Lily saw ", "a 日本 in the 日 ", "park"])
+    assert table.bytes.isna().tolist() == [False, True, False]
+    assert np.isfinite(table.nats).all() and table.attrs["unknown_tokens"] == 2

@@ -151,6 +151,22 @@ def _special_ids(backend: Tokenizer) -> dict[int, str]:
     return {number: token.content for number, token in backend.get_added_tokens_decoder().items() if token.special}
 
 
+def unknown_ids(tokenizer: PreTrainedTokenizerFast) -> set[int]:
+    """Tokens that stand for whatever the vocabulary lacks; none where it can spell everything out."""
+    model = tokenizer.backend_tokenizer.model
+    name = getattr(model, "unk_token", None)
+    if type(model).__name__ == "BPE" and (model.byte_fallback or name is None):
+        return set()  # what such a tokenizer calls unknown is the end of a text, or never comes up
+    return {tokenizer.unk_token_id, name and model.token_to_id(name)} - {None}
+
+
+def missing_where_unknown(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> dict:
+    """What tells values that are missing where tokens are unknown from any that are not; if none is, nothing."""
+    unknown = unknown_ids(tokenizer)
+    lacking = unknown and any(not unknown.isdisjoint(encoded.ids) for encoded in encode(tokenizer, texts))
+    return {"unknown_tokens": "missing"} if lacking else {}
+
+
 def coordinates(passages: Sequence[Passage]) -> dict[str, tuple[str, np.ndarray]]:
     """Coordinates on ``part`` of what is read off passages, one after the other: ``passage`` and ``text``."""
     ids = np.repeat([passage.id for passage in passages], [len(passage.parts) for passage in passages])
