@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from brainalign import catalog, messages
-from brainalign.llm.models import networks, sources
+from brainalign.llm.models import causality, networks, sources
 from brainalign.llm.models.sources import Source
 
 if TYPE_CHECKING:
@@ -66,7 +66,16 @@ class LanguageModel:
     def n_positions(self) -> int | None:
         """Most tokens that it reads at once; None where nothing sets a limit."""
         limit = self.tokenizer.model_max_length
-        return networks.positions(self.config) or (int(limit) if 0 < limit < UNLIMITED else None)
+        return self._positions or (int(limit) if 0 < limit < UNLIMITED else None)
+
+    @cached_property
+    def _positions(self) -> int | None:
+        return networks.positions(self.blank)
+
+    @property
+    def limited(self) -> dict:
+        """Tokens that it reads at once, where those are fewer than its settings say (`networks.positions`)."""
+        return {} if self._positions == networks.stated_positions(self.config) else {"positions": self._positions}
 
     @property
     def n_layers(self) -> int:
@@ -151,8 +160,12 @@ def load(
     def read() -> PreTrainedModel:
         with networks.quiet():
             if untrained is not None:
-                return networks.placed(networks.fresh(config, untrained), precision, place).eval().requires_grad_(False)
-            return _stored(source, base_source, dtype, new_rows, place).eval().requires_grad_(False)
+                network = networks.placed(networks.fresh(config, untrained), precision, place)
+            else:
+                network = _stored(source, base_source, dtype, new_rows, place)
+            network.eval().requires_grad_(False)
+            causality.check(network)
+            return network
 
     return LanguageModel(name, config, tokenizer, identity | {"dtype": precision}, read)
 

@@ -62,7 +62,7 @@ class Batch:
 
 def identity(model: LanguageModel, passages: Sequence[Passage], **options) -> dict:
     """What tells the outcome of reading passages from any other: the model, the text itself, and how it is read."""
-    options |= spelled_out(model.tokenizer, (part for passage in passages for part in passage.parts))
+    options |= model.limited | spelled_out(model.tokenizer, (part for passage in passages for part in passage.parts))
     return {"model": model.identity, "text": store.digest([list(passage.parts) for passage in passages]), **options}
 
 
