@@ -7,7 +7,7 @@ Each file of questions is an entry of the store, so that a run that was killed g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +19,7 @@ from brainalign import store
 from brainalign.llm.exams import benchmarks, harness
 from brainalign.llm.exams.benchmarks import Benchmark, Splits
 from brainalign.llm.reading.batches import Arrays, Batch, batched, read_all
-from brainalign.llm.reading.tokens import encode, special_tokens
+from brainalign.llm.reading.tokens import encode, special_tokens, spelled_out
 from brainalign.llm.reading.windows import Window
 
 if TYPE_CHECKING:
@@ -219,7 +219,16 @@ def _key(
         "shots": config["num_fewshot"],
         "positions": positions,
         "revision": REVISION,
-    }
+    } | spelled_out(model.tokenizer, _strings(splits))
+
+
+def _strings(content: object) -> Iterator[str]:
+    """All texts in what JSON can say."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, (dict, list, tuple)):
+        for part in content.values() if isinstance(content, dict) else content:
+            yield from _strings(part)
 
 
 def _positions(model: LanguageModel, config: dict) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from brainalign.llm.exams.benchmarks import HARNESS, Splits
 from brainalign.llm.models import networks
+from brainalign.llm.reading.tokens import spelling_out
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -43,11 +44,13 @@ def reader(model: LanguageModel, positions: int) -> HFLM:
     """Hand a loaded model to the harness, which reads ``positions`` tokens at once."""
     from lm_eval.models.huggingface import HFLM
 
+    tokenizer = deepcopy(model.tokenizer)  # it is given a token to pad with
+    tokenizer._tokenizer, tokenizer.split_special_tokens = spelling_out(model.tokenizer.backend_tokenizer), True
     with quiet():
         return HFLM(
             model.network,
             backend="seq2seq" if model.encoder_decoder else "causal",
-            tokenizer=deepcopy(model.tokenizer),  # it is given a token to pad with
+            tokenizer=tokenizer,
             max_length=positions,
         )
 

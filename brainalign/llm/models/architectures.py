@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch.utils.flop_counter import FlopCounterMode
     from transformers import PreTrainedConfig, PreTrainedModel
 
-REVISION = 1  # of what is counted here; another number makes what is kept of that stale
+REVISION = 2  # of what is counted here; another number makes what is kept of that stale
 # Tokens of the longest pass in which operations are counted; of others, a quarter and a half, which are multiples of
 # what a block of local attention or of a scan is filled up to.
 LONGEST = 1024
@@ -122,7 +122,7 @@ def _sizes(config: PreTrainedConfig, limit: int | None) -> dict:
     """Attributes of an `Architecture`; the limit is the tokenizer's, which the catalog writes beside the settings."""
     config._experts_implementation = ROUTED
     network = networks.blank(config).eval()
-    blocks, positions = networks.blocks(network), networks.positions(config) or limit
+    blocks, positions = networks.blocks(network), networks.positions(network) or limit
     sizes = {
         "parameters": sum(weights.numel() for weights in network.parameters()),
         "widths": [

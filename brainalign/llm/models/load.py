@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from brainalign import catalog, messages
-from brainalign.llm.models import networks, sources
+from brainalign.llm.models import causality, networks, sources
 from brainalign.llm.models.sources import Source
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "float16", "bfloat16", "auto")
 UNLIMITED = 10**9  # tokens; a tokenizer without a limit says 10^30
+SAMPLES = ("a", "a b c")  # texts that show whether a tokenizer pads or cuts what it reads
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,16 @@ class LanguageModel:
     def n_positions(self) -> int | None:
         """Most tokens that it reads at once; None where nothing sets a limit."""
         limit = self.tokenizer.model_max_length
-        return networks.positions(self.config) or (int(limit) if 0 < limit < UNLIMITED else None)
+        return self._positions or (int(limit) if 0 < limit < UNLIMITED else None)
+
+    @cached_property
+    def _positions(self) -> int | None:
+        return networks.positions(self.blank)
+
+    @property
+    def limited(self) -> dict:
+        """Tokens that it reads at once, where those are fewer than its settings say (`networks.positions`)."""
+        return {} if self._positions == networks.stated_positions(self.config) else {"positions": self._positions}
 
     @property
     def n_layers(self) -> int:
@@ -135,7 +145,8 @@ def load(
     base_source = None if base is None else sources.find(base)
     name, identity, precision = source.name, source.identity, dtype
     with networks.quiet():
-        tokenizer, config = tokenizer_of(source.folder), networks.config_of(source.folder)
+        (tokenizer, switched_off), config = _steady_tokenizer(source.folder), networks.config_of(source.folder)
+        identity = identity | switched_off
         if untrained is not None:
             name, identity = f"{name}-untrained-{untrained}", identity | {"untrained": untrained} | networks.versions()
             precision = str(config.dtype or "float32").removeprefix("torch.") if dtype == "auto" else dtype
@@ -149,8 +160,12 @@ def load(
     def read() -> PreTrainedModel:
         with networks.quiet():
             if untrained is not None:
-                return networks.placed(networks.fresh(config, untrained), precision, place).eval().requires_grad_(False)
-            return _stored(source, base_source, dtype, new_rows, place).eval().requires_grad_(False)
+                network = networks.placed(networks.fresh(config, untrained), precision, place)
+            else:
+                network = _stored(source, base_source, dtype, new_rows, place)
+            network.eval().requires_grad_(False)
+            causality.check(network)
+            return network
 
     return LanguageModel(name, config, tokenizer, identity | {"dtype": precision}, read)
 
@@ -209,6 +224,23 @@ def _published_base(name: str | Path) -> tuple[str | None, str]:
 
 def tokenizer_of(folder: Path) -> PreTrainedTokenizerFast:
     """Tokenizer of a folder in Hugging Face's layout; raises ValueError if it has none that is fast."""
+    return _steady_tokenizer(folder)[0]
+
+
+def _steady_tokenizer(folder: Path) -> tuple[PreTrainedTokenizerFast, dict]:
+    """Tokenizer without what was saved with it and is no token of a text; and what of that changes tokens, as JSON."""
+    tokenizer = _saved_tokenizer(folder)
+    backend = tokenizer.backend_tokenizer
+    before = [backend.encode(text).ids for text in SAMPLES]
+    backend.no_padding()
+    backend.no_truncation()
+    if dropout := getattr(backend.model, "dropout", None):  # of merges, by chance: a means of training
+        backend.model.dropout = None
+    changed = dropout or before != [backend.encode(text).ids for text in SAMPLES]
+    return tokenizer, {"tokenizer": "without padding, truncation and dropout"} if changed else {}
+
+
+def _saved_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     from transformers import AutoTokenizer
 
     remedy = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 BUFFERS = re.compile(
     r"attn\.(attention\.)?(masked_)?bias$|attention\.(masked_)?bias$|rotary_emb\.inv_freq$|position_ids$"
 )
+MOST_POSITIONS, PROBED = 1 << 20, 4  # tokens that are asked about where nothing sets a limit; first ones compared
 
 
 def config_of(folder: Path) -> PreTrainedConfig:
@@ -43,11 +45,56 @@ def config_of(folder: Path) -> PreTrainedConfig:
     return config
 
 
-def positions(config: PreTrainedConfig) -> int | None:
-    """Most tokens that a network reads at once; None where its settings set no limit."""
+def positions(network: PreTrainedModel) -> int | None:
+    """Most tokens that a network reads at once and alike; None where nothing sets a limit.
+
+    Some rotate by other angles as soon as any text beside is longer than what they were first trained on. They read no
+    more than that, so that no text's values depend on the length of another, or of what follows.
+    """
+    limit = stated_positions(network.config)
+    lengths = [
+        _steady_length(module, limit or MOST_POSITIONS)
+        for stack in stacks(network).values()
+        for module in stack.modules()
+        if any(name.endswith("inv_freq") for name, _ in module.named_buffers(recurse=False))
+    ]
+    steady = min(lengths, default=MOST_POSITIONS)
+    return steady if steady < (limit or MOST_POSITIONS) else limit
+
+
+def stated_positions(config: PreTrainedConfig) -> int | None:
+    """Most tokens that a network reads at once, as its settings say; None where they set no limit."""
     config = config.get_text_config()
     limits = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions"))
-    return next((int(limit) for limit in limits if limit), None)
+    return next((int(limit) for limit in limits if limit and limit > 0), None)
+
+
+def _steady_length(rotary: torch.nn.Module, most: int) -> int:
+    """Tokens up to which a rotary embedding turns the first ones by the same angles, however many there are."""
+    import torch
+
+    if not hasattr(rotary, "config"):
+        return most
+    kinds = getattr(rotary, "rope_type", None)
+    options = [{"layer_type": kind} for kind in kinds] if isinstance(kinds, dict) else [{}]
+
+    def angles(n: int) -> torch.Tensor:
+        # Anew each time: some keep the angles of the longest text that they have seen.
+        fresh_rotary = type(rotary)(rotary.config)
+        places = torch.cat([torch.arange(PROBED), torch.tensor([n - 1])])[None]
+        turned = [fresh_rotary(torch.zeros(1), places, **option) for option in options]
+        return torch.stack([part[0, :PROBED] for pair in turned for part in pair])
+
+    with torch.device("cpu"):
+        first = angles(PROBED)
+        unequal = bisect_left(range(PROBED, most + 1), True, key=lambda n: not torch.allclose(angles(n), first))
+    return PROBED + unequal - 1
+
+
+def title(network: PreTrainedModel) -> str:
+    """Name of a network's folder or file, where it has one, and its class."""
+    name = Path(str(network.config.name_or_path)).name
+    return f"{name} ({type(network).__name__})" if name else f"a {type(network).__name__}"
 
 
 def fresh(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
@@ -104,6 +151,11 @@ def blocks(network: PreTrainedModel) -> dict[str, torch.nn.ModuleList]:
         name: next(module for module in stack.modules() if isinstance(module, ModuleList))
         for name, stack in stacks(network).items()
     }
+
+
+def states_of(output: object) -> object:
+    """States among what a block gives: all of it, or the first of several."""
+    return output[0] if isinstance(output, (tuple, list)) else output
 
 
 def run_without_head(

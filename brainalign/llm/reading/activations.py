@@ -163,7 +163,7 @@ def _layer_states(
         by_layer[f"{stack}0"] = pool(stack, arguments[0] if arguments else keywords["hidden_states"])
 
     def leaving(stack: str, layer: str, block, arguments: tuple, output) -> None:
-        by_layer[layer] = pool(stack, output[0] if isinstance(output, tuple) else output)
+        by_layer[layer] = pool(stack, networks.states_of(output))
 
     with ExitStack() as hooks:
         for stack, blocks in networks.blocks(model.network).items():

@@ -11,6 +11,7 @@ import numpy as np
 
 from brainalign import store
 from brainalign.human.recording import Passage
+from brainalign.llm.reading.tokens import spelled_out
 from brainalign.llm.reading.windows import Window
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Batch:
 
 def identity(model: LanguageModel, passages: Sequence[Passage], **options) -> dict:
     """What tells the outcome of reading passages from any other: the model, the text itself, and how it is read."""
+    options |= model.limited | spelled_out(model.tokenizer, (part for passage in passages for part in passage.parts))
     return {"model": model.identity, "text": store.digest([list(passage.parts) for passage in passages]), **options}
 
 

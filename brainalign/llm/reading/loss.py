@@ -6,6 +6,7 @@ table.nats.sum() / table.tokens.sum(), table.nats.sum() / np.log(2) / table.byte
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from brainalign import store
+from brainalign import messages, store
 from brainalign.llm.reading.batches import Arrays, not_finite
 from brainalign.llm.reading.surprisal import MODES, bits_of, mode_of, surrounding_tokens
-from brainalign.llm.reading.tokens import Text, tokenize
+from brainalign.llm.reading.tokens import Text, Tokens, spelled_out, tokenize, unknown_ids
 from brainalign.llm.reading.windows import stream_windows
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def loss(
     DataFrame
         A row a document: ``nats``, ``tokens`` that were scored, ``bytes`` (UTF-8). ``attrs``: the record, with the
         tokens of a ``window``, and those that are new to it, ``stride``. Where the tokenizer has no token for the
-        beginning of a text, the first token of all is not scored.
+        beginning of a text, the first token of all is not scored. In tokens that stand for whatever the vocabulary
+        lacks, bytes are lost: a document with such tokens has no ``bytes`` (NaN), and ``unknown_tokens`` counts them.
     """
     mode = mode_of(model, mode)
     if not any(document.strip() for document in documents):
@@ -48,11 +50,37 @@ def loss(
     window = model.n_positions or WINDOW
     how = {"mode": mode, "window": window, "stride": max(1, (window - _n_special(model)) // 2)}
     key = {"model": model.identity, "documents": store.digest(list(documents)), **how, "revision": REVISION}
+    key |= spelled_out(model.tokenizer, documents)
     title = f"{model.name}, {text}"
     entry = store.get("loss", key, lambda: _compute(model, documents, key, title))
     table = pd.DataFrame({name: entry.arrays[name] for name in ("nats", "tokens", "bytes")})
     table.attrs = entry.record | how
+    if n_unknown := _mask_unknown(table, model, documents):
+        table.attrs["unknown_tokens"] = n_unknown
+        warnings.warn(
+            f"{model.name}, {text}: {messages.count(n_unknown, 'token')} for letters that are not in the vocabulary, "
+            "so that there are no bits per byte.",
+            stacklevel=2,
+        )
     return table
+
+
+def _mask_unknown(table: pd.DataFrame, model: LanguageModel, documents: Sequence[str]) -> int:
+    """Leave documents with unknown tokens without bytes; gives the number of those tokens."""
+    unknown = sorted(unknown_ids(model.tokenizer))
+    if not unknown:
+        return 0
+    tokens = _tokens(model, documents)
+    places = np.flatnonzero(np.isin(tokens.ids, unknown))
+    documents_with = np.unique(np.searchsorted(tokens.stops[:-1], places, side="right"))
+    if len(places):
+        table["bytes"] = table.bytes.astype(float).mask(np.isin(table.index, documents_with))
+    return len(places)
+
+
+def _tokens(model: LanguageModel, documents: Sequence[str]) -> Tokens:
+    ends = list(accumulate(len(document) for document in documents))
+    return tokenize(model.tokenizer, Text("".join(documents), ends, set()))
 
 
 def _n_special(model: LanguageModel) -> int:
@@ -62,8 +90,7 @@ def _n_special(model: LanguageModel) -> int:
 def _compute(model: LanguageModel, documents: Sequence[str], key: dict, title: str) -> tuple[Arrays, dict]:
     """Loss of each document, and notes on how it was computed."""
     prefix, suffix = surrounding_tokens(model)
-    ends = list(accumulate(len(document) for document in documents))
-    tokens = tokenize(model.tokenizer, Text("".join(documents), ends, set()))
+    tokens = _tokens(model, documents)
     # The last document has the last token, also where that stands for nothing.
     stops = [*tokens.stops[:-1], len(tokens.ids)]
     first = int(not (prefix or model.encoder_decoder))

@@ -8,6 +8,7 @@ in one pass, not in a pass a word.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,14 @@ from brainalign import messages, store
 from brainalign.human.recording import Passage
 from brainalign.llm.reading import windows as reading
 from brainalign.llm.reading.batches import Arrays, Batch, batched, identity, inputs, not_finite, read_all, record
-from brainalign.llm.reading.tokens import coordinates, place_of, special_tokens
+from brainalign.llm.reading.tokens import (
+    coordinates,
+    join,
+    missing_where_unknown,
+    place_of,
+    special_tokens,
+    unknown_ids,
+)
 from brainalign.llm.reading.windows import Window
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 
 REVISION = 1  # of what is computed here and in `windows`; a new one leaves cached surprisal behind
 MODES = ("copy", "continuation")
+NAMED = 10  # words outside the vocabulary that are named
 ROWS = 512  # tokens whose probabilities over the vocabulary are taken at once
 
 
@@ -52,7 +61,8 @@ def surprisal(
     -------
     DataArray
         (part,) bits, float64. 0 for an empty word; NaN for the first word of a passage where the tokenizer has no token
-        for the beginning of a text. Coordinates and ``attrs`` as those of `activations`.
+        for the beginning of a text, and for words with a token that stands for whatever the vocabulary lacks: its
+        probability is no word's. A warning names those. Coordinates and ``attrs`` as those of `activations`.
 
     Raises
     ------
@@ -65,8 +75,15 @@ def surprisal(
     mode = mode_of(model, mode)
     reading.check(passages, long)
     key = identity(model, passages, mode=mode, long=long, revision=REVISION)
+    key |= missing_where_unknown(model.tokenizer, [join(passage.parts).text for passage in passages])
     title = f"{model.name}, {text}"
     bits, notes = store.get("surprisal", key, lambda: _compute(model, passages, key, title))
+    if notes.get("unknown_words"):
+        warnings.warn(
+            f"{model.name}, {text}: {messages.count(notes['unknown_words'], 'word')} with letters that are not in the "
+            f"vocabulary, and so without surprisal: {', '.join(notes['unknown'])}.",
+            stacklevel=2,
+        )
     return xr.DataArray(bits["bits"], dims="part", coords=coordinates(passages), attrs=notes | {"units": "bits"})
 
 
@@ -90,12 +107,28 @@ def _compute(model: LanguageModel, passages: Sequence[Passage], key: dict, title
     for parts, window_bits in bits_of("surprisal", key, model, windows, title):
         bits[parts] = window_bits
     _require_numbers(bits, passages, model, scored=bool(prefix) or model.encoder_decoder)
+    unknown = _with_tokens(windows, unknown_ids(model.tokenizer))
+    bits[unknown] = np.nan
     notes = record(model, windows, n_anew, [*prefix, *suffix]) | {
         "first_word": f"after {model.tokenizer.convert_ids_to_tokens(prefix)[-1]}" if prefix
         else "after the token that starts decoding" if model.encoder_decoder
         else "missing: the tokenizer has no token for the beginning of a text",
     }  # fmt: skip
+    if unknown:
+        parts = [part for passage in passages for part in passage.parts]
+        names = list(dict.fromkeys(parts[part] for part in unknown))
+        notes |= {"unknown_words": len(unknown), "unknown": names[:NAMED] + ["..."] * (len(names) > NAMED)}
     return {"bits": bits}, notes
+
+
+def _with_tokens(windows: Sequence[Window], ids: set[int]) -> list[int]:
+    """Parts with any of these tokens, in order."""
+    return sorted(
+        part
+        for window in windows
+        for part, (start, stop) in zip(window.parts, window.spans, strict=True)
+        if not ids.isdisjoint(window.tokens[start:stop])
+    )
 
 
 def surrounding_tokens(model: LanguageModel) -> tuple[list[int], list[int]]:

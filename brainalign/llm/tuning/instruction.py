@@ -19,7 +19,8 @@ import numpy as np
 
 from brainalign import store
 from brainalign.llm.models import networks, sources
-from brainalign.llm.models.load import load
+from brainalign.llm.models.load import load, tokenizer_of
+from brainalign.llm.reading.tokens import spelled_out
 from brainalign.llm.tuning import adapters, checkpoints, distributed
 from brainalign.llm.tuning.adapters import Lora
 from brainalign.llm.tuning.samples import INSTRUCTION, encode
@@ -137,7 +138,7 @@ def _folder(name_or_path: str | Path, samples: Sequence[dict], tuning: Tuning, n
         "recipe": asdict(tuning.recipe),
         "lora": tuning.lora and asdict(tuning.lora),
         "checkpoints": sorted(set(tuning.checkpoints)),
-    }
+    } | spelled_out(tokenizer_of(source.folder), (str(text) for sample in samples for text in sample.values()))
     method = "-lora" if tuning.lora else ""
     title = f"{name or source.name}-{tuning.condition}{method}-{tuning.recipe.seed}"
     return store.root() / "models" / f"{title.replace('/', '--')}-{store.digest(identity)[:16]}"

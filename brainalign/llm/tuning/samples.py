@@ -31,6 +31,7 @@ import numpy as np
 
 from brainalign import catalog, messages
 from brainalign.human.download import fetch_all
+from brainalign.llm.reading import tokens
 from brainalign.llm.tuning.training import Example, Recipe
 
 if TYPE_CHECKING:
@@ -162,10 +163,10 @@ def _answered(tokenizer: PreTrainedTokenizerFast, sample: dict, condition: str, 
     end, prompt_text = tokenizer.eos_token_id, prompt(sample, condition)
     if encoder_decoder:
         # Even nothing is a text that ends, so that the encoder has something to read.
-        source, target = tokenizer(prompt_text)["input_ids"] or [end], tokenizer(sample["output"])["input_ids"]
+        source, target = _ids(tokenizer, prompt_text) or [end], _ids(tokenizer, sample["output"])
     else:
-        encoded = tokenizer(prompt_text + sample["output"], return_offsets_mapping=True)
-        ids, offsets = encoded["input_ids"], np.array(encoded["offset_mapping"])
+        (encoded,) = tokens.encode(tokenizer, [prompt_text + sample["output"]], special_tokens=True)
+        ids, offsets = encoded.ids, np.array(encoded.offsets)
         # Special tokens in front have no characters; a token that holds characters of both belongs to the response.
         n_source = int(np.argmax(offsets[:, 1] > len(prompt_text)))
         source, target = ids[:n_source], ids[n_source:]
@@ -176,12 +177,16 @@ def _plain(tokenizer: PreTrainedTokenizerFast, sample: dict, next_sample: dict, 
     """Instruction and input of one sample, and the response of another: two texts, one after the other."""
     end = tokenizer.eos_token_id
     texts = "\n\n".join(filter(None, (sample["instruction"], sample["input"]))), next_sample["output"]
-    tokens = [token for text in texts for token in _ended(tokenizer(text)["input_ids"], end)]
-    return Example([end] if encoder_decoder else [], tokens)
+    target = [token for text in texts for token in _ended(_ids(tokenizer, text), end)]
+    return Example([end] if encoder_decoder else [], target)
 
 
-def _ended(tokens: list[int], end: int) -> list[int]:
-    return tokens if tokens[-1:] == [end] else [*tokens, end]
+def _ids(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+    return tokens.encode(tokenizer, [text], special_tokens=True)[0].ids
+
+
+def _ended(ids: list[int], end: int) -> list[int]:
+    return ids if ids[-1:] == [end] else [*ids, end]
 
 
 def _cut(example: Example, encoder_decoder: bool, max_length: int) -> Example:

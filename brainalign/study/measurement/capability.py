@@ -102,12 +102,16 @@ def over_files(table: pd.DataFrame) -> dict:
 
 
 def text_loss(study: Study, model: LanguageModel, mode: str | None) -> pd.DataFrame:
-    """Next-word loss on WikiText-2, nats per token and bits per byte, with intervals over articles."""
+    """Next-word loss on WikiText-2, nats per token and bits per byte, with intervals over articles.
+
+    There are no bits per byte where the tokenizer lost bytes in unknown tokens.
+    """
     losses = loss(model, benchmarks.wikitext2(), mode=mode, text="WikiText-2")
     n = int(losses.tokens.sum())
     rows = [
         {"measure": measure, "n": n} | _ratio(study, losses.nats / unit, count)
         for measure, unit, count in ((WIKITEXT_LOSS, 1.0, losses.tokens), (WIKITEXT_BITS, np.log(2), losses.bytes))
+        if count.notna().all()
     ]
     return pd.DataFrame(rows).assign(benchmark="wikitext2", protocol=mode, level="overall", domain="all")
 
