@@ -98,6 +98,7 @@ def test_show(capsys, brennan):
         "brennan2016: 12 stimuli x 12 units, 2 participants, 1 passage, a volume every 2 s",
         "participants: 2 (s18, s40)",
         "missing: 0 of 144 values",
+        "repeats: 0 stimuli have a text that another one has too",
         "text: `Alice' WAS, did n't say: ...",
         "ceiling: none is published",
         "license: CC BY 4.0",

@@ -7,6 +7,7 @@ from brainalign.cli.commands import timed
 from brainalign.human import download, own
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
+from brainalign.human.repeats import repeated
 
 
 def show_list(options: argparse.Namespace) -> None:
@@ -49,6 +50,7 @@ def show(options: argparse.Namespace) -> None:
     print(f"{loaded.name}: {_shape(loaded)}")
     if isinstance(loaded, Recording):
         print(f"participants: {len(loaded.participants)} ({', '.join(loaded.participants)})")
+        print(f"repeats: {int(repeated(loaded).sum()):,} stimuli have a text that another one has too")
         words = " ".join(loaded.passages[0].parts).split()
     else:
         words = loaded.table().text
