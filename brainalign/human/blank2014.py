@@ -33,7 +33,7 @@ def load(path: Path | str | None = None) -> Recording:
     data = catalog.dataset("blank2014")
     place = Path(path or fetch(data.file("assy_Blank2014_fROI.nc")))
     with brainscore.opened(place) as file:
-        stimuli = _reading_order(brainscore.coordinates(file, "presentation", STIMULUS), place)
+        stimuli = _reading_order(brainscore.coordinates(file, "presentation", STIMULUS, ("sentence", "part")), place)
         units = brainscore.coordinates(file, "neuroid", UNIT)
         values, _ = brainscore.responses(file, stimuli.row.to_numpy())
     if path is None:

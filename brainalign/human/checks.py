@@ -36,6 +36,9 @@ def _coordinates(recording: Recording) -> Iterator[str]:
         for name in names:
             if name not in data.coords or data[name].dims != (dim,):
                 yield f"{name}: the coordinate is missing on {dim!r}. Assign it to the responses."
+    for name in ("position", "time", "row"):
+        if name in data.coords and data[name].dtype.kind not in "iuf":
+            yield f"{name}: expected numbers, got {data[name].dtype}: as text 10 comes before 2. Cast it."
 
 
 def _stimuli(recording: Recording) -> Iterator[str]:

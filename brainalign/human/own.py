@@ -104,7 +104,7 @@ def _coordinates(data, dim: str, names: dict[str, tuple[str, ...]], needed: tupl
         matches = [name for name in candidates if name in data.coords]
         if matches or column in needed:
             coordinates[column] = (matches or candidates)[0]
-    return brainscore.coordinates(data, dim, coordinates)
+    return brainscore.coordinates(data, dim, coordinates, counted=("sentence", "part"))
 
 
 def _order(stimuli: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -113,9 +113,16 @@ def _order(stimuli: pd.DataFrame, name: str) -> pd.DataFrame:
     stimuli = _filled(stimuli, {"story": stimuli.stimulus_id, "experiment": name}).astype({"story": str})
     keys = [key for key in ("index", "sentence", "part") if key in stimuli]
     if "sentence" in keys:
-        stimuli = stimuli.sort_values(["story", *keys], kind="stable", ignore_index=True)
+        order = stimuli[["story", *keys]].assign(**({"index": _ranks(stimuli["index"])} if "index" in keys else {}))
+        stimuli = stimuli.loc[order.sort_values(["story", *keys], kind="stable").index].reset_index(drop=True)
     passage = stimuli.story + ("." + stimuli["index"].astype(str) if "index" in keys else "")
     return in_order(stimuli, passage).drop(columns=keys)
+
+
+def _ranks(labels: pd.Series) -> np.ndarray:
+    """Order of passages: that of their numbers, or, of names, that in which the file has them."""
+    numbers = pd.to_numeric(labels, errors="coerce")
+    return pd.factorize(labels)[0] if numbers.isna().any() else numbers.to_numpy()
 
 
 def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
