@@ -51,6 +51,9 @@ def show(options: argparse.Namespace) -> None:
     if isinstance(loaded, Recording):
         print(f"participants: {len(loaded.participants)} ({', '.join(loaded.participants)})")
         print(f"repeats: {int(repeated(loaded).sum()):,} stimuli have a text that another one has too")
+        if "trimmed" in loaded.responses.coords:
+            n = int(loaded.responses.trimmed.sum())
+            print(f"trimmed: {messages.count(n, 'text')} had a space at an edge, or two in a row")
         words = " ".join(loaded.passages[0].parts).split()
     else:
         words = loaded.table().text

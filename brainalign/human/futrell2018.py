@@ -40,7 +40,7 @@ def load(alignment: str = "original", path: Path | str | None = None) -> Reading
         words = brainscore.coordinates(file, "presentation", WORD, ("position", "place"))
         readers = brainscore.coordinates(file, "subject", READER).reader
         times = pd.DataFrame(file.to_numpy(), columns=readers)
-    words["log_frequency"] = np.nan
+    words = words.assign(text=words.text.str.strip(), log_frequency=np.nan)
     if path is None:
         check_counts(place, {"words": len(words), "readers": len(readers)}, data)
         words["log_frequency"] = natural_stories.load().table().log_frequency

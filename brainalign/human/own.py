@@ -8,7 +8,7 @@ import pandas as pd
 
 from brainalign.human import brainscore
 from brainalign.human.checks import SERIES, STIMULUS
-from brainalign.human.recording import Recording, in_order, passages, responses
+from brainalign.human.recording import Recording, in_order, passages, responses, trimmed
 
 # Our name of a coordinate, and what it is called in Brain-Score's files, in order of preference.
 PRESENTATION = {
@@ -50,7 +50,7 @@ def load_table(table: Path | str, participants: Path | str | None = None) -> Rec
     if not units:
         raise ValueError(f"{table}: no column is a unit: all are of {', '.join(STIMULUS)}. Add a column of responses.")
     values = np.column_stack([_numbers(cells[name], table) for name in units])
-    stimuli = cells.drop(columns=units).assign(position=_positions(cells, table))
+    stimuli = trimmed(cells.drop(columns=units)).assign(position=_positions(cells, table))
     defaults = {"stimulus_id": stimuli.passage + "." + stimuli.position.astype(str)}
     defaults |= {"story": stimuli.passage, "experiment": table.stem}
     stimuli = _filled(stimuli, defaults)
@@ -109,7 +109,7 @@ def _coordinates(data, dim: str, names: dict[str, tuple[str, ...]], needed: tupl
 
 def _order(stimuli: pd.DataFrame, name: str) -> pd.DataFrame:
     """Stimuli in reading order, with every coordinate, and their row in the file."""
-    stimuli = stimuli.assign(row=range(len(stimuli)), stimulus_id=stimuli.stimulus_id.astype(str))
+    stimuli = trimmed(stimuli).assign(row=range(len(stimuli)), stimulus_id=stimuli.stimulus_id.astype(str))
     stimuli = _filled(stimuli, {"story": stimuli.stimulus_id, "experiment": name}).astype({"story": str})
     keys = [key for key in ("index", "sentence", "part") if key in stimuli]
     if "sentence" in keys:

@@ -52,7 +52,7 @@ class Recording:
     #: float32, dims ``stimulus, unit``, NaN where missing. Coordinates on ``stimulus`` are ``stimulus_id``, ``text``,
     #: ``passage`` (what people saw in one piece), ``position`` (from 1 in its passage), ``story`` (or topic),
     #: ``experiment``; in a time series also ``time`` (s) and ``run``. On ``unit`` they are ``participant``, ``region``
-    #: and ``unit_id``. More do no harm.
+    #: and ``unit_id``. More do no harm, such as ``trimmed`` of texts (`trimmed`).
     responses: xr.DataArray
     #: The text as a language model reads it. Its pieces may be others than the ``passage`` of ``responses``, since how
     #: much context a sentence gets is a choice.
@@ -120,6 +120,18 @@ def responses(values: np.ndarray, stimuli: pd.DataFrame, units: pd.DataFrame) ->
         for name in table
     }
     return xr.DataArray(np.asarray(values, np.float32), dims=("stimulus", "unit"), coords=coordinates)
+
+
+def trimmed(stimuli: pd.DataFrame) -> pd.DataFrame:
+    """Stimuli whose texts have single spaces, and none at an edge; ``trimmed`` says which had, if any did.
+
+    Texts are read joined by one space, and a second one is a token that nobody saw.
+    """
+    text = stimuli.text.astype(str)
+    single_spaced = text.str.split().str.join(" ")
+    changed = single_spaced != text
+    stimuli = stimuli.assign(text=single_spaced)
+    return stimuli.assign(trimmed=changed) if changed.any() else stimuli
 
 
 def in_order(stimuli: pd.DataFrame, passage: pd.Series) -> pd.DataFrame:
