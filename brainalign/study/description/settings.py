@@ -58,6 +58,9 @@ class SeriesFile(Settings):
     family: str = "other"
     parameters: float | None = Field(None, gt=0, description="number of parameters")
     unit: Literal["bits", "nats"] = "bits"
+    context: Literal["sentence", "story", "window"] | None = Field(
+        None, description="what was read before a word; a series is compared with those of the same context"
+    )
 
 
 class Lora(Settings):
