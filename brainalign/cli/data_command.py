@@ -4,7 +4,7 @@ import argparse
 
 from brainalign import catalog, human, messages
 from brainalign.cli.commands import timed
-from brainalign.human import download, own
+from brainalign.human import download, missing, own
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
 from brainalign.human.repeats import repeated
@@ -58,6 +58,8 @@ def show(options: argparse.Namespace) -> None:
     else:
         words = loaded.table().text
     print(f"missing: {int(values.isnull().sum()):,} of {values.size:,} values")
+    if isinstance(loaded, Recording) and (remedies := missing.remedies(loaded)):
+        print(f"refused: {remedies}")
     print(f"text: {' '.join(words[:25])} ...")
     if loaded.name in human.names() and not options.place:
         ceilings = human.dataset(loaded.name).ceilings

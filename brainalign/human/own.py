@@ -1,12 +1,13 @@
 """Recordings of your own: a table, or a netCDF file in Brain-Score's layout."""
 
 import csv
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from brainalign.human import brainscore
+from brainalign.human import brainscore, missing
 from brainalign.human.checks import SERIES, STIMULUS
 from brainalign.human.recording import Recording, in_order, passages, responses, trimmed
 
@@ -27,7 +28,7 @@ NEUROID = {
 }
 
 
-def load_table(table: Path | str, participants: Path | str | None = None) -> Recording:
+def load_table(table: Path | str, participants: Path | str | None = None, missing_rule: str | None = None) -> Recording:
     """Read a recording from CSV, named as the file: a row per stimulus, in reading order; each passage by itself.
 
     Raises FileNotFoundError, or ValueError if a file is not in this layout, which names file, row and column.
@@ -40,6 +41,8 @@ def load_table(table: Path | str, participants: Path | str | None = None) -> Rec
     participants : path, optional
         CSV with a row per unit: ``unit`` (its column in the table), ``participant``, and if you like ``region``.
         Without it all units are taken to be of one participant.
+    missing_rule : str, optional
+        What is done about missing responses, one of `missing.RULES`; without it they are kept.
     """
     table = Path(table)
     cells = _read(table, ("text", "passage", "position"))
@@ -56,10 +59,10 @@ def load_table(table: Path | str, participants: Path | str | None = None) -> Rec
     stimuli = _filled(stimuli, defaults)
     labeled = responses(values, stimuli, _units(units, participants, table))
     text = passages(stimuli, stimuli.passage)
-    return Recording(table.stem, labeled, text, "not stated", "", source=str(table))
+    return _checked(Recording(table.stem, labeled, text, "not stated", "", source=str(table)), missing_rule)
 
 
-def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
+def load_netcdf(path: Path | str, experiment: str | None = None, missing_rule: str | None = None) -> Recording:
     """Read a recording from a netCDF file in Brain-Score's layout, named as the file.
 
     Each passage is read by itself: stimuli of one story and ``passage_index`` (else ``passage_label``, else story).
@@ -76,6 +79,8 @@ def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
         ``part_number_in_sentence``, ``neuroid_id``, ``roi`` (or ``fROI_area``, ``region``, ``atlas``).
     experiment : str, optional
         Take the stimuli of one experiment, and leave out the units that are NaN for it.
+    missing_rule : str, optional
+        As in `load_table`.
     """
     path = Path(path)
     with brainscore.opened(path) as data:
@@ -89,7 +94,15 @@ def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
         values, columns = brainscore.responses(data, stimuli.row.to_numpy(), participants)
     units = _filled(units, {"region": "all", "unit_id": np.arange(len(units))})
     labeled = responses(values, stimuli, units.iloc[columns].astype(str))
-    return Recording(path.stem, labeled, passages(stimuli, stimuli.passage), "not stated", "", source=str(path))
+    text = passages(stimuli, stimuli.passage)
+    return _checked(Recording(path.stem, labeled, text, "not stated", "", source=str(path)), missing_rule)
+
+
+def _checked(recording: Recording, missing_rule: str | None) -> Recording:
+    """The recording by a rule for what is missing, after a warning of a number that may stand for that."""
+    if suspicion := missing.suspicion(recording):
+        warnings.warn(f"{recording.source}: {suspicion}", stacklevel=3)
+    return missing.completed(recording, missing_rule) if missing_rule else recording
 
 
 def _filled(table: pd.DataFrame, defaults: dict) -> pd.DataFrame:

@@ -55,7 +55,7 @@ class Recording:
     #: and ``unit_id``. More do no harm, such as ``trimmed`` of texts (`trimmed`).
     responses: xr.DataArray
     #: The text as a language model reads it. Its pieces may be others than the ``passage`` of ``responses``, since how
-    #: much context a sentence gets is a choice.
+    #: much context a sentence gets is a choice. A part that belongs to no stimulus is read, and is context.
     passages: tuple[Passage, ...]
     licence: str  #: what may be done with the data
     citation: str
@@ -98,7 +98,8 @@ class Recording:
         if self.tr is not None:
             raise ValueError(f"{self.name}: a time series has many parts a stimulus; use timeseries.words_to_volumes.")
         ids = [stimulus for passage in self.passages for stimulus in passage.stimuli]
-        return pd.Index(ids).get_indexer(self.responses["stimulus_id"].to_numpy())
+        row = {stimulus: number for number, stimulus in enumerate(ids) if stimulus}
+        return np.array([row[stimulus] for stimulus in self.responses["stimulus_id"].to_numpy().tolist()])
 
     @property
     def volumes(self) -> np.ndarray:
