@@ -7,12 +7,13 @@ import xarray as xr
 from brainalign.human.recording import Passage, Recording, passages, responses
 
 
-def reading(values, story, n_participants=2, row=None, passage=None, text="a b"):
+def reading(values, story, n_participants=2, row=None, passage=None, text=None):
     """A recording of one text a stimulus; ``values`` are stimulus x unit, units in turn of each participant."""
     story = np.asarray(story, str)
     passage = story if passage is None else np.asarray(passage, str)
     position = pd.Series(passage).groupby(passage).cumcount().to_numpy() + 1
     ids = [f"s{number}" for number in range(len(story))]
+    text = [f"text {number:04}" for number in range(len(story))] if text is None else text
     table = {"stimulus_id": ids, "text": text, "passage": passage, "position": position, "story": story}
     stimuli = pd.DataFrame(table).assign(experiment="e", **({} if row is None else {"row": row}))
     owners = np.sort(np.resize([f"p{number}" for number in range(n_participants)], values.shape[1]))

@@ -6,12 +6,16 @@ from pathlib import Path
 
 import mirrored
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
+from recordings import reading
 
 from brainalign import human
-from brainalign.human import blank2014, brainscore, futrell2018, pereira2018
+from brainalign.human import blank2014, brainscore, futrell2018, own, pereira2018
 from brainalign.human.checks import STIMULUS, UNIT
+from brainalign.human.reading_times import ReadingTimes, by_word
+from brainalign.human.recording import Recording
 
 EXPERIMENTS = ["243sentences"] * 8 + ["384sentences"] * 6
 
@@ -301,11 +305,11 @@ def test_blank(written):
     assert recording.stimuli.passage.tolist() == recording.stimuli.story.tolist() == ["Aqua"] * 6 + ["Boar"] * 6
     assert recording.stimuli.position.tolist() == [*range(1, 7)] * 2
     assert set(recording.stimuli.experiment) == {"blank2014"}
-    assert {*STIMULUS, *UNIT, "row"} == set(recording.responses.coords)
+    assert {*STIMULUS, *UNIT, "row", "trimmed"} == set(recording.responses.coords)
     assert recording.units.region.tolist() == ["01_LH_PostTemp", "02_LH_AntTemp"] * 2
     assert recording.participants == ["061", "085"]
     assert [passage.id for passage in recording.passages] == ["Aqua", "Boar"]
-    assert recording.passages[1].parts == tuple(f"part {i} " for i in range(6))
+    assert recording.passages[1].parts == tuple(f"part {i}" for i in range(6))
     assert recording.part_rows.tolist() == list(range(12))
 
 
@@ -431,7 +435,7 @@ def test_reference_recordings(reference, name, file, shape):
         warnings.simplefilter("error")
         recording = human.load(name, path=reference / file)
     assert recording.responses.shape == shape
-    assert not recording.responses.isnull().any()
+    assert not np.isnan(recording.responses).any()
     with xr.open_dataset(reference / file, engine="h5netcdf") as original:
         text = original.stimulus.to_numpy()[recording.stimuli.row]
         # Brain-Score's own way to the same numbers.
@@ -439,7 +443,7 @@ def test_reference_recordings(reference, name, file, shape):
         expected = original["data"][rows].dropna("neuroid")
         np.testing.assert_array_equal(recording.responses, expected)
         assert recording.units.unit_id.tolist() == expected.neuroid_id.astype(str).to_numpy().tolist()
-    assert (recording.stimuli.text == text).all()
+    assert recording.stimuli.text.tolist() == [single.strip() for single in text]  # Blank2014's end in a space
     assert (rows == np.arange(rows[0], rows[0] + len(rows))).all()  # these files are in reading order
 
 
@@ -448,3 +452,77 @@ def test_reference_reading_times(reference):
     assert times.times.shape == (400, 30)
     assert times.first_in_sentence.sum() == 40
     assert times.table().n_readers.between(1, 30).all()
+
+
+# --- Order ------------------------------------------------------------------------------------------------
+
+
+def story_of(n=12):
+    """One story of sentences of one part, in the order of the file."""
+    data = blank().isel(presentation=np.resize(np.arange(6), n))
+    numbers = np.arange(1, n + 1)
+    return data.assign_coords(
+        story=("presentation", ["Boar"] * n),
+        stimulus=("presentation", [f"Sentence {number}." for number in numbers]),
+        stimulus_id=("presentation", [f"s{number}" for number in numbers]),
+        sentence_number_in_story=("presentation", numbers),
+        part_number_in_sentence=("presentation", np.ones(n, int)),
+    )
+
+
+@pytest.mark.parametrize("load", [own.load_netcdf, lambda path: blank2014.load(path)])
+@pytest.mark.parametrize("kind", [str, "S2", float])
+@pytest.mark.parametrize("name", ["sentence_number_in_story", "part_number_in_sentence"])
+def test_numbers_that_are_text_order_as_numbers(written, load, kind, name):
+    data = story_of()
+    if name == "part_number_in_sentence":
+        numbers, ones = (data[at] for at in ("sentence_number_in_story", "part_number_in_sentence"))
+        data = data.assign_coords(sentence_number_in_story=ones, part_number_in_sentence=numbers)
+    data = data.assign_coords({name: data[name].astype(kind)}).isel(presentation=slice(None, None, -1))
+    recording = load(written(data))
+    assert recording.passages[0].parts == tuple(f"Sentence {number}." for number in range(1, 13))
+
+
+@pytest.mark.parametrize("load", [own.load_netcdf, lambda path: blank2014.load(path)])
+def test_an_order_that_is_no_number_is_refused(written, load):
+    names = ("presentation", ["first", *map(str, range(2, 13))])
+    with pytest.raises(ValueError, match=r"file.nc: sentence_number_in_story: row 0: 'first' is no number"):
+        load(written(story_of().assign_coords(sentence_number_in_story=names)))
+    holes = ("presentation", [*range(1, 12), np.nan])
+    with pytest.raises(ValueError, match="sentence_number_in_story: row 11: 'nan' is no number"):
+        load(written(story_of().assign_coords(sentence_number_in_story=holes)))
+
+
+def test_passages_with_numbers_come_in_their_order_and_others_in_the_files(written):
+    data = story_of().assign_coords(passage_index=("presentation", [str(number) for number in range(1, 13)]))
+    ids = [f"Boar.{number}" for number in range(1, 13)]
+    assert [passage.id for passage in own.load_netcdf(written(data)).passages] == ids
+    names = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    data = story_of().assign_coords(passage_label=("presentation", names))
+    assert [passage.id for passage in own.load_netcdf(written(data)).passages] == [f"Boar.{name}" for name in names]
+
+
+def test_places_of_words_that_are_text_count_as_numbers(written):
+    data = futrell()
+    text = data.assign_coords({name: data[name].astype(str) for name in ("word_id", "word_within_sentence_id")})
+    ours, theirs = (futrell2018.load(path=written(file)).table() for file in (text, data))
+    pd.testing.assert_frame_equal(ours, theirs)
+
+
+def test_a_place_that_is_text_is_refused_in_the_one_shape():
+    recording = reading(np.arange(24.0).reshape(12, 2) ** 1.1, ["s"] * 12)
+    data = recording.responses
+    with pytest.raises(ValueError, match="mine: position: expected numbers, got <U"):
+        Recording("mine", data.assign_coords(position=data.position.astype(str)), recording.passages, "", "")
+    with pytest.raises(ValueError, match="mine: row: expected numbers, got <U"):
+        rows = data.assign_coords(row=("stimulus", list("abcdefghijkl")))
+        Recording("mine", rows, recording.passages, "", "")
+    times = natural_times(position=[str(place) for place in range(1, 13)])
+    with pytest.raises(ValueError, match="mine: position: expected numbers, got text"):
+        ReadingTimes("mine", times, "", "", "original")
+
+
+def natural_times(**changed):
+    words = {"story": 1, "position": range(1, 13), "sentence": 1, "text": "a", "length": 1, "log_frequency": 0.0}
+    table = pd.DataFrame(words).assign(n_readers=1, sd=0.0, **changed)
+    return by_word(table, np.full(12, 300.0))

@@ -434,6 +434,14 @@ def test_only_models_that_read_in_one_way_are_compared():
     assert retest.comparable(results[results.origin == "model"]).model.tolist() == ["b", "d"]
 
 
+def test_series_are_compared_with_those_of_the_same_context():
+    rows = [("a", "k", "sentence"), ("b", None, "sentence"), ("c", None, "story"), ("d", None, None), ("e", None, None)]
+    results = pd.DataFrame(rows, columns=["model", "collection", "context"]).assign(kind="vanilla", origin="series")
+    assert retest.comparable(results).model.tolist() == ["a", "b"]
+    assert retest.comparable(results[2:]).model.tolist() == ["c"]
+    assert retest.comparable(results[3:]).model.tolist() == ["d", "e"]
+
+
 def brains(change, n_bases=5, knowledge=True):
     """Brain alignment of as many bases and their tuned models, and what they know, as a study's results have it."""
     rng = np.random.default_rng(0)

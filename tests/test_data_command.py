@@ -98,6 +98,7 @@ def test_show(capsys, brennan):
         "brennan2016: 12 stimuli x 12 units, 2 participants, 1 passage, a volume every 2 s",
         "participants: 2 (s18, s40)",
         "missing: 0 of 144 values",
+        "repeats: 0 stimuli have a text that another one has too",
         "text: `Alice' WAS, did n't say: ...",
         "ceiling: none is published",
         "license: CC BY 4.0",
@@ -111,9 +112,12 @@ def test_show_from_a_file(capsys, written, tmp_path):  # noqa: F811
         status, out, _ = data(capsys, "show", *arguments)
         assert status == 0
         assert "12 stimuli x 4 units, 2 participants, 2 passages" in out
+        assert "trimmed: 12 texts had a space at an edge, or two in a row" in out.splitlines()
         assert "ceiling" not in out  # the published one is of the published file
     (tmp_path / "mine.csv").write_text(TABLE)
-    assert "mine: 2 stimuli x 1 unit, 1 participant, 1 passage" in data(capsys, "show", str(tmp_path / "mine.csv"))[1]
+    out = data(capsys, "show", str(tmp_path / "mine.csv"))[1]
+    assert "mine: 2 stimuli x 1 unit, 1 participant, 1 passage" in out
+    assert "trimmed" not in out
 
 
 def test_show_has_the_published_ceiling(capsys, monkeypatch, written):  # noqa: F811

@@ -4,6 +4,7 @@ from test_brainscore import blank, futrell, pereira, written  # noqa: F401
 
 from brainalign.human import own
 from brainalign.human.checks import STIMULUS, UNIT
+from brainalign.llm.reading import tokens
 
 TABLE = """text,passage,position,v1,v2
 "One, two.",p,1,0.5,1
@@ -149,7 +150,7 @@ def test_netcdf_of_stories(written):  # noqa: F811
     order = np.random.default_rng(0).permutation(12)
     recording = own.load_netcdf(written(blank(order)))
     assert [passage.id for passage in recording.passages] == ["Aqua", "Boar"]
-    assert recording.passages[1].parts == tuple(f"part {i} " for i in range(6))
+    assert recording.passages[1].parts == tuple(f"part {i}" for i in range(6))
     assert recording.units.region.tolist() == ["01_LH_PostTemp", "02_LH_AntTemp"] * 2
 
 
@@ -179,3 +180,17 @@ def test_netcdf_without_a_coordinate(written, name):  # noqa: F811
 def test_netcdf_of_reading_times(written):  # noqa: F811
     with pytest.raises(ValueError, match="expected the dims"):
         own.load_netcdf(written(futrell()))
+
+
+def test_parts_are_joined_by_one_space(write, written):  # noqa: F811
+    clean = write(TABLE.replace("Three.", "Three four."), "clean.csv")
+    spaced = TABLE.replace('"One, two."', '" One,  two. "').replace("Three.", "Three\u00a0 four.\t")
+    theirs, ours = own.load_table(clean), own.load_table(write(spaced))
+    assert [passage.parts for passage in ours.passages] == [passage.parts for passage in theirs.passages]
+    assert ours.stimuli.text.tolist() == theirs.stimuli.text.tolist()
+    assert tokens.join(ours.passages[0].parts).text == "One, two. Three four. NA"
+    assert ours.stimuli.trimmed.tolist() == [True, True, False, False, False]
+    assert "trimmed" not in theirs.stimuli
+    netcdf = own.load_netcdf(written(blank()))
+    assert tokens.join(netcdf.passages[1].parts).text == " ".join(f"part {i}" for i in range(6))
+    assert netcdf.stimuli.trimmed.all()

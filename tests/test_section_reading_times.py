@@ -102,3 +102,23 @@ def test_each_set_of_readers_has_its_own_words_and_scores(tmp_path):
     assert (stories.dataset, stories.alignments) == ("natural_stories", ["original", "corrected"])
     assert set(stories.words["corrected"].dataset) == {"natural_stories"}
     assert set(maze.scores.origin) == {"model"} and set(stories.scores.origin) == {"series"}
+
+
+@pytest.mark.parametrize(
+    ("collections", "context", "whose", "read"),
+    [
+        ([None], "story", "that this study brought along", "the story so far"),
+        ([None], None, "that this study brought along", "what their files do not say"),
+        (
+            ["kuribayashi2024", None],
+            "sentence",
+            "that others have published or this study brought along",
+            "the sentence",
+        ),
+    ],
+)
+def test_series_of_ones_own_are_not_called_published(collections, context, whose, read):
+    rows = [scores("series", ("r", "ppp")).assign(collection=name, context=context) for name in collections]
+    shown = texts(section.numbers_of_people(readers(words(), pd.concat(rows))))
+    assert shown["series.whose"] == whose
+    assert shown["series.context"].startswith(read)

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from brainalign import catalog
+from brainalign.alignment import behavior
 from brainalign.llm.reading import series
 
 WORDS = pd.DataFrame(
@@ -114,11 +116,11 @@ def test_words_may_have_any_index(saved):
         (frame(word=WORDS.text.replace("did,", "did")), [r"has the word 'did' at story 2, position 2"]),
         (frame(position=["one", *WORDS.position[1:]]), ["no value for story 1, position 1"]),
         (frame(surprisal=["x", *BITS[1:]]), [r"story 1, position 1 \('He'\) is 'x'.* Of 8 values, 1 are"]),
-        (frame(surprisal=[1, "", *BITS[2:]]), [r"story 1, position 2 \('said:'\) is ''"]),
+        (frame(surprisal=[1, "nan", *BITS[2:]]), [r"story 1, position 2 \('said:'\) is 'nan'", "leave their cells"]),
+        (frame(surprisal=[""] * 8), ["mine.csv: surprisal: every value is missing"]),
         (frame(surprisal=-BITS), [r"position 1 \('He'\) is '-4.5'.* Of 8 values, 7 are", "change the sign"]),
         ([*BITS[:7], float("nan")], [r"story 2, position 3 \('too.'\) is nan"]),
         ([*BITS[:7], float("inf")], [r"story 2, position 3 \('too.'\) is inf"]),
-        ([*BITS[:7], None], [r"story 2, position 3 \('too.'\) is None"]),
         ({"1": 3}, ["mine.json is not laid out"]),
         (3, ["mine.json is not laid out"]),
     ],
@@ -129,6 +131,53 @@ def test_what_does_not_fit_is_named(saved, content, messages):
         with pytest.raises(ValueError, match=message) as error:
             series.load_one(path, "mine", WORDS)
         assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("content", [frame(surprisal=["", *BITS[1:7], " "]), [None, *BITS[1:7], None]])
+def test_an_empty_cell_is_missing(saved, content):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bits = series.load_one(saved(content), "mine", WORDS)
+    np.testing.assert_array_equal(bits, [np.nan, *BITS[1:7], np.nan])
+
+
+def test_first_words_that_are_missing_change_no_predictive_power_of_the_others(saved):
+    rng = np.random.default_rng(0)
+    rows = [(story, place, 1 + (place - 1) // 8) for story in (1, 2, 3) for place in range(1, 81)]
+    words = pd.DataFrame(rows, columns=["story", "position", "sentence"]).assign(text="word")
+    words = words.assign(length=rng.integers(1, 9, 240), log_frequency=rng.normal(size=240))
+    bits = rng.gamma(3, 2, 240)
+    words["reading_time"] = 300 + 8 * bits + 10 * rng.normal(size=240)
+    first = words.position == 1
+    missing = series.load_one(saved(words.assign(surprisal=np.where(first, "", bits.astype(str)))), "mine", words)
+    gain = behavior.predictive_power(missing, words)
+    without = words.assign(reading_time=words.reading_time.mask(words.position <= 3))  # the slow way: leave them out
+    pd.testing.assert_frame_equal(gain, behavior.predictive_power(bits, without))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            [0, *BITS[1:5], 0, *BITS[6:]],
+            r"mine.csv: surprisal: it is exactly 0 3 times, .* Leave the cells",
+        ),
+        ([*BITS[:2], 0, 0, 0, *BITS[5:]], r"it is exactly 0 3 times, at the first word of every story or at 3 words"),
+        (2.0**-BITS, r"all values lie between 0 and 1, as probabilities are"),
+    ],
+)
+def test_values_that_look_like_something_else_are_suspected(saved, values, message):
+    with pytest.warns(UserWarning, match=message):
+        series.load_one(saved(frame(surprisal=values)), "mine", WORDS)
+
+
+def test_nats_that_are_called_bits_are_suspected():
+    with pytest.warns(UserWarning, match=r"mine.csv: surprisal is 0.69 of what .* say unit: nats"):
+        series.check_unit(NATS, BITS, "mine.csv")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        series.check_unit(BITS, BITS, "mine.csv")
+        series.check_unit(np.full(8, np.nan), BITS, "mine.csv")
 
 
 def test_broken_files_are_named(tmp_path):

@@ -20,6 +20,7 @@ from brainalign.alignment.ceilings import extrapolated
 from brainalign.alignment.encoding import Penalties, splits
 from brainalign.alignment.encoding.splits import Split
 from brainalign.human.recording import Recording
+from brainalign.human.repeats import joined
 
 FOLDS = 10
 GAP = 5  # volumes between training and test: ten seconds, in which most of a response is over
@@ -115,10 +116,10 @@ def resolve(protocol: str | Protocol, recording: Recording) -> Protocol:
 
 
 def applicable(names: Sequence[str], recording: Recording) -> list[str]:
-    """Names of the protocols that can split a recording: to keep stories whole takes two of them."""
+    """Names of the protocols that can split a recording: to keep stories whole takes two that share no text."""
     for name in names:
         messages.require("protocol", name, PROTOCOLS)
-    several = recording.stimuli.story.nunique() > 1
+    several = len(np.unique(joined(recording.stimuli.story, recording))) > 1
     return [name for name in names if several or PROTOCOLS[name].splits != "stories"]
 
 
@@ -130,42 +131,72 @@ def splits_of(protocol: str | Protocol, recording: Recording) -> tuple[Split, ..
     ``row`` has where it is not that of the recording.
     """
     protocol, stimuli = resolve(protocol, recording), recording.stimuli
-    n_stories = stimuli.story.nunique()
     try:
         if protocol.splits == "shuffled":
             order = np.argsort(stimuli.row.to_numpy()) if "row" in stimuli else np.arange(len(stimuli))
             folds = [(order[train], order[test]) for train, test in splits.shuffled(len(stimuli))]
         elif protocol.splits == "runs":
-            folds = splits.leave_one_run_out(stimuli.run.to_numpy(), gap=GAP)
+            folds = _folds_of_runs(recording)
         elif protocol.splits == "stories":
-            if n_stories < 2:
-                raise ValueError("it keeps stories whole, and there is one. Use contiguous.")
-            folds = splits.grouped(stimuli.story.to_numpy(), min(FOLDS, n_stories))
-        elif (level := _level(recording)) is None:
-            folds = splits.contiguous(len(stimuli), FOLDS, GAP)
+            folds = _folds_of_stories(recording)
         else:
-            folds = splits.grouped(stimuli[level].to_numpy(), min(FOLDS, stimuli[level].nunique()))
+            folds = _folds_of_neighbors(recording)
         splits.check(folds, len(stimuli))
     except ValueError as error:
         raise ValueError(f"{recording.name}: protocol {protocol.name}: {error}") from error
     return tuple(folds)
 
 
+def _folds_of_runs(recording: Recording) -> list[Split]:
+    runs = recording.stimuli.run.to_numpy()
+    folds, groups = splits.leave_one_run_out(runs, gap=GAP), joined(runs, recording)
+    names = [groups[test[0]] for _, test in folds]
+    _require_groups(len(set(names)), 2, len(folds), "runs")
+    return splits.joined(folds, names)
+
+
+def _folds_of_stories(recording: Recording) -> list[Split]:
+    n_stories, stories = recording.stimuli.story.nunique(), joined(recording.stimuli.story, recording)
+    if n_stories < 2:
+        raise ValueError("it keeps stories whole, and there is one. Use contiguous.")
+    n_groups = len(np.unique(stories))
+    _require_groups(n_groups, 2, n_stories, "stories")
+    return splits.grouped(stories, min(FOLDS, n_groups))
+
+
+def _folds_of_neighbors(recording: Recording) -> list[Split]:
+    if (groups := _level(recording)) is not None:
+        return splits.grouped(groups, min(FOLDS, len(np.unique(groups))))
+    folds, groups = splits.contiguous(len(recording.stimuli), FOLDS, GAP), groups_of(recording)
+    names = [groups[test[0]] for _, test in folds]
+    _require_groups(len(set(names)), SEVERAL, len(folds), "tenths")
+    return splits.joined(folds, names)
+
+
+def _require_groups(n_groups: int, n_needed: int, n_before: int, what: str) -> None:
+    """Refuse a recording whose repeated texts leave too few groups that share none."""
+    if n_groups < n_needed:
+        raise ValueError(
+            f"the same texts are in so many of its {n_before} {what} that {n_groups} would be left which share none, "
+            f"and it takes {n_needed}. Leave repeated stimuli out of the recording, or average their responses."
+        )
+
+
 def groups_of(recording: Recording) -> np.ndarray:
     """What belongs together: the story (or topic) of each stimulus, else its passage, else its tenth of the recording.
 
     The first of them of which there are three or more, since one is for testing, and of the others one is left out:
-    (n_stimuli,) str.
+    (n_stimuli,) str. Those that share a text (`human.repeats`) are one, named as the first of them.
     """
-    level = _level(recording)
-    if level is not None:
-        return recording.stimuli[level].to_numpy(str)
-    return volumes.tenths(recording.responses.sizes["stimulus"]).astype(str)
+    groups = _level(recording)
+    if groups is None:
+        groups = joined(volumes.tenths(recording.responses.sizes["stimulus"]), recording)
+    return groups
 
 
-def _level(recording: Recording) -> str | None:
-    levels = (level for level in ("story", "passage") if recording.stimuli[level].nunique() >= SEVERAL)
-    return next(levels, None)
+def _level(recording: Recording) -> np.ndarray | None:
+    levels = (joined(recording.stimuli[level], recording) for level in ("story", "passage"))
+    return next((groups for groups in levels if len(np.unique(groups)) >= SEVERAL), None)
 
 
 def penalties_of(protocol: str | Protocol, recording: Recording, train: np.ndarray | None = None) -> Penalties | None:

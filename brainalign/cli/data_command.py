@@ -4,9 +4,10 @@ import argparse
 
 from brainalign import catalog, human, messages
 from brainalign.cli.commands import timed
-from brainalign.human import download, own
+from brainalign.human import download, missing, own
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
+from brainalign.human.repeats import repeated
 
 
 def show_list(options: argparse.Namespace) -> None:
@@ -49,10 +50,16 @@ def show(options: argparse.Namespace) -> None:
     print(f"{loaded.name}: {_shape(loaded)}")
     if isinstance(loaded, Recording):
         print(f"participants: {len(loaded.participants)} ({', '.join(loaded.participants)})")
+        print(f"repeats: {int(repeated(loaded).sum()):,} stimuli have a text that another one has too")
+        if "trimmed" in loaded.responses.coords:
+            n = int(loaded.responses.trimmed.sum())
+            print(f"trimmed: {messages.count(n, 'text')} had a space at an edge, or two in a row")
         words = " ".join(loaded.passages[0].parts).split()
     else:
         words = loaded.table().text
     print(f"missing: {int(values.isnull().sum()):,} of {values.size:,} values")
+    if isinstance(loaded, Recording) and (remedies := missing.remedies(loaded)):
+        print(f"refused: {remedies}")
     print(f"text: {' '.join(words[:25])} ...")
     if loaded.name in human.names() and not options.place:
         ceilings = human.dataset(loaded.name).ceilings

@@ -8,7 +8,7 @@ How this differs from the publication: that one correlated regions with each oth
 How it differs from Brain-Score: rows are in reading order, by the number of the sentence and of the part, and a
 model reads them so. The file need not be (Brain-Score's own test of it sorts it), and Brain-Score's benchmark feeds
 a story to a model in the order of the file. The coordinate ``row`` is the place in the file, on which shuffled
-splits depend.
+splits depend. Its texts end in a space, which is taken off.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ import pandas as pd
 from brainalign import catalog
 from brainalign.human import brainscore
 from brainalign.human.download import check_counts, fetch
-from brainalign.human.recording import Recording, in_order, passages, responses
+from brainalign.human.recording import Recording, in_order, passages, responses, trimmed
 
 STIMULUS = {"stimulus_id": "stimulus_id", "text": "stimulus", "story": "story"}
 STIMULUS |= {"sentence": "sentence_number_in_story", "part": "part_number_in_sentence"}
@@ -33,7 +33,7 @@ def load(path: Path | str | None = None) -> Recording:
     data = catalog.dataset("blank2014")
     place = Path(path or fetch(data.file("assy_Blank2014_fROI.nc")))
     with brainscore.opened(place) as file:
-        stimuli = _reading_order(brainscore.coordinates(file, "presentation", STIMULUS), place)
+        stimuli = _reading_order(brainscore.coordinates(file, "presentation", STIMULUS, ("sentence", "part")), place)
         units = brainscore.coordinates(file, "neuroid", UNIT)
         values, _ = brainscore.responses(file, stimuli.row.to_numpy())
     if path is None:
@@ -54,5 +54,7 @@ def _reading_order(stimuli: pd.DataFrame, place: Path) -> pd.DataFrame:
             f"{place}: part_number_in_sentence: story {duplicate.story!r}, sentence {duplicate.sentence} has part "
             f"{duplicate.part} twice. Number the parts of a sentence."
         )
-    stimuli = stimuli.assign(row=range(len(stimuli)), experiment="blank2014").sort_values(keys, ignore_index=True)
+    stimuli = (
+        trimmed(stimuli).assign(row=range(len(stimuli)), experiment="blank2014").sort_values(keys, ignore_index=True)
+    )
     return in_order(stimuli, stimuli.story).drop(columns=["sentence", "part"])

@@ -5,7 +5,7 @@ your own in this layout loads with `brainalign.human.own.load_netcdf`.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,10 +42,11 @@ def opened(path: Path | str, dims: tuple[str, str] = ("presentation", "neuroid")
         yield data
 
 
-def coordinates(data: xr.DataArray, dim: str, names: Mapping[str, str]) -> pd.DataFrame:
+def coordinates(data: xr.DataArray, dim: str, names: Mapping[str, str], counted: Iterable[str] = ()) -> pd.DataFrame:
     """Coordinates of one dimension under our names, each with the file's name: (n, len(names)).
 
-    Raises ValueError if the file lacks one.
+    Those ``counted`` give an order, and are numbers also where the file has them as text. Raises ValueError if the file
+    lacks a coordinate, or if one of these is no number somewhere.
     """
     available = [name for name, values in data.coords.items() if values.dims == (dim,)]
     for name in names.values():
@@ -55,7 +56,25 @@ def coordinates(data: xr.DataArray, dim: str, names: Mapping[str, str]) -> pd.Da
                 f"{data.attrs['path']}: {name}: the coordinate is missing on {dim!r}, which has {listing}. "
                 "Fetch the published file again, or add the coordinate."
             )
-    return pd.DataFrame({column: data[coordinate].to_numpy() for column, coordinate in names.items()})
+    table = pd.DataFrame({column: _text(data[coordinate].to_numpy()) for column, coordinate in names.items()})
+    places = {column: f"{data.attrs['path']}: {names[column]}" for column in counted if column in names}
+    return table.assign(**{column: numbered(table[column], place) for column, place in places.items()})
+
+
+def numbered(values: pd.Series, place: str) -> pd.Series:
+    """What gives an order, as numbers: as text 10 comes before 2. A ValueError names the place and the row from 0."""
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.isna().any():
+        row = int(numbers.isna().to_numpy().argmax())
+        raise ValueError(
+            f"{place}: row {row}: '{values.iloc[row]}' is no number, and gives the order. Number the rows."
+        )
+    return numbers
+
+
+def _text(values: np.ndarray) -> np.ndarray:
+    """Bytes, as some programs write them, as text."""
+    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
 
 
 def responses(

@@ -36,6 +36,9 @@ def _coordinates(recording: Recording) -> Iterator[str]:
         for name in names:
             if name not in data.coords or data[name].dims != (dim,):
                 yield f"{name}: the coordinate is missing on {dim!r}. Assign it to the responses."
+    for name in ("position", "time", "row"):
+        if name in data.coords and data[name].dtype.kind not in "iuf":
+            yield f"{name}: expected numbers, got {data[name].dtype}: as text 10 comes before 2. Cast it."
 
 
 def _stimuli(recording: Recording) -> Iterator[str]:
@@ -91,16 +94,15 @@ def _passages(recording: Recording) -> Iterator[str]:
         if recording.tr is not None and len(passage.onsets) != len(passage.parts):
             yield f"passage {passage.id!r}: onsets: a time series needs the second of each part."
     references = [stimulus for passage in recording.passages for stimulus in passage.stimuli]
-    gaps = {""} if recording.tr is not None else set()
-    if unknown := set(references) - set(texts) - gaps:
+    if unknown := set(references) - set(texts) - {""}:
         yield f"passages: they name {min(unknown)!r}, which is no stimulus. Correct their stimuli."
     if recording.tr is not None:
         return
-    if sorted(references) != sorted(texts):
+    if sorted(filter(None, references)) != sorted(texts):
         yield "passages: each stimulus must be the text of exactly one part. Correct their stimuli."
     parts = [part for passage in recording.passages for part in passage.parts]
     for part, stimulus in zip(parts, references, strict=True):
-        if part != texts[stimulus]:
+        if stimulus and part != texts[stimulus]:
             yield f"stimulus {stimulus!r}: text: its passage has {part!r}. Correct one."
 
 

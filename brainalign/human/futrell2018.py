@@ -37,10 +37,10 @@ def load(alignment: str = "original", path: Path | str | None = None) -> Reading
     data = catalog.dataset("futrell2018")
     place = Path(path or fetch(data.file("assy_Futrell2018.nc")))
     with brainscore.opened(place, ("presentation", "subject")) as file:
-        words = brainscore.coordinates(file, "presentation", WORD)
+        words = brainscore.coordinates(file, "presentation", WORD, ("position", "place"))
         readers = brainscore.coordinates(file, "subject", READER).reader
         times = pd.DataFrame(file.to_numpy(), columns=readers)
-    words["log_frequency"] = np.nan
+    words = words.assign(text=words.text.str.strip(), log_frequency=np.nan)
     if path is None:
         check_counts(place, {"words": len(words), "readers": len(readers)}, data)
         words["log_frequency"] = natural_stories.load().table().log_frequency

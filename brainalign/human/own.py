@@ -1,14 +1,15 @@
 """Recordings of your own: a table, or a netCDF file in Brain-Score's layout."""
 
 import csv
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from brainalign.human import brainscore
+from brainalign.human import brainscore, missing
 from brainalign.human.checks import SERIES, STIMULUS
-from brainalign.human.recording import Recording, in_order, passages, responses
+from brainalign.human.recording import Recording, in_order, passages, responses, trimmed
 
 # Our name of a coordinate, and what it is called in Brain-Score's files, in order of preference.
 PRESENTATION = {
@@ -27,7 +28,7 @@ NEUROID = {
 }
 
 
-def load_table(table: Path | str, participants: Path | str | None = None) -> Recording:
+def load_table(table: Path | str, participants: Path | str | None = None, missing_rule: str | None = None) -> Recording:
     """Read a recording from CSV, named as the file: a row per stimulus, in reading order; each passage by itself.
 
     Raises FileNotFoundError, or ValueError if a file is not in this layout, which names file, row and column.
@@ -40,6 +41,8 @@ def load_table(table: Path | str, participants: Path | str | None = None) -> Rec
     participants : path, optional
         CSV with a row per unit: ``unit`` (its column in the table), ``participant``, and if you like ``region``.
         Without it all units are taken to be of one participant.
+    missing_rule : str, optional
+        What is done about missing responses, one of `missing.RULES`; without it they are kept.
     """
     table = Path(table)
     cells = _read(table, ("text", "passage", "position"))
@@ -50,16 +53,16 @@ def load_table(table: Path | str, participants: Path | str | None = None) -> Rec
     if not units:
         raise ValueError(f"{table}: no column is a unit: all are of {', '.join(STIMULUS)}. Add a column of responses.")
     values = np.column_stack([_numbers(cells[name], table) for name in units])
-    stimuli = cells.drop(columns=units).assign(position=_positions(cells, table))
+    stimuli = trimmed(cells.drop(columns=units)).assign(position=_positions(cells, table))
     defaults = {"stimulus_id": stimuli.passage + "." + stimuli.position.astype(str)}
     defaults |= {"story": stimuli.passage, "experiment": table.stem}
     stimuli = _filled(stimuli, defaults)
     labeled = responses(values, stimuli, _units(units, participants, table))
     text = passages(stimuli, stimuli.passage)
-    return Recording(table.stem, labeled, text, "not stated", "", source=str(table))
+    return _checked(Recording(table.stem, labeled, text, "not stated", "", source=str(table)), missing_rule)
 
 
-def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
+def load_netcdf(path: Path | str, experiment: str | None = None, missing_rule: str | None = None) -> Recording:
     """Read a recording from a netCDF file in Brain-Score's layout, named as the file.
 
     Each passage is read by itself: stimuli of one story and ``passage_index`` (else ``passage_label``, else story).
@@ -76,6 +79,8 @@ def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
         ``part_number_in_sentence``, ``neuroid_id``, ``roi`` (or ``fROI_area``, ``region``, ``atlas``).
     experiment : str, optional
         Take the stimuli of one experiment, and leave out the units that are NaN for it.
+    missing_rule : str, optional
+        As in `load_table`.
     """
     path = Path(path)
     with brainscore.opened(path) as data:
@@ -89,7 +94,15 @@ def load_netcdf(path: Path | str, experiment: str | None = None) -> Recording:
         values, columns = brainscore.responses(data, stimuli.row.to_numpy(), participants)
     units = _filled(units, {"region": "all", "unit_id": np.arange(len(units))})
     labeled = responses(values, stimuli, units.iloc[columns].astype(str))
-    return Recording(path.stem, labeled, passages(stimuli, stimuli.passage), "not stated", "", source=str(path))
+    text = passages(stimuli, stimuli.passage)
+    return _checked(Recording(path.stem, labeled, text, "not stated", "", source=str(path)), missing_rule)
+
+
+def _checked(recording: Recording, missing_rule: str | None) -> Recording:
+    """The recording by a rule for what is missing, after a warning of a number that may stand for that."""
+    if suspicion := missing.suspicion(recording):
+        warnings.warn(f"{recording.source}: {suspicion}", stacklevel=3)
+    return missing.completed(recording, missing_rule) if missing_rule else recording
 
 
 def _filled(table: pd.DataFrame, defaults: dict) -> pd.DataFrame:
@@ -104,18 +117,25 @@ def _coordinates(data, dim: str, names: dict[str, tuple[str, ...]], needed: tupl
         matches = [name for name in candidates if name in data.coords]
         if matches or column in needed:
             coordinates[column] = (matches or candidates)[0]
-    return brainscore.coordinates(data, dim, coordinates)
+    return brainscore.coordinates(data, dim, coordinates, counted=("sentence", "part"))
 
 
 def _order(stimuli: pd.DataFrame, name: str) -> pd.DataFrame:
     """Stimuli in reading order, with every coordinate, and their row in the file."""
-    stimuli = stimuli.assign(row=range(len(stimuli)), stimulus_id=stimuli.stimulus_id.astype(str))
+    stimuli = trimmed(stimuli).assign(row=range(len(stimuli)), stimulus_id=stimuli.stimulus_id.astype(str))
     stimuli = _filled(stimuli, {"story": stimuli.stimulus_id, "experiment": name}).astype({"story": str})
     keys = [key for key in ("index", "sentence", "part") if key in stimuli]
     if "sentence" in keys:
-        stimuli = stimuli.sort_values(["story", *keys], kind="stable", ignore_index=True)
+        order = stimuli[["story", *keys]].assign(**({"index": _ranks(stimuli["index"])} if "index" in keys else {}))
+        stimuli = stimuli.loc[order.sort_values(["story", *keys], kind="stable").index].reset_index(drop=True)
     passage = stimuli.story + ("." + stimuli["index"].astype(str) if "index" in keys else "")
     return in_order(stimuli, passage).drop(columns=keys)
+
+
+def _ranks(labels: pd.Series) -> np.ndarray:
+    """Order of passages: that of their numbers, or, of names, that in which the file has them."""
+    numbers = pd.to_numeric(labels, errors="coerce")
+    return pd.factorize(labels)[0] if numbers.isna().any() else numbers.to_numpy()
 
 
 def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:

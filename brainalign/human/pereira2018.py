@@ -24,7 +24,7 @@ import pandas as pd
 from brainalign import catalog, messages
 from brainalign.human import brainscore
 from brainalign.human.download import check_counts, fetch
-from brainalign.human.recording import Recording, in_order, passages, responses
+from brainalign.human.recording import Recording, in_order, passages, responses, trimmed
 
 CONTEXTS = ("label", "passage", "sentence")
 STIMULUS = {"stimulus_id": "stimulus_id", "text": "stimulus", "story": "story", "experiment": "experiment"}
@@ -76,5 +76,5 @@ def _reading_order(stimuli: pd.DataFrame, place: Path, experiment: str) -> pd.Da
         raise ValueError(
             f"{place}: stimulus_id: {example!r} ends in no number, which gives the order. Number the stimuli."
         )
-    stimuli = stimuli.assign(row=stimuli.index).iloc[np.argsort(number.astype(int), kind="stable")]
+    stimuli = trimmed(stimuli).assign(row=stimuli.index).iloc[np.argsort(number.astype(int), kind="stable")]
     return in_order(stimuli, stimuli.story + "." + stimuli["index"].astype(str))

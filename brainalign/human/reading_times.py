@@ -38,6 +38,11 @@ class ReadingTimes:
         if missing:
             raise ValueError(f"{self.name}: reading times lack {', '.join(missing)}. Assign coordinates on 'word'.")
         words = self._words()
+        for name in ("position", "sentence"):
+            if not pd.api.types.is_numeric_dtype(words[name]):
+                raise ValueError(
+                    f"{self.name}: {name}: expected numbers, got text, in which 10 comes before 2. Cast it."
+                )
         values = self.times.to_numpy().reshape(len(words), -1)
         # Each word follows the one before: the next position of its story, or the first of a new one.
         story, opens = words.story, ~words.story.duplicated()

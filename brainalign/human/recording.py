@@ -56,10 +56,10 @@ class Recording:
     #: float32, dims ``stimulus, unit``, NaN where missing. Coordinates on ``stimulus`` are ``stimulus_id``, ``text``,
     #: ``passage`` (what people saw in one piece), ``position`` (from 1 in its passage), ``story`` (or topic),
     #: ``experiment``; in a time series also ``time`` (s) and ``run``. On ``unit`` they are ``participant``, ``region``
-    #: and ``unit_id``. More do no harm.
+    #: and ``unit_id``. More do no harm, such as ``trimmed`` of texts (`trimmed`).
     responses: xr.DataArray
     #: The text as a language model reads it. Its pieces may be others than the ``passage`` of ``responses``, since how
-    #: much context a sentence gets is a choice.
+    #: much context a sentence gets is a choice. A part that belongs to no stimulus is read, and is context.
     passages: tuple[Passage, ...]
     licence: str  #: what may be done with the data
     citation: str
@@ -117,7 +117,8 @@ class Recording:
         if self.tr is not None:
             raise ValueError(f"{self.name}: a time series has many parts a stimulus; use timeseries.words_to_volumes.")
         ids = [stimulus for passage in self.passages for stimulus in passage.stimuli]
-        return pd.Index(ids).get_indexer(self.responses["stimulus_id"].to_numpy())
+        row = {stimulus: number for number, stimulus in enumerate(ids) if stimulus}
+        return np.array([row[stimulus] for stimulus in self.responses["stimulus_id"].to_numpy().tolist()])
 
     @property
     def volumes(self) -> np.ndarray:
@@ -139,6 +140,18 @@ def responses(values: np.ndarray, stimuli: pd.DataFrame, units: pd.DataFrame) ->
         for name in table
     }
     return xr.DataArray(np.asarray(values, np.float32), dims=("stimulus", "unit"), coords=coordinates)
+
+
+def trimmed(stimuli: pd.DataFrame) -> pd.DataFrame:
+    """Stimuli whose texts have single spaces, and none at an edge; ``trimmed`` says which had, if any did.
+
+    Texts are read joined by one space, and a second one is a token that nobody saw.
+    """
+    text = stimuli.text.astype(str)
+    single_spaced = text.str.split().str.join(" ")
+    changed = single_spaced != text
+    stimuli = stimuli.assign(text=single_spaced)
+    return stimuli.assign(trimmed=changed) if changed.any() else stimuli
 
 
 def in_order(stimuli: pd.DataFrame, passage: pd.Series) -> pd.DataFrame:

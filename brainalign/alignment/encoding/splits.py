@@ -8,6 +8,7 @@ neighbours together.
 
 import itertools
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -92,6 +93,17 @@ def leave_one_run_out(runs: np.ndarray, gap: int = 5) -> list[Split]:
             )
         splits.append((train, test))
     return splits
+
+
+def joined(folds: Sequence[Split], groups: Sequence[str]) -> list[Split]:
+    """Folds of one group as one: it tests what any of them tests, and trains on what all of them train on."""
+    together = []
+    for group in dict.fromkeys(groups):
+        members = [fold for fold, name in zip(folds, groups, strict=True) if name == group]
+        train = reduce(np.intersect1d, [train for train, _ in members])
+        test = reduce(np.union1d, [test for _, test in members])
+        together.append((train, test))
+    return together
 
 
 def check(splits: Sequence[Split], n_stimuli: int) -> None:

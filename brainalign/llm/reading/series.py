@@ -2,7 +2,7 @@
 
 A series has one value for every word of some text, in bits. Whatever the source, its words must be the words
 that people read, each with a value: a series that is one word short would be compared one word off from there
-on, and would still correlate.
+on, and would still correlate. In a file of one's own a value may be missing: an empty cell, or null.
 
     words = natural_stories.load().table()
     load_one("kuribayashi2024", "gpt2", words)
@@ -14,18 +14,28 @@ object with, for each story, a list of numbers or a list of sentences that are l
 """
 
 import json
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from brainalign import catalog, messages
-from brainalign.human.download import fetch
+from brainalign.human.download import fetch, find
 
 GPT3 = "probs/all_stories_gpt3.csv"  # in the repository of Natural Stories
+ZEROS = 3  # in a row, from which they are taken for missing values
+NATS_WITHIN = 0.1  # of the factor between nats and bits, relative to it
 UNITS = {"bits": 1.0, "nats": 1 / np.log(2)}  # times this is bits
+
+CONTEXTS = {
+    "sentence": "the sentence so far, nothing of the sentences before it",
+    "story": "the story so far",
+    "window": "a window of words, which is moved along the story",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Collection:
     words: str  # file with the words, by story and sentence
     series: str  # file with a model's surprisal, in the same shape
     unit: str
-    context: str  # what a model had read before a word
+    context: str  # what a model had read before a word: one of `CONTEXTS`
 
 
 COLLECTIONS = {
@@ -44,7 +54,7 @@ COLLECTIONS = {
         series="results/NS/{}/surprisal.json",
         unit="nats",
         # Not documented, but it shows: to a model, every "The" that opens a sentence is equally surprising.
-        context="the sentence so far, nothing of the sentences before it",
+        context="sentence",
     )
 }
 
@@ -60,7 +70,9 @@ def models(source: str | Path) -> list[str]:
 
 
 def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "bits") -> np.ndarray:
-    """Surprisal of each word, from one series: (n_words,) bits.
+    """Surprisal of each word, from one series: (n_words,) bits, NaN where a file of one's own has none.
+
+    Warns of a file whose values look like something else: probabilities, or zeros in place of missing values.
 
     Parameters
     ----------
@@ -91,16 +103,58 @@ def load_one(source: str | Path, model: str, words: pd.DataFrame, unit: str = "b
         path = _file(source)
     entries = _in_order(_read(path, "surprisal"), "surprisal", words, path)
     values = np.array([_number(value) for value in entries])
-    wrong = ~(np.isfinite(values) & (values >= 0))
+    own = str(source) not in COLLECTIONS
+    missing = np.array([own and (value is None or str(value).strip() == "") for value in entries])
+    wrong = ~missing & ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         first = int(wrong.argmax())
         story, position, word = words[["story", "position", "text"]].iloc[first]
         raise ValueError(
             f"{path}: the surprisal of story {story}, position {position} ({word!r}) is {entries[first]!r}. "
             f"Of {len(values)} values, {wrong.sum()} are not finite numbers from 0 up. Surprisal is minus "
-            "the logarithm of a probability: compute these again, or change the sign of log-probabilities."
+            "the logarithm of a probability: compute these again, leave their cells empty, or change the sign of "
+            "log-probabilities."
         )
+    if missing.all():
+        raise ValueError(f"{path}: surprisal: every value is missing. Fill the column in.")
+    if own:
+        for suspicion in _suspicions(values, words):
+            warnings.warn(f"{path}: {suspicion}", stacklevel=2)
     return values * UNITS[unit]
+
+
+def check_unit(bits: np.ndarray, yardstick: np.ndarray, place: str) -> None:
+    """Warn of a series that is smaller than a yardstick, (n_words,) bits each, by the factor that makes bits nats."""
+    both = np.isfinite(bits) & np.isfinite(yardstick)
+    ratio = bits[both].mean() / yardstick[both].mean() if both.any() else np.nan
+    if abs(ratio * UNITS["nats"] - 1) < NATS_WITHIN:
+        warnings.warn(
+            f"{place}: surprisal is {ratio:.2f} of what it should be about, and nats are .69 of bits. If it is in "
+            "nats, say unit: nats.",
+            stacklevel=2,
+        )
+
+
+def _suspicions(values: np.ndarray, words: pd.DataFrame) -> Iterator[str]:
+    """What values may be if they are no surprisal, with a remedy each."""
+    zero = values == 0
+    longest = max((len(list(run)) for is_zero, run in groupby(zero) if is_zero), default=0)
+    if longest >= ZEROS or zero[~words.story.duplicated().to_numpy()].all():
+        yield (
+            f"surprisal: it is exactly 0 {messages.count(int(zero.sum()), 'time')}, at the first word of every "
+            f"story or at {longest} words in a row: no word is certain. Leave the cells of missing values empty."
+        )
+    if np.nanmax(values) <= 1:
+        yield (
+            "surprisal: all values lie between 0 and 1, as probabilities are. If they are, take minus their logarithm "
+            "to the base of 2."
+        )
+
+
+def has_gpt3() -> bool:
+    """Whether the file of `gpt3` is here, so that nothing has to be fetched."""
+    file = catalog.dataset("natural_stories").files.get(GPT3)
+    return file is not None and find(file) is not None
 
 
 def gpt3(words: pd.DataFrame) -> np.ndarray:

@@ -48,13 +48,21 @@ def run(name: str | None, results: pd.DataFrame) -> Retested:
 
 
 def comparable(results: pd.DataFrame) -> pd.DataFrame:
-    """Results of trained models that read in one way: published series where a study has them, else its own models.
+    """Results of trained models that read in one way: series where a study has them, else its own models.
 
-    A series may have been computed with other context than ours, and an untrained twin is a control.
+    A series may have been computed with other context than ours, and an untrained twin is a control. Of series, those
+    with the context of the published ones, or else of the first; a file that does not say its context has one of its
+    own.
     """
     trained = results[results.kind.isin(["vanilla", "instruction-tuned"])]
-    published = trained[trained.origin == "series"]
-    return trained if published.empty else published
+    series = trained[trained.origin == "series"]
+    if series.empty:
+        return trained
+    if "context" not in series:  # all of one collection
+        return series
+    context = series.context.astype(object).fillna("not said")
+    published = series.collection.notna()
+    return series[context == (context[published] if published.any() else context).iloc[0]]
 
 
 def reading_time_scores(results: pd.DataFrame, measure: str = "r", alignment: str = "original") -> pd.DataFrame:

@@ -80,7 +80,7 @@ def numbers_of_people(readers: Readers) -> list[Live]:
     words, models = readers.words[first], readers.models
     whose, context = "of this study", "the story so far, as much of it as it can hold"
     if (readers.scores.origin == "series").all():
-        whose, context = "that others have published", series.COLLECTIONS["kuribayashi2024"].context
+        whose, context = _whose_series(readers.scores)
     reliability = "of the word means, from their standard deviations and counts"
     return [
         Live("people.who", "simulated people" if readers.simulated else "people"),
@@ -94,6 +94,17 @@ def numbers_of_people(readers: Readers) -> list[Live]:
         Live("series.whose", whose),
         Live("series.context", context, method="what a model had read before a word"),
     ]
+
+
+def _whose_series(scores: pd.DataFrame) -> tuple[str, str]:
+    """Who computed series that are compared, and what was read before a word, in words."""
+    if "collection" not in scores:  # all of one collection
+        return "that others have published", series.CONTEXTS["sentence"]
+    published = scores.collection.notna()
+    whose = "that others have published" if published.any() else "that this study brought along"
+    if published.any() and not published.all():
+        whose += " or this study brought along"
+    return whose, series.CONTEXTS.get(scores.context.iloc[0], "what their files do not say")
 
 
 def last_of_story(words: pd.DataFrame) -> pd.Series:

@@ -55,9 +55,9 @@ def load_recording(source: str | OwnRecording) -> Recording:
     if isinstance(source, str):
         return human.load(source)
     if source.kind == "table":
-        return own.load_table(source.table, source.participants)
+        return own.load_table(source.table, source.participants, source.missing)
     if source.kind == "netcdf":
-        return own.load_netcdf(source.netcdf)
+        return own.load_netcdf(source.netcdf, missing_rule=source.missing)
     return human.load("wehbe2014", folder=source.wehbe2014)
 
 

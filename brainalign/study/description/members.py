@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from brainalign import catalog, messages
+from brainalign.llm.reading.series import COLLECTIONS
 from brainalign.study.description.settings import LoadedModel, SeriesFile, Study, Tuning, base_of
 
 CONTROL, PEOPLE = "control", "people"
 NO_SERIES = (CONTROL, PEOPLE)  # sources that are a word, and no collection of series
 SELF, VANILLA, TUNED, TWIN = "the model", "its vanilla model", "tuned from it", "untrained twin"
 NOTHING = {"family": "other", "kind": "vanilla", "vanilla": None, "parameters": None}  # of models not in the catalog
-COLUMNS = ["family", "kind", "vanilla", "twin_of", "parameters", "origin"]
+COLUMNS = ["family", "kind", "vanilla", "twin_of", "parameters", "origin", "collection", "context"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def models(study: Study) -> pd.DataFrame:
 
     ``family``; ``kind`` (``vanilla``, ``instruction-tuned``, ``untrained``, ``tuning`` or ``control``); ``vanilla``,
     the base of a tuned model; ``twin_of``, the trained model of an untrained twin; ``parameters``, where known before
-    the model is loaded; ``origin`` (``series``, ``model``, ``tuning`` or ``control``).
+    the model is loaded; ``origin`` (``series``, ``model``, ``tuning`` or ``control``); of a series, the published
+    ``collection``, if it is of one, and the ``context`` that was read before a word, where that is said.
     """
     rows = [{"model": member.name, **member.about} for member in members(study).values() if member.name != PEOPLE]
     return pd.DataFrame(rows, columns=["model", *COLUMNS]).astype({"parameters": float}).set_index("model")
@@ -108,11 +110,12 @@ def _series(study: Study) -> list[Member]:
         if isinstance(source, str):
             for name, model in catalog.surprisal_series(source).iterrows():
                 about = model.drop("huggingface").dropna().to_dict()
-                series_members.append(Member(name, source, {**about, "origin": "series"}))
+                about |= {"origin": "series", "collection": source, "context": COLLECTIONS[source].context}
+                series_members.append(Member(name, source, about))
         else:
             kind = "instruction-tuned" if source.vanilla else "vanilla"
             about = {"family": source.family, "kind": kind, "vanilla": source.vanilla, "parameters": source.parameters}
-            series_members.append(Member(source.name, source, {**about, "origin": "series"}))
+            series_members.append(Member(source.name, source, about | {"origin": "series", "context": source.context}))
     return series_members
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from brainalign import catalog, human
 from brainalign.alignment.protocols import PROTOCOLS
+from brainalign.human.missing import RULES
 from brainalign.llm import tuning as llm_tuning
 from brainalign.llm.tuning import adapters, samples, training
 
@@ -58,6 +59,9 @@ class SeriesFile(Settings):
     family: str = "other"
     parameters: float | None = Field(None, gt=0, description="number of parameters")
     unit: Literal["bits", "nats"] = "bits"
+    context: Literal["sentence", "story", "window"] | None = Field(
+        None, description="what was read before a word; a series is compared with those of the same context"
+    )
 
 
 class Lora(Settings):
@@ -157,16 +161,24 @@ class OwnRecording(Settings):
     participants: Place | None = Field(None, description="CSV file with the participant of each column of the table")
     netcdf: Place | None = Field(None, description="netCDF file in Brain-Score's layout")
     wehbe2014: Place | None = Field(None, description="folder with the files of Wehbe et al. 2014")
+    missing: Literal[*RULES] | None = Field(None, description="what is done about missing responses of a file")
 
     @model_validator(mode="after")
     def _one_kind(self):
-        keys = self.model_dump(exclude_none=True)
+        keys = self.places
         if sorted(keys) not in (["table"], ["participants", "table"], ["netcdf"], ["wehbe2014"]):
             raise ValueError(
                 "give one of table (with participants, if you like), netcdf and wehbe2014, not "
                 f"{', '.join(keys) or 'nothing'}"
             )
+        if self.missing and self.wehbe2014:
+            raise ValueError("missing: Wehbe2014 has no missing responses. Leave it out")
         return self
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Its files, or its folder, by setting."""
+        return self.model_dump(exclude_none=True, exclude={"missing"})
 
     @property
     def kind(self) -> str:

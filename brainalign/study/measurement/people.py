@@ -12,6 +12,7 @@ from brainalign.alignment import protocols
 from brainalign.alignment.ceilings import reliability
 from brainalign.human import brennan2016
 from brainalign.human.recording import Recording
+from brainalign.human.repeats import repeated
 from brainalign.study.description.loading import load_reading_times, load_recording, simulated_people
 from brainalign.study.description.settings import MICROWORLD, OwnRecording, Study
 from brainalign.study.measurement import brains
@@ -34,8 +35,9 @@ def shape(recording: Recording, notes: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``dataset``, numbers of ``participants``, ``units``, ``regions`` and ``stimuli``, ``tr`` (s; NaN where stimuli
-        are no volumes), ``evidence``, and ``notes`` of the loader.
+        ``dataset``, numbers of ``participants``, ``units``, ``regions`` and ``stimuli``, of which ``repeats`` have a
+        text that another one has too, ``tr`` (s; NaN where stimuli are no volumes), ``evidence``, and ``notes`` of the
+        loader.
     """
     responses = recording.responses
     row = {
@@ -44,6 +46,7 @@ def shape(recording: Recording, notes: str) -> pd.DataFrame:
         "units": responses.sizes["unit"],
         "regions": len(np.unique(responses.region)),
         "stimuli": responses.sizes["stimulus"],
+        "repeats": int(repeated(recording).sum()),
         "tr": recording.tr or np.nan,
         "evidence": recording.evidence,
         "notes": notes,

@@ -23,6 +23,7 @@ from brainalign.study.measurement import brains
 from brainalign.study.measurement.brains import Features
 from brainalign.study.measurement.capability import examined
 
+NATURAL_STORIES = "natural_stories"  # was released with GPT-3's surprisal
 RECORD = ("tokens", "parts", "parts_encoded_anew", "special_tokens", "read_as", "first_word")  # of how a text was read
 
 
@@ -87,19 +88,32 @@ def words(surprisal: np.ndarray, dataset: str) -> pd.DataFrame:
 
 def with_yardstick(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """`words` with the ``yardstick`` of a language model's where there is one: the true surprisal, or GPT-3's."""
+    yardstick = _yardstick(table, dataset)
+    if yardstick is None:
+        return table
+    whose = "GPT-3's" if dataset == NATURAL_STORIES else "the true surprisal"
+    return table.assign(yardstick=yardstick, whose=whose)
+
+
+def _yardstick(words: pd.DataFrame, dataset: str) -> np.ndarray | None:
+    """The true surprisal of each word, or GPT-3's, (n_words,) bits; None where there is neither."""
     times = load_reading_times(dataset).times
     if "true_surprisal" in times.coords:
-        return table.assign(yardstick=times.true_surprisal.to_numpy(), whose="the true surprisal")
-    if dataset == "natural_stories":  # the corpus was released with it
-        return table.assign(yardstick=series.gpt3(table), whose="GPT-3's")
-    return table
+        return times.true_surprisal.to_numpy()
+    return series.gpt3(words) if dataset == NATURAL_STORIES else None
 
 
 def series_of(member: Member, dataset: str) -> np.ndarray:
     """Surprisal that somebody else computed: (n_words,) bits."""
     words = load_reading_times(dataset).table()
     if isinstance(member.source, SeriesFile):
-        return series.load_one(member.source.file, Path(member.source.file).stem, words, member.source.unit)
+        file = member.source.file
+        bits = series.load_one(file, Path(file).stem, words, member.source.unit)
+        if member.source.unit == "bits" and (dataset != NATURAL_STORIES or series.has_gpt3()):
+            yardstick = _yardstick(words, dataset)
+            if yardstick is not None:
+                series.check_unit(bits, yardstick, file)
+        return bits
     return series.load_one(member.source, member.name, words)
 
 

@@ -153,7 +153,7 @@ def _data(settings: dict, study: Study, source: object) -> dict[str, list[str] |
         if recording == WEHBE:
             hashes[WEHBE] = UNKNOWN
         elif isinstance(recording, OwnRecording):
-            for place in recording.model_dump(exclude_none=True).values():
+            for place in recording.places.values():
                 hashes[WEHBE if recording.wehbe2014 else Path(place).name] = _hashes(Path(place))
     return hashes
 
