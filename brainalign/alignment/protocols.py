@@ -8,6 +8,7 @@ grouped benchmark. A protocol says all in which they differ. What they share is 
 `llm.activations` and `volumes`, Pearson r in `predictivity`, medians, means and ceilings in `brain.brain_alignment`.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,7 +23,7 @@ from brainalign.alignment.encoding.splits import Split
 from brainalign.human.recording import Recording
 
 FOLDS = 10
-GAP = 5  # volumes between training and test: ten seconds, in which most of a response is over
+GAP, GAP_SECONDS = 5, 10.0  # stimuli between training and test; of volumes, until most of a response is over
 BEST_ON_TEST, NESTED_CHOICE = "best on test", "nested leave-one-group-out"
 CROWD = 10  # of more participants than this, some of their combinations make a ceiling
 DEALS = 3  # of each size: of 27 participants, 678 predictions in place of some 3,500
@@ -132,19 +133,24 @@ def splits_of(protocol: Protocol, recording: Recording) -> tuple[Split, ...]:
             order = np.argsort(stimuli.row.to_numpy()) if "row" in stimuli else np.arange(len(stimuli))
             folds = [(order[train], order[test]) for train, test in splits.shuffled(len(stimuli))]
         elif protocol.splits == "runs":
-            folds = splits.leave_one_run_out(stimuli.run.to_numpy(), gap=GAP)
+            folds = splits.leave_one_run_out(stimuli.run.to_numpy(), gap=_gap(recording))
         elif protocol.splits == "stories":
             if n_stories < 2:
                 raise ValueError("it keeps stories whole, and there is one. Use contiguous.")
             folds = splits.grouped(stimuli.story.to_numpy(), min(FOLDS, n_stories))
         elif (level := _level(recording)) is None:
-            folds = splits.contiguous(len(stimuli), FOLDS, GAP)
+            folds = splits.contiguous(len(stimuli), FOLDS, _gap(recording))
         else:
             folds = splits.grouped(stimuli[level].to_numpy(), min(FOLDS, stimuli[level].nunique()))
         splits.check(folds, len(stimuli))
     except ValueError as error:
         raise ValueError(f"{recording.name}: protocol {protocol.name}: {error}") from error
     return tuple(folds)
+
+
+def _gap(recording: Recording) -> int:
+    """Stimuli between training and test sets that are next to each other."""
+    return max(GAP, math.ceil(GAP_SECONDS / recording.tr)) if recording.tr else GAP
 
 
 def groups_of(recording: Recording) -> np.ndarray:

@@ -3,10 +3,13 @@
 import argparse
 
 from brainalign import catalog, human, messages
+from brainalign.alignment import protocols
 from brainalign.cli.commands import timed
-from brainalign.human import download, own
+from brainalign.human import download, own, own_timeseries
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
+
+CHEAP = 100_000  # responses whose ceiling is computed in seconds
 
 
 def show_list(options: argparse.Namespace) -> None:
@@ -58,6 +61,8 @@ def show(options: argparse.Namespace) -> None:
         ceilings = human.dataset(loaded.name).ceilings
         ceiling = ceilings.get(loaded.name.rpartition(".")[2], ceilings.get("all"))
         print(f"ceiling: {f'r = {ceiling:.3f}, as published' if ceiling else 'none is published'}")
+    elif isinstance(loaded, Recording):
+        print(f"ceiling: {_ceiling(loaded)}")
     print(f"license: {loaded.licence}\n{loaded.citation}".strip())
 
 
@@ -67,8 +72,30 @@ def _load(name: str, options: argparse.Namespace) -> Recording | ReadingTimes:
         return own.load_table(name, options.participants)
     if name.endswith(".nc"):
         return own.load_netcdf(name)
+    if own_timeseries.is_time_series(name):
+        return _load_time_series(name, options)
     place = {"folder" if "folder" in human.options_of(name) else "path": options.place} if options.place else {}
     return human.load(name, **place)
+
+
+def _load_time_series(name: str, options: argparse.Namespace) -> Recording:
+    """Load volumes of one's own, with the files that go with them."""
+    for option in ("words", "tr"):
+        if getattr(options, option) is None:
+            raise ValueError(f"{name}: --{option}: volumes need it. Give --words words.csv --tr 2.")
+    given = {option: getattr(options, option) for option in ("volumes", "units", "nuisance", "mask")}
+    return own_timeseries.load(name, options.words, options.tr, **given)
+
+
+def _ceiling(recording: Recording) -> str:
+    """The noise ceiling of a recording of one's own, where there are people enough, and it takes seconds."""
+    if recording.responses.size > CHEAP:
+        return "not computed here, since it takes long; a study computes it"
+    try:
+        limit = protocols.ceiling_of(protocols.CONTIGUOUS, recording)
+    except ValueError as error:
+        return f"none: {error}"
+    return f"r = {limit.ceiling:.3f} [{limit.low:.3f}, {limit.high:.3f}], {protocols.CONTIGUOUS.name} folds"
 
 
 def _shape(loaded: Recording | ReadingTimes) -> str:

@@ -81,7 +81,7 @@ def absent_files(study: Study) -> list[str]:
     A finished study is read without them.
     """
     places = [(f"recordings: {key}", place) for source in study.recordings if isinstance(source, OwnRecording)
-              for key, place in source.model_dump(exclude_none=True).items()]  # fmt: skip
+              for key, place in source.files.items()]  # fmt: skip
     places += [("surprisal: file", source.file) for source in study.surprisal if isinstance(source, SeriesFile)]
     tunes = [*study.tuning, *(entry.tune for entry in study.entries if entry.tune)]
     places += [("samples", tune.samples) for tune in tunes if tune.samples not in (None, *samples.names())]

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from brainalign import human, llm, messages
-from brainalign.human import own
+from brainalign.human import own, own_timeseries
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
 from brainalign.llm import tuning as llm_tuning
@@ -58,6 +58,9 @@ def load_recording(source: str | OwnRecording) -> Recording:
         return own.load_table(source.table, source.participants)
     if source.kind == "netcdf":
         return own.load_netcdf(source.netcdf)
+    if source.kind == "responses":
+        options = source.model_dump(exclude_none=True, exclude={"responses"})
+        return own_timeseries.load(source.responses, **options)
     return human.load("wehbe2014", folder=source.wehbe2014)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from brainalign import catalog, human
 from brainalign.alignment.protocols import PROTOCOLS
+from brainalign.human import own_timeseries
 from brainalign.llm import tuning as llm_tuning
 from brainalign.llm.tuning import adapters, samples, training
 
@@ -150,6 +151,11 @@ class Tuning(Tune):
         return f"{plain(Path(self.model).name)}-{self.condition}{method}-{self.seed}"
 
 
+def _as_tuple(value: object) -> object:
+    """A list of YAML, as what can be told apart by its hash."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 class OwnRecording(Settings):
     """A recording that is not published: one kind of file, or a folder, of your own, relative to the study's file."""
 
@@ -157,21 +163,52 @@ class OwnRecording(Settings):
     participants: Place | None = Field(None, description="CSV file with the participant of each column of the table")
     netcdf: Place | None = Field(None, description="netCDF file in Brain-Score's layout")
     wehbe2014: Place | None = Field(None, description="folder with the files of Wehbe et al. 2014")
+    responses: Place | None = Field(None, description="time series: .npy, a row a volume, a column a unit, or NIfTI")
+    words: Place | None = Field(None, description="CSV file with word, onset (s, of its run), run, passage")
+    tr: Annotated[float, Field(gt=0, allow_inf_nan=False, description="seconds between volumes")] | None = None
+    volumes: Annotated[tuple[int, ...] | None, BeforeValidator(_as_tuple)] = Field(
+        None, description="of each run, in the order of the words"
+    )
+    units: Place | None = Field(None, description="CSV file with participant and region of each unit")
+    nuisance: Place | None = Field(None, description="CSV file: a row a volume, a column a regressor to take out")
+    mask: Place | None = Field(None, description="NIfTI file with the voxels to take")
 
     @model_validator(mode="after")
     def _one_kind(self):
-        keys = self.model_dump(exclude_none=True)
-        if sorted(keys) not in (["table"], ["participants", "table"], ["netcdf"], ["wehbe2014"]):
+        keys = self.model_dump(exclude_none=True).keys()
+        if not any(needed <= keys <= needed | optional for needed, optional in self._kinds().values()):
             raise ValueError(
-                "give one of table (with participants, if you like), netcdf and wehbe2014, not "
+                "give one of table (with participants, if you like), netcdf, wehbe2014, and responses with words and "
+                "tr (and volumes, units, nuisance, mask, if you like), not "
                 f"{', '.join(keys) or 'nothing'}"
             )
         return self
 
+    @staticmethod
+    def _kinds() -> dict[str, tuple[set[str], set[str]]]:
+        """By what it is called after: settings that a kind needs, and those that it may have."""
+        series = {"volumes", "units", "nuisance", "mask"}
+        return {
+            "table": ({"table"}, {"participants"}),
+            "netcdf": ({"netcdf"}, set()),
+            "wehbe2014": ({"wehbe2014"}, set()),
+            "responses": ({"responses", "words", "tr"}, series),
+        }
+
     @property
     def kind(self) -> str:
-        """Which one it is, ``table``, ``netcdf`` or ``wehbe2014``."""
-        return next(kind for kind in ("table", "netcdf", "wehbe2014") if getattr(self, kind))
+        """Which one it is, ``table``, ``netcdf``, ``wehbe2014`` or ``responses``."""
+        return next(kind for kind in self._kinds() if getattr(self, kind))
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Its files, or its folder, by setting."""
+        return self.model_dump(exclude_none=True, exclude={"tr", "volumes"})
+
+    @property
+    def name(self) -> str:
+        """What it is called: its file, without the ending."""
+        return own_timeseries.name_of(self.place) if self.kind == "responses" else self.place.stem
 
     @property
     def place(self) -> Path:

@@ -128,7 +128,7 @@ def _estimated(text: Text, limit: int | None, shared: bool) -> list[int]:
 
 
 def _text(study: Study, source: str | OwnRecording, scored: bool, load: bool) -> Text:
-    name = source if isinstance(source, str) else source.place.stem
+    name = source if isinstance(source, str) else source.name
     catalog_texts = catalog.texts()
     if source in catalog_texts.index and (not load or source == WEHBE or any(map(absent, needed(source)))):
         passages, parts, words = catalog_texts.loc[source, ["passages", "parts", "words"]]

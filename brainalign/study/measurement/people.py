@@ -71,7 +71,8 @@ def _mean_courses(recording: Recording) -> pd.DataFrame:
     for region in dict.fromkeys(values.region.to_numpy()):
         region_values = values[:, (values.region == region).to_numpy()].to_numpy().astype(float)
         z = (region_values - region_values.mean(axis=0)) / region_values.std(axis=0)
-        mean, error = z.mean(axis=1), NORMAL * z.std(axis=1, ddof=1) / np.sqrt(z.shape[1])
+        several = z.shape[1] > 1  # a mean of one has no interval
+        mean, error = z.mean(axis=1), NORMAL * z.std(axis=1, ddof=1) / np.sqrt(z.shape[1]) if several else np.nan
         seconds = np.arange(len(z)) * recording.tr
         about = {"participant": "all", "unit": region, "stimulus": np.arange(len(z)), "seconds": seconds}
         tables.append(pd.DataFrame({**about, "response": mean, "low": mean - error, "high": mean + error}))
@@ -106,11 +107,7 @@ def reliabilities(study: Study, recording: Recording) -> pd.DataFrame:
         under the paper's splits; of simulated people the ``true-ceiling`` under each protocol, over ``n`` units.
     """
     if recording.tr:
-        units = recording.units
-        correlations = reliability.intersubject_correlation(
-            recording.responses.to_numpy(), units.participant.to_numpy(), units.region.to_numpy()
-        )
-        tables = [correlations.rename(columns={"n_participants": "n"}).assign(measure="intersubject")]
+        tables = [_intersubject(recording)]
         if recording.name == "brennan2016":
             tables.append(_word_rate(recording))
     else:
@@ -121,6 +118,21 @@ def reliabilities(study: Study, recording: Recording) -> pd.DataFrame:
         tables.append(_true_ceilings(study, recording))
     columns = ["dataset", "measure", "region", "protocol", "lag", "value", "low", "high", "n"]
     return pd.concat(tables, ignore_index=True).assign(dataset=recording.name).reindex(columns=columns)
+
+
+def _intersubject(recording: Recording) -> pd.DataFrame:
+    """Inter-subject correlation in each region that enough people have; no row where there is none."""
+    units = recording.units
+    people_in = units.groupby("region").participant.transform("nunique")
+    shared = (people_in >= brains.PEOPLE_FOR_A_CEILING).to_numpy()
+    if not shared.any():
+        return pd.DataFrame(columns=["measure", "region", "value", "low", "high", "n"])
+    correlations = reliability.intersubject_correlation(
+        recording.responses.to_numpy()[:, shared],
+        units.participant.to_numpy()[shared],
+        units.region.to_numpy()[shared],
+    )
+    return correlations.rename(columns={"n_participants": "n"}).assign(measure="intersubject")
 
 
 def _word_rate(recording: Recording) -> pd.DataFrame:

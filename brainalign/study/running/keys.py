@@ -153,8 +153,11 @@ def _data(settings: dict, study: Study, source: object) -> dict[str, list[str] |
         if recording == WEHBE:
             hashes[WEHBE] = UNKNOWN
         elif isinstance(recording, OwnRecording):
-            for place in recording.model_dump(exclude_none=True).values():
-                hashes[WEHBE if recording.wehbe2014 else Path(place).name] = _hashes(Path(place))
+            for setting, place in recording.files.items():
+                # Two recordings may have files of one name, in folders of their own.
+                whose = "" if setting in ("table", "participants", recording.kind) else f" of {recording.name}"
+                label = WEHBE if recording.wehbe2014 else Path(place).name + whose
+                hashes[label] = _hashes(Path(place))
     return hashes
 
 
