@@ -121,6 +121,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
             command.add_argument("--participants", metavar="CSV", help="sheet for a table of your own")
         if name == "show":
             _add_time_series(command)
+            command.add_argument("--measure", metavar="COLUMN", help="times (ms) in a CSV of reading times")
 
 
 def _add_time_series(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import argparse
 from brainalign import catalog, human, messages
 from brainalign.alignment import protocols
 from brainalign.cli.commands import timed
-from brainalign.human import download, own, own_timeseries
+from brainalign.human import download, own, own_reading_times, own_timeseries
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
 
@@ -47,7 +47,7 @@ def check(options: argparse.Namespace) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """Print what is in a recording or in reading times, by name or in a file of one's own."""
-    loaded = _load(options.name, options)
+    loaded = _load_own(options.name, options) or _load(options.name, options)
     values = loaded.responses if isinstance(loaded, Recording) else loaded.times
     print(f"{loaded.name}: {_shape(loaded)}")
     if isinstance(loaded, Recording):
@@ -67,15 +67,20 @@ def show(options: argparse.Namespace) -> None:
 
 
 def _load(name: str, options: argparse.Namespace) -> Recording | ReadingTimes:
-    """Load by name, from the place that was given if one was; or a file of one's own."""
+    """Load by name, from the place that was given if one was."""
+    place = {"folder" if "folder" in human.options_of(name) else "path": options.place} if options.place else {}
+    return human.load(name, **place)
+
+
+def _load_own(name: str, options: argparse.Namespace) -> Recording | ReadingTimes | None:
+    """Load a file of one's own; None of what is none."""
+    if options.measure is not None:
+        return own_reading_times.load(name, options.measure)
     if name.endswith(".csv"):
         return own.load_table(name, options.participants)
     if name.endswith(".nc"):
         return own.load_netcdf(name)
-    if own_timeseries.is_time_series(name):
-        return _load_time_series(name, options)
-    place = {"folder" if "folder" in human.options_of(name) else "path": options.place} if options.place else {}
-    return human.load(name, **place)
+    return _load_time_series(name, options) if own_timeseries.is_time_series(name) else None
 
 
 def _load_time_series(name: str, options: argparse.Namespace) -> Recording:

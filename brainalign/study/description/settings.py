@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from brainalign import catalog, human
 from brainalign.alignment.protocols import PROTOCOLS
-from brainalign.human import own_timeseries
+from brainalign.human import own_reading_times, own_timeseries
 from brainalign.llm import tuning as llm_tuning
 from brainalign.llm.tuning import adapters, samples, training
 
@@ -216,6 +216,23 @@ class OwnRecording(Settings):
         return Path(getattr(self, self.kind))
 
 
+class OwnReadingTimes(Settings):
+    """Reading times that are not published: a table of your own, relative to the study's file."""
+
+    table: Place = Field(description="CSV file: a row a word, or a row a word and reader")
+    measure: str = Field(own_reading_times.MEASURE, min_length=1, description="column of the times, ms")
+
+    @property
+    def name(self) -> str:
+        """What they are called: their file, and the measure where it is not the only one."""
+        return own_reading_times.name_of(self.table, self.measure)
+
+
+def name_of(source: str | OwnRecording | OwnReadingTimes) -> str:
+    """What data are called: by name, or of your own."""
+    return source if isinstance(source, str) else source.name
+
+
 def name_or(settings: type[Settings], name: object = str) -> object:
     """Type of a name, or of settings that say more: what is given as one is not told why it is not the other."""
     return Annotated[
@@ -231,7 +248,9 @@ class Study(Settings):
     title: str
     evidence: Literal["printed", "people", "microworld"] = Field(description="what its results rest on")
     recordings: list[name_or(OwnRecording)] = Field([], description="of brains, by name, and files of your own")
-    reading_times: list[Literal[*human.READING_TIMES, READERS]] = Field([], description="data sets of reading times")
+    reading_times: list[name_or(OwnReadingTimes, Literal[*human.READING_TIMES, READERS])] = Field(
+        [], description="data sets of reading times, and tables of your own"
+    )
     alignments: list[Literal["original", "corrected"]] = Field(
         ["original", "corrected"], min_length=1, description="how reading times are aligned with words"
     )
@@ -254,6 +273,19 @@ class Study(Settings):
     resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="seed of everything random")
 
+    @model_validator(mode="after")
+    def _names_of_its_own(self):
+        names = self.reading_time_names
+        for own in (source for source in self.reading_times if isinstance(source, OwnReadingTimes)):
+            if names.count(own.name) > 1 or own.name in human.names():
+                raise ValueError(f"reading_times: {own.table}: {own.name!r} is another's name. Rename the file")
+        return self
+
+    @property
+    def reading_time_names(self) -> list[str]:
+        """Reading times by name, of your own among them."""
+        return [name_of(source) for source in self.reading_times]
+
     @property
     def entries(self) -> list[LoadedModel]:
         """Language models, all with what there is to say about them."""
@@ -271,7 +303,8 @@ class Study(Settings):
     def people(self) -> list[str]:
         """Published data sets of what people did, by name."""
         named = [source if isinstance(source, str) else source.kind for source in self.recordings]
-        return [*self.reading_times, *(name for name in named if name in {*human.names(), *MICROWORLD})]
+        published = {*human.names(), *MICROWORLD, READERS}
+        return [name for name in [*self.reading_time_names, *named] if name in published]
 
     @property
     def replicates(self) -> bool:

@@ -13,7 +13,7 @@ from brainalign.alignment.ceilings import reliability
 from brainalign.human import brennan2016
 from brainalign.human.recording import Recording
 from brainalign.study.description.loading import load_reading_times, load_recording, simulated_people
-from brainalign.study.description.settings import MICROWORLD, OwnRecording, Study
+from brainalign.study.description.settings import MICROWORLD, OwnReadingTimes, OwnRecording, Study, name_of
 from brainalign.study.measurement import brains
 
 UNITS = 600  # of a recording, that are kept to be drawn: a figure has no more columns than that
@@ -151,16 +151,16 @@ def _true_ceilings(study: Study, recording: Recording) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def reading(dataset: str, alignment: str) -> pd.DataFrame:
+def reading(dataset: str | OwnReadingTimes, alignment: str) -> pd.DataFrame:
     """Mean reading time of each word, as `ReadingTimes.table`, with ``true_surprisal`` where readers are simulated."""
     loaded = load_reading_times(dataset, alignment)
-    table = loaded.table().assign(dataset=dataset, alignment=alignment)
+    table = loaded.table().assign(dataset=name_of(dataset), alignment=alignment)
     if "true_surprisal" in loaded.times.coords:
         table["true_surprisal"] = loaded.times.true_surprisal.to_numpy()
     return table
 
 
-def readers(dataset: str) -> pd.DataFrame:
+def readers(dataset: str | OwnReadingTimes) -> pd.DataFrame:
     """How many read, and the reliability of their mean times: a row.
 
     Returns
@@ -169,7 +169,7 @@ def readers(dataset: str) -> pd.DataFrame:
         ``dataset``; ``readers`` and ``ceiling``, from halves of them; NaN where only means were released.
     """
     times = load_reading_times(dataset).times
-    row = {"dataset": dataset, "readers": np.nan, "ceiling": np.nan}
+    row = {"dataset": name_of(dataset), "readers": np.nan, "ceiling": np.nan}
     if "reader" in times.dims:
         row |= {"readers": times.sizes["reader"], "ceiling": reliability.split_half(times.to_numpy())}
     return pd.DataFrame([row])
