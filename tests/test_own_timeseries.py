@@ -1,6 +1,7 @@
 """Time series of one's own: an array of volumes, words with their onsets, and what is refused."""
 
 import builtins
+import re
 import shutil
 import sys
 import types
@@ -10,16 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
+import yaml
 
 from brainalign import llm
 from brainalign import study as studies
 from brainalign.alignment import protocols, volumes
 from brainalign.cli import main
 from brainalign.human import own_timeseries, timeseries
+from brainalign.paper.publish import book
+from brainalign.paper.sections import people as section
 from brainalign.study.description.members import members
 from brainalign.study.measurement import people
 from brainalign.study.running import keys
 
+ROOT = Path(__file__).resolve().parents[1]
 TR, LENGTHS = 2.0, (4, 3)
 WORDS = """word,onset,run,passage
 Once,0,a,tale
@@ -324,3 +329,22 @@ def test_a_study_says_what_a_recording_needs(tmp_path, entry):
     (tmp_path / "mine.yaml").write_text(f"title: M\nevidence: people\nrecordings: [{{{entry}}}]\n")
     with pytest.raises(ValueError, match=r"recordings.0: give one of table .*, and responses with words and tr"):
         studies.load(str(tmp_path / "mine.yaml"))
+
+
+def test_entries_of_the_page_are_settings(tmp_path):
+    page = (ROOT / "book" / "own_data.md").read_text(encoding="utf-8")
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    kinds = []
+    for settings in blocks:
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"title": "M", "evidence": "people"} | settings))
+        loaded = studies.load(str(tmp_path / "mine.yaml"))
+        kinds += [source.name for source in [*loaded.recordings, *loaded.reading_times]]
+    assert kinds == ["my", "bold", "my", "eyes.gaze_duration"]
+
+
+def test_recordings_stand_on_the_people(study):
+    studies.run(study, "people")
+    recordings, reliability = section.recordings(study), section.reliability(study)
+    table = section.table_of_recordings(recordings, reliability).set_index("dataset")
+    assert table.intersubject["signal"] > 0.8 and np.isnan(table.ceiling["signal"])
+    assert "own-recordings" in book._comparisons(study)
