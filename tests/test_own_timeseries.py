@@ -208,6 +208,30 @@ def test_nifti_is_masked_by_nilearn(nifti, monkeypatch):
     np.testing.assert_array_equal(recording.responses, VALUES.astype(np.float32))
 
 
+@pytest.mark.parametrize(
+    ("outcome", "message"),
+    [
+        (
+            ValueError("Mask shape: (3, 3)\n is different."),
+            r"my.nii.gz: Mask shape: \(3, 3\) is different. Give a series",
+        ),
+        (VALUES[0], "my.nii.gz: it is one volume. Give a series of volumes."),
+        (np.where(VALUES[1, 2] == VALUES, np.nan, VALUES), "my.nii.gz: row 2, column 3: nan is no response"),
+    ],
+)
+def test_nifti_that_does_not_fit_is_refused(nifti, monkeypatch, outcome, message):
+    def apply_mask(*places, **options):
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setitem(sys.modules, "nilearn", types.ModuleType("nilearn"))
+    monkeypatch.setitem(sys.modules, "nilearn.masking", types.SimpleNamespace(apply_mask=apply_mask))
+    with pytest.raises(ValueError, match=message) as caught:
+        nifti()
+    assert "\n" not in str(caught.value)
+
+
 def test_nifti_without_nilearn(nifti, monkeypatch):
     true_import = builtins.__import__
 

@@ -95,6 +95,11 @@ def _responses(place: Path, mask: Path | str | None) -> np.ndarray:
         raise ValueError(
             f"{place}: expected numbers, (volumes, units), found {values.dtype} {values.shape}. Save such an array."
         )
+    return _finite(values, place).astype(np.float32)
+
+
+def _finite(values: np.ndarray, place: Path) -> np.ndarray:
+    """The same values, none of which is missing or infinite."""
     finite = np.isfinite(values)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
@@ -102,7 +107,7 @@ def _responses(place: Path, mask: Path | str | None) -> np.ndarray:
             f"{place}: row {row + 1}, column {column + 1}: {values[row, column]} is no response. Interpolate the "
             "volume, or leave out the unit."
         )
-    return values.astype(np.float32)
+    return values
 
 
 def _masked(place: Path, mask: Path | str | None) -> np.ndarray:
@@ -117,9 +122,13 @@ def _masked(place: Path, mask: Path | str | None) -> np.ndarray:
     except ImportError as error:
         raise ValueError(f"{place}: NIfTI is read by {NILEARN}.") from error
     try:
-        return apply_mask(str(place), str(mask), dtype="f", ensure_finite=False)
+        values = apply_mask(str(place), str(mask), dtype="f", ensure_finite=False)
     except Exception as error:  # of nilearn's, nibabel's and zlib's own kinds
-        raise ValueError(f"{place}: {error}. Give a series of volumes, and a mask in its space.") from error
+        problem = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"{place}: {problem}. Give a series of volumes, and a mask in its space.") from error
+    if values.ndim != 2:
+        raise ValueError(f"{place}: it is one volume. Give a series of volumes.")
+    return _finite(values, place)
 
 
 def _runs(cells: pd.DataFrame, path: Path) -> np.ndarray:
