@@ -113,7 +113,8 @@ def test_show_from_a_file(capsys, written, tmp_path):  # noqa: F811
         assert status == 0
         assert "12 stimuli x 4 units, 2 participants, 2 passages" in out
         assert "trimmed: 12 texts had a space at an edge, or two in a row" in out.splitlines()
-        assert "ceiling" not in out  # the published one is of the published file
+        assert "as published" not in out  # that one is of the published file
+        assert "ceiling: none: " in out  # of two people and twelve stimuli
     (tmp_path / "mine.csv").write_text(TABLE)
     out = data(capsys, "show", str(tmp_path / "mine.csv"))[1]
     assert "mine: 2 stimuli x 1 unit, 1 participant, 1 passage" in out

@@ -154,10 +154,12 @@ def reliability_of_means(mean: np.ndarray, sd: np.ndarray, n_readers: np.ndarray
     all words of a story, their speed shifts all means alike and is no noise between words. Here it counts
     as noise, which makes this a lower bound rather than an estimate. Like Brain-Score's split-half ceiling
     it is a reliability: what a perfect predictor could correlate is its square root. Words, (n_words,), with NaN or
-    fewer than two readers are left out.
+    fewer than two readers are left out; NaN where fewer than two are left.
     """
     mean, sd, n_readers = (np.asarray(values, float) for values in (mean, sd, n_readers))
     measured = ~np.isnan(mean) & ~np.isnan(sd) & (n_readers > 1)
+    if measured.sum() < 2:
+        return np.nan
     return float(1 - np.mean(sd[measured] ** 2 / n_readers[measured]) / np.var(mean[measured], ddof=1))
 
 

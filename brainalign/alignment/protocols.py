@@ -8,6 +8,7 @@ grouped benchmark. A protocol says all in which they differ. What they share is 
 `llm.activations` and `volumes`, Pearson r in `predictivity`, medians, means and ceilings in `brain.brain_alignment`.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,7 +24,7 @@ from brainalign.human.recording import Recording
 from brainalign.human.repeats import joined
 
 FOLDS = 10
-GAP = 5  # volumes between training and test: ten seconds, in which most of a response is over
+GAP, GAP_SECONDS = 5, 10.0  # stimuli between training and test; of volumes, until most of a response is over
 BEST_ON_TEST, NESTED_CHOICE = "best on test", "nested leave-one-group-out"
 CROWD = 10  # of more participants than this, some of their combinations make a ceiling
 DEALS = 3  # of each size: of 27 participants, 678 predictions in place of some 3,500
@@ -149,7 +150,7 @@ def splits_of(protocol: str | Protocol, recording: Recording) -> tuple[Split, ..
 
 def _folds_of_runs(recording: Recording) -> list[Split]:
     runs = recording.stimuli.run.to_numpy()
-    folds, groups = splits.leave_one_run_out(runs, gap=GAP), joined(runs, recording)
+    folds, groups = splits.leave_one_run_out(runs, gap=_gap(recording)), joined(runs, recording)
     names = [groups[test[0]] for _, test in folds]
     _require_groups(len(set(names)), 2, len(folds), "runs")
     return splits.joined(folds, names)
@@ -167,7 +168,7 @@ def _folds_of_stories(recording: Recording) -> list[Split]:
 def _folds_of_neighbors(recording: Recording) -> list[Split]:
     if (groups := _level(recording)) is not None:
         return splits.grouped(groups, min(FOLDS, len(np.unique(groups))))
-    folds, groups = splits.contiguous(len(recording.stimuli), FOLDS, GAP), groups_of(recording)
+    folds, groups = splits.contiguous(len(recording.stimuli), FOLDS, _gap(recording)), groups_of(recording)
     names = [groups[test[0]] for _, test in folds]
     _require_groups(len(set(names)), SEVERAL, len(folds), "tenths")
     return splits.joined(folds, names)
@@ -180,6 +181,11 @@ def _require_groups(n_groups: int, n_needed: int, n_before: int, what: str) -> N
             f"the same texts are in so many of its {n_before} {what} that {n_groups} would be left which share none, "
             f"and it takes {n_needed}. Leave repeated stimuli out of the recording, or average their responses."
         )
+
+
+def _gap(recording: Recording) -> int:
+    """Stimuli between training and test sets that are next to each other."""
+    return max(GAP, math.ceil(GAP_SECONDS / recording.tr)) if recording.tr else GAP
 
 
 def groups_of(recording: Recording) -> np.ndarray:

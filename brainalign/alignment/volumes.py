@@ -3,9 +3,9 @@
     features = parts_to_stimuli(activations, recording)
 
 Most recordings have a part a stimulus. In a time series parts are words, and a response to them comes seconds later
-and lasts: features of the words of a volume are averaged, and copies of them 1, 2, 3 and 4 volumes late stand side by
-side, so that a regression finds the shape of the response (a finite impulse response; 2 to 8 s at a volume every 2 s,
-as in Wehbe et al. 2014, doi 10.1371/journal.pone.0112575).
+and lasts: features of the words of a volume are averaged, and copies of them 2 to 8 s late stand side by side, 1, 2, 3
+and 4 volumes at a volume every 2 s, so that a regression finds the shape of the response (a finite impulse response, as
+in Wehbe et al. 2014, doi 10.1371/journal.pone.0112575).
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from brainalign.alignment.encoding.splits import Split, contiguous
 from brainalign.human import timeseries
 from brainalign.human.recording import Recording
 
-LAGS = (1, 2, 3, 4)
+FIRST_DELAY, LAST_DELAY = 2.0, 8.0  # s
 COMPONENTS = 10
-MOTION = "motion"  # how names of regressors begin that are nothing of the text
+TAKEN_OUT = ("motion", "nuisance.")  # how names of regressors begin that are nothing of the text
 
 
 def parts_to_stimuli(features: np.ndarray, recording: Recording) -> np.ndarray:
     """Bring features of the parts of all passages, (n_parts, n_features), to the stimuli of a recording.
 
-    (n_stimuli, n_features), for a time series (n_stimuli, 4 * n_features); in the precision of ``features``. A
+    (n_stimuli, n_features), for a time series (n_stimuli, n_delays * n_features); in the precision of ``features``. A
     `ValueError` says where there is not a row a part.
     """
     features = _checked(features, recording)
@@ -37,8 +37,9 @@ def components(features: np.ndarray, recording: Recording, splits: Sequence[Spli
     """Bring features of words to volumes by their first ten principal components: protocols, section 4.
 
     Components are fitted, in each split anew, on the words that begin in the training volumes. Then the mean over
-    the words of a volume, four delays, and z-scores within each run: from (n_words, n_features) to
-    (n_splits, n_stimuli, 40). A `ValueError` says where there is not a row a word, or too few for ten components.
+    the words of a volume, delays, and z-scores within each run: from (n_words, n_features) to (n_splits, n_stimuli,
+    10 * n_delays), 40 at a volume every 2 s. A `ValueError` says where there is not a row a word, or too few for ten
+    components.
     """
     from sklearn.decomposition import PCA
 
@@ -79,7 +80,7 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
     clean = np.empty_like(values)
     for participant in recording.participants:
         columns = np.flatnonzero(recording.units.participant.to_numpy() == participant)
-        motion = _motion(recording, participant)
+        motion = _regressors(recording, participant)
         for piece in np.unique(pieces):
             rows = np.flatnonzero(pieces == piece)
             nuisance = np.hstack([timeseries.drifts(len(rows), recording.tr), motion[rows]])
@@ -96,6 +97,12 @@ def responses_of(recording: Recording, splits: str) -> np.ndarray:
                 )
             clean[block] = timeseries.zscore(timeseries.regress_out(values[block], nuisance))
     return clean
+
+
+def lags(tr: float) -> list[int]:
+    """Delays of a response, in volumes: all from 2 to 8 s, at least of one volume."""
+    first, last = (max(1, round(seconds / tr)) for seconds in (FIRST_DELAY, LAST_DELAY))
+    return list(range(first, last + 1))
 
 
 def tenths(n_stimuli: int) -> np.ndarray:
@@ -117,12 +124,12 @@ def _delayed(features: np.ndarray, recording: Recording) -> np.ndarray:
     """Mean over the words of a volume, and delays; on the clock of all volumes, also those that were dropped."""
     volumes = recording.volumes
     means = timeseries.words_to_volumes(recording.onsets, features, recording.tr, volumes.max() + 1)
-    return timeseries.delays(means, LAGS)[volumes]
+    return timeseries.delays(means, lags(recording.tr))[volumes]
 
 
-def _motion(recording: Recording, participant: str) -> np.ndarray:
-    """Head motion of a participant: (n_stimuli, n_regressors), none where it is not known."""
+def _regressors(recording: Recording, participant: str) -> np.ndarray:
+    """Head motion, or what else is nothing of the text, of a participant: (n_stimuli, n_regressors), or none."""
     if recording.nuisance is None:
         return np.zeros((recording.responses.sizes["stimulus"], 0))
-    names = [name for name in recording.nuisance.regressor.to_numpy().tolist() if name.startswith(MOTION)]
+    names = [name for name in recording.nuisance.regressor.to_numpy().tolist() if name.startswith(TAKEN_OUT)]
     return recording.nuisance.sel(participant=participant, regressor=names).to_numpy()

@@ -116,18 +116,26 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     for name, help in (
         ("fetch", "fetch the files of a data set"),
         ("check", "check hashes and published counts"),
-        ("show", "shape, participants, missing data, text, ceiling; also of your own .csv or .nc"),
+        ("show", "shape, participants, missing data, text, ceiling; also of files of your own"),
     ):
         command = _add(commands, name, f"data_command:{name}", help)
         command.add_argument("name", metavar="NAME")
         if name != "fetch":
             _add_place(command)
+        if name == "show":
+            command.add_argument("--measure", metavar="COLUMN", help="times (ms) in a CSV of reading times")
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
-    """Options that say where data are read."""
+    """Options that say where data are read; those of responses in .npy or NIfTI are named as in a study."""
     parser.add_argument("--from", dest="place", metavar="PLACE", help="the file or folder to read")
     parser.add_argument("--participants", metavar="CSV", help="sheet for a table of your own")
+    parser.add_argument("--words", metavar="CSV", help="word, onset, run, passage; for .npy, .nii and .nii.gz")
+    parser.add_argument("--tr", type=float, metavar="SECONDS", help="between volumes")
+    parser.add_argument("--volumes", type=int, nargs="+", metavar="N", help="of each run, where there are several")
+    parser.add_argument("--units", metavar="CSV", help="participant and region of each unit")
+    parser.add_argument("--nuisance", metavar="CSV", help="regressors to take out, a row a volume")
+    parser.add_argument("--mask", metavar="NIFTI", help="voxels to take of a NIfTI file")
 
 
 def _add_store(parser: argparse.ArgumentParser) -> None:

@@ -3,11 +3,14 @@
 import argparse
 
 from brainalign import catalog, human, messages
+from brainalign.alignment import protocols
 from brainalign.cli.commands import timed
-from brainalign.human import download, missing, own
+from brainalign.human import download, missing, own, own_reading_times, own_timeseries
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
 from brainalign.human.repeats import repeated
+
+CHEAP = 100_000  # responses whose ceiling is computed in seconds
 
 
 def show_list(options: argparse.Namespace) -> None:
@@ -45,7 +48,8 @@ def check(options: argparse.Namespace) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """Print what is in a recording or in reading times, by name or in a file of one's own."""
-    loaded = load(options.name, options)
+    measure = options.measure
+    loaded = own_reading_times.load(options.name, measure) if measure is not None else load(options.name, options)
     values = loaded.responses if isinstance(loaded, Recording) else loaded.times
     print(f"{loaded.name}: {_shape(loaded)}")
     if isinstance(loaded, Recording):
@@ -65,6 +69,8 @@ def show(options: argparse.Namespace) -> None:
         ceilings = human.dataset(loaded.name).ceilings
         ceiling = ceilings.get(loaded.name.rpartition(".")[2], ceilings.get("all"))
         print(f"ceiling: {f'r = {ceiling:.3f}, as published' if ceiling else 'none is published'}")
+    elif isinstance(loaded, Recording):
+        print(f"ceiling: {_ceiling(loaded)}")
     print(f"license: {loaded.licence}\n{loaded.citation}".strip())
 
 
@@ -74,8 +80,30 @@ def load(name: str, options: argparse.Namespace) -> Recording | ReadingTimes:
         return own.load_table(name, options.participants)
     if name.endswith(".nc"):
         return own.load_netcdf(name)
+    if own_timeseries.is_time_series(name):
+        return _load_time_series(name, options)
     place = {"folder" if "folder" in human.options_of(name) else "path": options.place} if options.place else {}
     return human.load(name, **place)
+
+
+def _load_time_series(name: str, options: argparse.Namespace) -> Recording:
+    """Load volumes of one's own, with the files that go with them."""
+    for option in ("words", "tr"):
+        if getattr(options, option) is None:
+            raise ValueError(f"{name}: --{option}: volumes need it. Give --words words.csv --tr 2.")
+    given = {option: getattr(options, option) for option in ("volumes", "units", "nuisance", "mask")}
+    return own_timeseries.load(name, options.words, options.tr, **given)
+
+
+def _ceiling(recording: Recording) -> str:
+    """The noise ceiling of a recording of one's own, where there are people enough, and it takes seconds."""
+    if recording.responses.size > CHEAP:
+        return "not computed here, since it takes long; a study computes it"
+    try:
+        limit = protocols.ceiling_of(protocols.CONTIGUOUS, recording)
+    except ValueError as error:
+        return f"none: {error}"
+    return f"r = {limit.ceiling:.3f} [{limit.low:.3f}, {limit.high:.3f}], {protocols.CONTIGUOUS.name} folds"
 
 
 def _shape(loaded: Recording | ReadingTimes) -> str:

@@ -42,14 +42,13 @@ import pandas as pd
 
 from brainalign import catalog, messages
 from brainalign.human.download import check_counts, fetch
-from brainalign.human.reading_times import ReadingTimes, by_word, letters
+from brainalign.human.reading_times import ReadingTimes, by_word, letters, sentences
 
 TEXT = "naturalstories_RTS/all_stories.tok"
 TIMES = "naturalstories_RTS/processed_wordinfo.tsv"
 FREQUENCIES = "freqs/freqs-1.tsv"
 
 ALIGNMENTS = ("original", "corrected")
-TITLES = {"Mr.", "Mrs.", "Ms.", "Dr."}
 # By story and position: where the corpus's parse trees go on with the sentence.
 CONTINUES = {
     5: {667: "not?'"},
@@ -79,8 +78,8 @@ def load(alignment: str = "original") -> ReadingTimes:
     if alignment == "corrected":
         words[measured] = words.groupby("story")[measured].shift()
     words["n_readers"] = words.n_readers.fillna(0).astype(int)
-    sentences = words.groupby("story").sentence.max().sum()
-    check_counts(text, {"words": len(words), "stories": words.story.nunique(), "sentences": int(sentences)}, data)
+    n_sentences = words.groupby("story").sentence.max().sum()
+    check_counts(text, {"words": len(words), "stories": words.story.nunique(), "sentences": int(n_sentences)}, data)
     means = by_word(words, words.reading_time.to_numpy())
     return ReadingTimes(data.name, means, data.licence, data.citation, alignment)
 
@@ -92,11 +91,9 @@ def read(path: Path, **options) -> pd.DataFrame:
 
 def _sentences(words: pd.DataFrame) -> np.ndarray:
     """Sentence of each word, from 1 within its story."""
-    ends = words.text.str.contains(r"[.!?]['\"’”)]*$") & ~words.text.isin(TITLES)
     places = zip(words.story, words.position, words.text, strict=True)
-    ends &= np.array([CONTINUES.get(story, {}).get(position) != text for story, position, text in places])
-    n_ended = ends.groupby(words.story).cumsum()
-    return (1 + n_ended - ends).to_numpy(int)
+    goes_on = np.array([CONTINUES.get(story, {}).get(position) == text for story, position, text in places])
+    return sentences(words, goes_on)
 
 
 def _counts(path: Path, words: pd.DataFrame) -> np.ndarray:

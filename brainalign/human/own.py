@@ -45,18 +45,21 @@ def load_table(table: Path | str, participants: Path | str | None = None, missin
         What is done about missing responses, one of `missing.RULES`; without it they are kept.
     """
     table = Path(table)
-    cells = _read(table, ("text", "passage", "position"))
+    cells = read(table, ("text", "passage", "position"))
     for name in SERIES:
         if name in cells:
-            raise ValueError(f"{table}: {name}: a table holds no time series. Rename the column, or leave it out.")
+            raise ValueError(
+                f"{table}: {name}: a table holds no time series: give volumes as responses, with a table of words. "
+                "Or rename the column, or leave it out."
+            )
     units = [name for name in cells if name not in STIMULUS]
     if not units:
         raise ValueError(f"{table}: no column is a unit: all are of {', '.join(STIMULUS)}. Add a column of responses.")
-    values = np.column_stack([_numbers(cells[name], table) for name in units])
+    values = np.column_stack([numbers(cells[name], table) for name in units])
     stimuli = trimmed(cells.drop(columns=units)).assign(position=_positions(cells, table))
     defaults = {"stimulus_id": stimuli.passage + "." + stimuli.position.astype(str)}
     defaults |= {"story": stimuli.passage, "experiment": table.stem}
-    stimuli = _filled(stimuli, defaults)
+    stimuli = filled(stimuli, defaults)
     labeled = responses(values, stimuli, _units(units, participants, table))
     text = passages(stimuli, stimuli.passage)
     return _checked(Recording(table.stem, labeled, text, "not stated", "", source=str(table)), missing_rule)
@@ -92,7 +95,7 @@ def load_netcdf(path: Path | str, experiment: str | None = None, missing_rule: s
             if stimuli.empty:
                 raise ValueError(f"{path}: experiment: no stimulus is of {experiment!r}. Name one that the file has.")
         values, columns = brainscore.responses(data, stimuli.row.to_numpy(), participants)
-    units = _filled(units, {"region": "all", "unit_id": np.arange(len(units))})
+    units = filled(units, {"region": "all", "unit_id": np.arange(len(units))})
     labeled = responses(values, stimuli, units.iloc[columns].astype(str))
     text = passages(stimuli, stimuli.passage)
     return _checked(Recording(path.stem, labeled, text, "not stated", "", source=str(path)), missing_rule)
@@ -105,7 +108,7 @@ def _checked(recording: Recording, missing_rule: str | None) -> Recording:
     return missing.completed(recording, missing_rule) if missing_rule else recording
 
 
-def _filled(table: pd.DataFrame, defaults: dict) -> pd.DataFrame:
+def filled(table: pd.DataFrame, defaults: dict) -> pd.DataFrame:
     """A table with the columns that it lacks."""
     return table.assign(**{name: value for name, value in defaults.items() if name not in table})
 
@@ -123,7 +126,7 @@ def _coordinates(data, dim: str, names: dict[str, tuple[str, ...]], needed: tupl
 def _order(stimuli: pd.DataFrame, name: str) -> pd.DataFrame:
     """Stimuli in reading order, with every coordinate, and their row in the file."""
     stimuli = trimmed(stimuli).assign(row=range(len(stimuli)), stimulus_id=stimuli.stimulus_id.astype(str))
-    stimuli = _filled(stimuli, {"story": stimuli.stimulus_id, "experiment": name}).astype({"story": str})
+    stimuli = filled(stimuli, {"story": stimuli.stimulus_id, "experiment": name}).astype({"story": str})
     keys = [key for key in ("index", "sentence", "part") if key in stimuli]
     if "sentence" in keys:
         order = stimuli[["story", *keys]].assign(**({"index": _ranks(stimuli["index"])} if "index" in keys else {}))
@@ -138,7 +141,7 @@ def _ranks(labels: pd.Series) -> np.ndarray:
     return pd.factorize(labels)[0] if numbers.isna().any() else numbers.to_numpy()
 
 
-def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
+def read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     """Cells of a CSV file, as text."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist. Correct the path.")
@@ -157,22 +160,22 @@ def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=header, dtype=str)
 
 
-def _numbers(cells: pd.Series, path: Path) -> np.ndarray:
+def numbers(cells: pd.Series, path: Path) -> np.ndarray:
     """A column's cells as numbers, NaN where empty."""
     empty = cells.str.strip() == ""
-    numbers = pd.to_numeric(cells.mask(empty, "nan"), errors="coerce").to_numpy(float)
-    invalid = np.isnan(numbers) & ~empty.to_numpy()
+    values = pd.to_numeric(cells.mask(empty, "nan"), errors="coerce").to_numpy(float)
+    invalid = np.isnan(values) & ~empty.to_numpy()
     if invalid.any():
         row = int(invalid.argmax())
         raise ValueError(
             f"{path}: {cells.name}: row {row + 2}: {cells[row]!r} is no number. Leave it empty if missing."
         )
-    return numbers
+    return values
 
 
 def _positions(cells: pd.DataFrame, path: Path) -> np.ndarray:
     """The column `position` as whole numbers, none of them twice in a passage."""
-    position = _numbers(cells.position, path)
+    position = numbers(cells.position, path)
     for broken, problem in (
         (position != np.rint(position), "is no whole number"),
         (cells.duplicated(["passage", "position"]).to_numpy(), "is there twice"),
@@ -191,7 +194,7 @@ def _units(names: list[str], sheet: Path | str | None, table: Path) -> pd.DataFr
     if sheet is None:
         return pd.DataFrame({"participant": "1", "region": "all", "unit_id": names})
     sheet = Path(sheet)
-    rows = _read(sheet, ("unit", "participant"))
+    rows = read(sheet, ("unit", "participant"))
     for problem, units in (
         ("is not a column of the table", set(rows.unit) - set(names)),
         ("has no row, but is a column of the table", set(names) - set(rows.unit)),
@@ -199,5 +202,5 @@ def _units(names: list[str], sheet: Path | str | None, table: Path) -> pd.DataFr
     ):
         if units:
             raise ValueError(f"{sheet}: unit: {min(units)!r} {problem} ({table}). Give each unit one row.")
-    rows = _filled(rows.set_index("unit").loc[names].reset_index(names="unit_id"), {"region": "all"})
+    rows = filled(rows.set_index("unit").loc[names].reset_index(names="unit_id"), {"region": "all"})
     return rows[["participant", "region", "unit_id"]]

@@ -8,6 +8,7 @@ import xarray as xr
 
 from brainalign.human.recording import Passage
 
+TITLES = {"Mr.", "Mrs.", "Ms.", "Dr."}  # whose stop ends no sentence
 COORDINATES = ("story", "position", "sentence", "text", "length", "log_frequency", "n_readers", "sd")
 
 
@@ -99,6 +100,17 @@ def by_word(words: pd.DataFrame, times: np.ndarray) -> xr.DataArray:
     """Label times (ms), (n_words,) or (n_words, n_readers), with the columns of a table that has a row a word."""
     on_word = {name: ("word", words[name].to_numpy()) for name in COORDINATES}
     return xr.DataArray(times, dims=("word", "reader")[: times.ndim], coords=on_word, attrs={"units": "ms"})
+
+
+def sentences(words: pd.DataFrame, goes_on: np.ndarray | bool = False) -> np.ndarray:
+    """Sentence of each word, from 1 within its story: (n_words,) int.
+
+    A word that ends in a stop, a closing quotation mark aside, ends one, unless it is a title or the sentence goes on,
+    (n_words,) bool.
+    """
+    ends = words.text.str.contains(r"[.!?]['\"’”)]*$") & ~words.text.isin(TITLES) & ~np.asarray(goes_on)
+    n_ended = ends.groupby(words.story).cumsum()
+    return (1 + n_ended - ends).to_numpy(int)
 
 
 def letters(words: pd.Series) -> np.ndarray:

@@ -10,7 +10,7 @@ studies.status(study)                      # which results are up to date, stale
 from brainalign.study.description.files import STUDIES, load, names, path_of
 from brainalign.study.description.loading import checkpoints, load_model, load_reading_times, load_recordings
 from brainalign.study.description.members import Member, bases, members, models, related, tuned, with_model
-from brainalign.study.description.settings import LoadedModel, OwnRecording, SeriesFile, Study
+from brainalign.study.description.settings import LoadedModel, OwnReadingTimes, OwnRecording, SeriesFile, Study
 from brainalign.study.planning.needs import missing
 from brainalign.study.running.runs import (
     DONE,
@@ -31,6 +31,7 @@ __all__ = [
     "STUDIES",
     "LoadedModel",
     "Member",
+    "OwnReadingTimes",
     "OwnRecording",
     "SeriesFile",
     "Study",

@@ -202,12 +202,13 @@ def commit() -> str:
 
 
 def _comparisons(study: studies.Study) -> list[str]:
-    """Parts of the book that need a protocol, or several of the language models that are run here: pairs, or twins."""
+    """Parts of the book that need a recording of one's own, a protocol, pairs of models that are run here, or twins."""
     run_here = studies.models(study).query("origin == 'model'").reset_index()
     trained = run_here[run_here.kind.isin(covariates.TRAINED)]
     trained = trained.assign(base=trained.vanilla.fillna(trained.model))
     tuned = trained[trained.kind == "instruction-tuned"]
     comparisons = {
+        "own-recordings": any(not isinstance(source, str) for source in study.recordings),
         "pairs": len(tuned) > 0,
         # What only this protocol can tell: the layer is chosen inside the training folds.
         "contiguous": "brain" in study.parts and CONTIGUOUS.name in study.protocols,

@@ -8,6 +8,7 @@ import pandas as pd
 from brainalign import study as studies
 from brainalign.alignment.behavior import reliability_of_means
 from brainalign.paper.publish.numbers import Live
+from brainalign.paper.sections import columns
 from brainalign.paper.sections.estimates import Finding, live, lives
 from brainalign.study import Study
 from brainalign.study.description.settings import READERS
@@ -20,6 +21,11 @@ PROFILES = {
     "natural_stories-profile": (SELF_PACED, "Readers slow down at some words and speed up at others", "people"),
     "microworld-profile": (READERS, "Simulated readers slow down where the text is hard to foresee", "microworld"),
 }
+COLUMNS = (
+    columns.named("dataset")
+    | columns.numbers(",d", "participants", "units", "stimuli")
+    | columns.numbers(".3f", ceiling="Ceiling", intersubject="Inter-subject r")
+)
 # Columns of results, which are none in a study that has only reading times.
 RECORDINGS = ["dataset", "participants", "units", "regions", "stimuli", "tr", "evidence", "notes"]
 RELIABILITY = ["dataset", "measure", "region", "protocol", "lag", "value", "low", "high", "n"]
@@ -28,6 +34,13 @@ RELIABILITY = ["dataset", "measure", "region", "protocol", "lag", "value", "low"
 def recordings(study: Study) -> pd.DataFrame:
     """Size of each recording, and on what it rests, by data set."""
     return studies.results(study, "recordings").reindex(columns=RECORDINGS).set_index("dataset")
+
+
+def table_of_recordings(recordings: pd.DataFrame, reliability: pd.DataFrame) -> pd.DataFrame:
+    """Size of each recording, its ceiling, and how alike people respond, on average over regions."""
+    measures = reliability.pivot_table(index="dataset", columns="measure", values="value", aggfunc="mean")
+    measures = measures.reindex(index=recordings.index, columns=["ceiling", "intersubject"])
+    return recordings.join(measures).reset_index()
 
 
 def numbers_of_recordings(recordings: pd.DataFrame) -> list[Live]:

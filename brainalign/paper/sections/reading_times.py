@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from brainalign.alignment.behavior import lag_profile, reliability_of_means
@@ -60,11 +61,11 @@ def sets_of_readers(study: Study, results: pd.DataFrame, words: pd.DataFrame) ->
     tables = dict(list(words.groupby(["dataset", "alignment"])))
     return [
         Readers(
-            dataset,
-            {alignment: tables[dataset, alignment] for alignment in loading.alignments(study, dataset)},
-            comparable(results[results.dataset == dataset]),
+            name,
+            {alignment: tables[name, alignment] for alignment in loading.alignments(study, dataset)},
+            comparable(results[results.dataset == name]),
         )
-        for dataset in study.reading_times
+        for name, dataset in zip(study.reading_time_names, study.reading_times, strict=True)
     ]
 
 
@@ -82,18 +83,22 @@ def numbers_of_people(readers: Readers) -> list[Live]:
     if (readers.scores.origin == "series").all():
         whose, context = _whose_series(readers.scores)
     reliability = "of the word means, from their standard deviations and counts"
-    return [
+    n_readers = words.n_readers.median()
+    n_readers = n_readers if np.isfinite(n_readers) else "an unstated number of"
+    numbers = [
         Live("people.who", "simulated people" if readers.simulated else "people"),
         Live("people.words", len(words), ",d"),
         Live("people.stories", words.story.nunique(), "d"),
-        Live("people.readers.median", words.n_readers.median(), ".0f", method="readers per word"),
+        Live("people.readers.median", n_readers, ".0f", method="readers per word"),
         Live("people.mean", words.reading_time.mean(), ".0f", " ms", method="mean of the word means"),
-        Live("people.reliability", readers.reliability(first), ".2f", method=reliability),
         Live("series.n", len(models), "d"),
         Live("series.families", models.family.nunique(), "d"),
         Live("series.whose", whose),
         Live("series.context", context, method="what a model had read before a word"),
     ]
+    if np.isfinite(value := readers.reliability(first)):
+        numbers.append(Live("people.reliability", value, ".2f", method=reliability))
+    return numbers
 
 
 def _whose_series(scores: pd.DataFrame) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from brainalign.study.description.settings import (
     WEHBE,
     LoadedModel,
     Lora,
+    OwnReadingTimes,
     OwnRecording,
     SeriesFile,
     Study,
@@ -24,7 +25,8 @@ from brainalign.study.description.settings import (
 
 STUDIES = store.PROJECT / "studies"
 WEHBE_FOLDER = "BRAINALIGN_WEHBE2014"  # environment variable with the folder of Wehbe et al. 2014
-OWN = {model.__name__: model for model in (SeriesFile, OwnRecording, LoadedModel)}  # by the tag of `settings.name_or`
+# By the tag of `settings.name_or`.
+OWN = {model.__name__: model for model in (SeriesFile, OwnRecording, OwnReadingTimes, LoadedModel)}
 
 
 def names() -> list[str]:
@@ -81,7 +83,9 @@ def absent_files(study: Study) -> list[str]:
     A finished study is read without them.
     """
     places = [(f"recordings: {key}", place) for source in study.recordings if isinstance(source, OwnRecording)
-              for key, place in source.places.items()]  # fmt: skip
+              for key, place in source.files.items()]  # fmt: skip
+    tables = [source.table for source in study.reading_times if isinstance(source, OwnReadingTimes)]
+    places += [("reading_times: table", table) for table in tables]
     places += [("surprisal: file", source.file) for source in study.surprisal if isinstance(source, SeriesFile)]
     tunes = [*study.tuning, *(entry.tune for entry in study.entries if entry.tune)]
     places += [("samples", tune.samples) for tune in tunes if tune.samples not in (None, *samples.names())]

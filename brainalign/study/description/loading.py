@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from brainalign import human, llm, messages
-from brainalign.human import own
+from brainalign.human import own, own_reading_times, own_timeseries
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
 from brainalign.llm import tuning as llm_tuning
@@ -22,7 +22,16 @@ from brainalign.microworld.participants import FROM_TEXT, People, Shares
 from brainalign.microworld.questions import benchmark, questions
 from brainalign.microworld.readers import reading_times as microworld_times
 from brainalign.study.description.members import members
-from brainalign.study.description.settings import MICROWORLD, READERS, LoadedModel, OwnRecording, Study, Tuning, base_of
+from brainalign.study.description.settings import (
+    MICROWORLD,
+    READERS,
+    LoadedModel,
+    OwnReadingTimes,
+    OwnRecording,
+    Study,
+    Tuning,
+    base_of,
+)
 
 WIDTHS = ("hidden_size", "d_model", "n_embd")  # what most networks call it; of others, transformers knows
 NULL = ".null"  # ends the name of a recording in which the text tells nothing: a control, in no average
@@ -58,6 +67,9 @@ def load_recording(source: str | OwnRecording) -> Recording:
         return own.load_table(source.table, source.participants, source.missing)
     if source.kind == "netcdf":
         return own.load_netcdf(source.netcdf, missing_rule=source.missing)
+    if source.kind == "responses":
+        options = source.model_dump(exclude_none=True, exclude={"responses"})
+        return own_timeseries.load(source.responses, **options)
     return human.load("wehbe2014", folder=source.wehbe2014)
 
 
@@ -130,17 +142,19 @@ def load_benchmark(name: str) -> Benchmark:
     return benchmark(questions(world())) if name == MICROWORLD[0] else benchmarks.load(name)
 
 
-def load_reading_times(dataset: str, alignment: str = "original") -> ReadingTimes:
-    """Load reading times that a study names."""
+def load_reading_times(dataset: str | OwnReadingTimes, alignment: str = "original") -> ReadingTimes:
+    """Load reading times that a study names, or of one's own."""
+    if isinstance(dataset, OwnReadingTimes):
+        return own_reading_times.load(dataset.table, dataset.measure)
     if dataset == READERS:
         return microworld_times(world())
     return human.load(dataset, **({"alignment": alignment} if _several_alignments(dataset) else {}))
 
 
-def alignments(study: Study, dataset: str) -> list[str]:
+def alignments(study: Study, dataset: str | OwnReadingTimes) -> list[str]:
     """How reading times are aligned with words: only those of self-paced reading are in question."""
     return study.alignments if _several_alignments(dataset) else ["original"]
 
 
-def _several_alignments(dataset: str) -> bool:
-    return dataset != READERS and "alignment" in human.options_of(dataset)
+def _several_alignments(dataset: str | OwnReadingTimes) -> bool:
+    return isinstance(dataset, str) and dataset != READERS and "alignment" in human.options_of(dataset)

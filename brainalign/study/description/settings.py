@@ -5,13 +5,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
 from brainalign import catalog, human
 from brainalign.alignment.protocols import PROTOCOLS
-from brainalign.human.missing import RULES
 from brainalign.llm import tuning as llm_tuning
 from brainalign.llm.tuning import adapters, samples, training
+from brainalign.study.description.own import OwnReadingTimes, OwnRecording, Place, Settings, name_of, resolved
 
 MICROWORLD = ("microworld", "microworld.null")  # simulated people; of the second, no text tells anything
 READERS = "microworld.readers"  # simulated reading times
@@ -28,26 +28,13 @@ def plain(name: str) -> str:
     return "-".join(re.findall(r"[A-Za-z0-9._-]+", name)).lstrip("._-") or "unnamed"
 
 
-def _place(value: object, info: ValidationInfo) -> object:
-    """A path from the folder of the study's file, if there is one."""
-    folder = (info.context or {}).get("folder")
-    return str((folder / value).resolve()) if folder is not None and isinstance(value, str) else value
-
-
 def _place_or_name(value: object, info: ValidationInfo) -> object:
-    """A path as `_place`, or a name where nothing has that path."""
-    place = _place(value, info)
+    """A path as `own.resolved`, or a name where nothing has that path."""
+    place = resolved(value, info)
     return place if isinstance(place, str) and Path(place).exists() else value
 
 
-Place = Annotated[str, BeforeValidator(_place)]
 PlaceOrName = Annotated[str, BeforeValidator(_place_or_name)]
-
-
-class Settings(BaseModel):
-    """Strict settings: an unknown key or a wrong type is an error."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class SeriesFile(Settings):
@@ -154,43 +141,6 @@ class Tuning(Tune):
         return f"{plain(Path(self.model).name)}-{self.condition}{method}-{self.seed}"
 
 
-class OwnRecording(Settings):
-    """A recording that is not published: one kind of file, or a folder, of your own, relative to the study's file."""
-
-    table: Place | None = Field(None, description="CSV file: a row a stimulus, a column a unit")
-    participants: Place | None = Field(None, description="CSV file with the participant of each column of the table")
-    netcdf: Place | None = Field(None, description="netCDF file in Brain-Score's layout")
-    wehbe2014: Place | None = Field(None, description="folder with the files of Wehbe et al. 2014")
-    missing: Literal[*RULES] | None = Field(None, description="what is done about missing responses of a file")
-
-    @model_validator(mode="after")
-    def _one_kind(self):
-        keys = self.places
-        if sorted(keys) not in (["table"], ["participants", "table"], ["netcdf"], ["wehbe2014"]):
-            raise ValueError(
-                "give one of table (with participants, if you like), netcdf and wehbe2014, not "
-                f"{', '.join(keys) or 'nothing'}"
-            )
-        if self.missing and self.wehbe2014:
-            raise ValueError("missing: Wehbe2014 has no missing responses. Leave it out")
-        return self
-
-    @property
-    def places(self) -> dict[str, str]:
-        """Its files, or its folder, by setting."""
-        return self.model_dump(exclude_none=True, exclude={"missing"})
-
-    @property
-    def kind(self) -> str:
-        """Which one it is, ``table``, ``netcdf`` or ``wehbe2014``."""
-        return next(kind for kind in ("table", "netcdf", "wehbe2014") if getattr(self, kind))
-
-    @property
-    def place(self) -> Path:
-        """Its file, or its folder."""
-        return Path(getattr(self, self.kind))
-
-
 def name_or(settings: type[Settings], name: object = str) -> object:
     """Type of a name, or of settings that say more: what is given as one is not told why it is not the other."""
     return Annotated[
@@ -206,7 +156,9 @@ class Study(Settings):
     title: str
     evidence: Literal["printed", "people", "microworld"] = Field(description="what its results rest on")
     recordings: list[name_or(OwnRecording)] = Field([], description="of brains, by name, and files of your own")
-    reading_times: list[Literal[*human.READING_TIMES, READERS]] = Field([], description="data sets of reading times")
+    reading_times: list[name_or(OwnReadingTimes, Literal[*human.READING_TIMES, READERS])] = Field(
+        [], description="data sets of reading times, and tables of your own"
+    )
     alignments: list[Literal["original", "corrected"]] = Field(
         ["original", "corrected"], min_length=1, description="how reading times are aligned with words"
     )
@@ -229,6 +181,19 @@ class Study(Settings):
     resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="seed of everything random")
 
+    @model_validator(mode="after")
+    def _names_of_its_own(self):
+        names = self.reading_time_names
+        for own in (source for source in self.reading_times if isinstance(source, OwnReadingTimes)):
+            if names.count(own.name) > 1 or own.name in human.names():
+                raise ValueError(f"reading_times: {own.table}: {own.name!r} is another's name. Rename the file")
+        return self
+
+    @property
+    def reading_time_names(self) -> list[str]:
+        """Reading times by name, of your own among them."""
+        return [name_of(source) for source in self.reading_times]
+
     @property
     def entries(self) -> list[LoadedModel]:
         """Language models, all with what there is to say about them."""
@@ -246,7 +211,8 @@ class Study(Settings):
     def people(self) -> list[str]:
         """Published data sets of what people did, by name."""
         named = [source if isinstance(source, str) else source.kind for source in self.recordings]
-        return [*self.reading_times, *(name for name in named if name in {*human.names(), *MICROWORLD})]
+        published = {*human.names(), *MICROWORLD, READERS}
+        return [name for name in [*self.reading_time_names, *named] if name in published]
 
     @property
     def replicates(self) -> bool:

@@ -18,7 +18,7 @@ from brainalign.llm.reading import windows
 from brainalign.llm.reading.batches import batched
 from brainalign.llm.reading.tokens import special_tokens
 from brainalign.study.description.loading import load_reading_times, load_recording
-from brainalign.study.description.settings import MICROWORLD, WEHBE, OwnRecording, Study
+from brainalign.study.description.settings import MICROWORLD, WEHBE, OwnReadingTimes, OwnRecording, Study, name_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -49,7 +49,7 @@ def collect(study: Study, load: bool = True) -> list[Text]:
 
     ``load`` says whether published texts that are here are loaded. Those of your own always are.
     """
-    texts = [_text(study, name, True, load) for name in study.reading_times]
+    texts = [_text(study, source, True, load) for source in study.reading_times]
     texts += [_text(study, source, False, load) for source in study.recordings]
     return texts + [_benchmark_text(study, name) for name in prompts(study)]
 
@@ -127,8 +127,8 @@ def _estimated(text: Text, limit: int | None, shared: bool) -> list[int]:
     return window_lengths
 
 
-def _text(study: Study, source: str | OwnRecording, scored: bool, load: bool) -> Text:
-    name = source if isinstance(source, str) else source.place.stem
+def _text(study: Study, source: str | OwnRecording | OwnReadingTimes, scored: bool, load: bool) -> Text:
+    name = name_of(source)
     catalog_texts = catalog.texts()
     if source in catalog_texts.index and (not load or source == WEHBE or any(map(absent, needed(source)))):
         passages, parts, words = catalog_texts.loc[source, ["passages", "parts", "words"]]
@@ -139,5 +139,5 @@ def _text(study: Study, source: str | OwnRecording, scored: bool, load: bool) ->
 
 
 @cache
-def _passages(source: str | OwnRecording, scored: bool) -> Sequence[Passage]:
+def _passages(source: str | OwnRecording | OwnReadingTimes, scored: bool) -> Sequence[Passage]:
     return (load_reading_times(source) if scored else load_recording(source)).passages

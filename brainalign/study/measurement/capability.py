@@ -13,7 +13,7 @@ from brainalign.llm.reading.surprisal import MODES
 from brainalign.statistics import INTERVAL
 from brainalign.statistics.clusters import resampled
 from brainalign.study.description.loading import load_benchmark, load_reading_times
-from brainalign.study.description.settings import Study
+from brainalign.study.description.settings import OwnReadingTimes, Study, name_of
 
 MEASURES = {"mmlu": "MMLU", "bbh": "BBH"}
 LOSS, WIKITEXT_LOSS, WIKITEXT_BITS = "next-word loss", "WikiText-2 loss", "WikiText-2 bits per byte"
@@ -116,12 +116,12 @@ def text_loss(study: Study, model: LanguageModel, mode: str | None) -> pd.DataFr
     return pd.DataFrame(rows).assign(benchmark="wikitext2", protocol=mode, level="overall", domain="all")
 
 
-def story_loss(study: Study, bits: np.ndarray, dataset: str) -> pd.DataFrame:
+def story_loss(study: Study, bits: np.ndarray, dataset: str | OwnReadingTimes) -> pd.DataFrame:
     """Next-word loss on the stories of reading times: mean bits of a word, with an interval over stories."""
     scored = np.isfinite(bits)
     stories = pd.Series(bits[scored]).groupby(load_reading_times(dataset).table().story.to_numpy()[scored])
     totals = stories.agg(["sum", "size"])
-    row = {"benchmark": dataset, "measure": LOSS, "level": "overall", "domain": "all", "n": int(scored.sum())}
+    row = {"benchmark": name_of(dataset), "measure": LOSS, "level": "overall", "domain": "all", "n": int(scored.sum())}
     result = row | _ratio(study, totals["sum"], totals["size"]) | {"value": bits[scored].mean()}
     return pd.DataFrame([result])
 

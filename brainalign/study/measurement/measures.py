@@ -21,7 +21,7 @@ from brainalign.study.description.loading import (
     load_recordings,
 )
 from brainalign.study.description.members import CONTROL, PEOPLE, Member
-from brainalign.study.description.settings import LoadedModel, Study, Tuning
+from brainalign.study.description.settings import LoadedModel, OwnReadingTimes, Study, Tuning, name_of
 from brainalign.study.measurement import brains, people
 from brainalign.study.measurement.brains import Features
 from brainalign.study.measurement.capability import examined, story_loss
@@ -151,7 +151,8 @@ def _model_measurements(study: Study, model: LanguageModel, device: str | None) 
     for dataset in study.reading_times:
         yield from _reading_measurements(study, model, dataset)
         if not recordings:
-            yield from _state_measurements(cache(lambda dataset=dataset: states_of(study, model, dataset)), dataset)
+            states = cache(lambda dataset=dataset: states_of(study, model, dataset))
+            yield from _state_measurements(states, name_of(dataset))
     for name, recording in recordings.items():
         states = cache(lambda recording=recording: states_of(study, model, recording))
         counts = name in informative(recordings)
@@ -163,14 +164,14 @@ def _model_measurements(study: Study, model: LanguageModel, device: str | None) 
         yield "capability", lambda: examined(study, model)
 
 
-def _reading_measurements(study: Study, model: LanguageModel, dataset: str) -> Iterator[Measurement]:
+def _reading_measurements(study: Study, model: LanguageModel, dataset: str | OwnReadingTimes) -> Iterator[Measurement]:
     """Measures of surprisal, which is computed once."""
 
     @cache
     def bits() -> xr.DataArray:
-        return llm.surprisal(model, load_reading_times(dataset).passages, text=dataset)
+        return llm.surprisal(model, load_reading_times(dataset).passages, text=name_of(dataset))
 
-    yield "texts", lambda: record(bits(), dataset)
+    yield "texts", lambda: record(bits(), name_of(dataset))
     yield "words", lambda: with_yardstick(words(bits().to_numpy(), dataset), dataset)
     yield "behavior", lambda: behavior(study, bits().to_numpy(), dataset)
     yield "capability", lambda: story_loss(study, bits().to_numpy(), dataset)

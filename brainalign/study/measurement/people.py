@@ -14,7 +14,7 @@ from brainalign.human import brennan2016
 from brainalign.human.recording import Recording
 from brainalign.human.repeats import repeated
 from brainalign.study.description.loading import load_reading_times, load_recording, simulated_people
-from brainalign.study.description.settings import MICROWORLD, OwnRecording, Study
+from brainalign.study.description.settings import MICROWORLD, OwnReadingTimes, OwnRecording, Study, name_of
 from brainalign.study.measurement import brains
 
 UNITS = 600  # of a recording, that are kept to be drawn: a figure has no more columns than that
@@ -74,7 +74,8 @@ def _mean_courses(recording: Recording) -> pd.DataFrame:
     for region in dict.fromkeys(values.region.to_numpy()):
         region_values = values[:, (values.region == region).to_numpy()].to_numpy().astype(float)
         z = (region_values - region_values.mean(axis=0)) / region_values.std(axis=0)
-        mean, error = z.mean(axis=1), NORMAL * z.std(axis=1, ddof=1) / np.sqrt(z.shape[1])
+        several = z.shape[1] > 1  # a mean of one has no interval
+        mean, error = z.mean(axis=1), NORMAL * z.std(axis=1, ddof=1) / np.sqrt(z.shape[1]) if several else np.nan
         seconds = np.arange(len(z)) * recording.tr
         about = {"participant": "all", "unit": region, "stimulus": np.arange(len(z)), "seconds": seconds}
         tables.append(pd.DataFrame({**about, "response": mean, "low": mean - error, "high": mean + error}))
@@ -109,11 +110,7 @@ def reliabilities(study: Study, recording: Recording) -> pd.DataFrame:
         under the paper's splits; of simulated people the ``true-ceiling`` under each protocol, over ``n`` units.
     """
     if recording.tr:
-        units = recording.units
-        correlations = reliability.intersubject_correlation(
-            recording.responses.to_numpy(), units.participant.to_numpy(), units.region.to_numpy()
-        )
-        tables = [correlations.rename(columns={"n_participants": "n"}).assign(measure="intersubject")]
+        tables = [_intersubject(recording)]
         if recording.name == "brennan2016":
             tables.append(_word_rate(recording))
     else:
@@ -124,6 +121,21 @@ def reliabilities(study: Study, recording: Recording) -> pd.DataFrame:
         tables.append(_true_ceilings(study, recording))
     columns = ["dataset", "measure", "region", "protocol", "lag", "value", "low", "high", "n"]
     return pd.concat(tables, ignore_index=True).assign(dataset=recording.name).reindex(columns=columns)
+
+
+def _intersubject(recording: Recording) -> pd.DataFrame:
+    """Inter-subject correlation in each region that enough people have; no row where there is none."""
+    units = recording.units
+    people_in = units.groupby("region").participant.transform("nunique")
+    shared = (people_in >= brains.PEOPLE_FOR_A_CEILING).to_numpy()
+    if not shared.any():
+        return pd.DataFrame(columns=["measure", "region", "value", "low", "high", "n"])
+    correlations = reliability.intersubject_correlation(
+        recording.responses.to_numpy()[:, shared],
+        units.participant.to_numpy()[shared],
+        units.region.to_numpy()[shared],
+    )
+    return correlations.rename(columns={"n_participants": "n"}).assign(measure="intersubject")
 
 
 def _word_rate(recording: Recording) -> pd.DataFrame:
@@ -142,16 +154,16 @@ def _true_ceilings(study: Study, recording: Recording) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def reading(dataset: str, alignment: str) -> pd.DataFrame:
+def reading(dataset: str | OwnReadingTimes, alignment: str) -> pd.DataFrame:
     """Mean reading time of each word, as `ReadingTimes.table`, with ``true_surprisal`` where readers are simulated."""
     loaded = load_reading_times(dataset, alignment)
-    table = loaded.table().assign(dataset=dataset, alignment=alignment)
+    table = loaded.table().assign(dataset=name_of(dataset), alignment=alignment)
     if "true_surprisal" in loaded.times.coords:
         table["true_surprisal"] = loaded.times.true_surprisal.to_numpy()
     return table
 
 
-def readers(dataset: str) -> pd.DataFrame:
+def readers(dataset: str | OwnReadingTimes) -> pd.DataFrame:
     """How many read, and the reliability of their mean times: a row.
 
     Returns
@@ -160,7 +172,7 @@ def readers(dataset: str) -> pd.DataFrame:
         ``dataset``; ``readers`` and ``ceiling``, from halves of them; NaN where only means were released.
     """
     times = load_reading_times(dataset).times
-    row = {"dataset": dataset, "readers": np.nan, "ceiling": np.nan}
+    row = {"dataset": name_of(dataset), "readers": np.nan, "ceiling": np.nan}
     if "reader" in times.dims:
         row |= {"readers": times.sizes["reader"], "ceiling": reliability.split_half(times.to_numpy())}
     return pd.DataFrame([row])

@@ -18,7 +18,7 @@ from brainalign.llm.reading import series
 from brainalign.llm.reading.activations import layer_names
 from brainalign.study.description.loading import alignments, load_checkpoints, load_reading_times, load_recordings
 from brainalign.study.description.members import Member
-from brainalign.study.description.settings import LoadedModel, SeriesFile, Study, Tuning
+from brainalign.study.description.settings import LoadedModel, OwnReadingTimes, SeriesFile, Study, Tuning, name_of
 from brainalign.study.measurement import brains
 from brainalign.study.measurement.brains import Features
 from brainalign.study.measurement.capability import examined
@@ -27,7 +27,7 @@ NATURAL_STORIES = "natural_stories"  # was released with GPT-3's surprisal
 RECORD = ("tokens", "parts", "parts_encoded_anew", "special_tokens", "read_as", "first_word")  # of how a text was read
 
 
-def states_of(study: Study, model: LanguageModel, source: Recording | str) -> xr.DataArray:
+def states_of(study: Study, model: LanguageModel, source: Recording | str | OwnReadingTimes) -> xr.DataArray:
     """States at the parts of a text, of the layers that the study takes.
 
     Raises
@@ -35,7 +35,7 @@ def states_of(study: Study, model: LanguageModel, source: Recording | str) -> xr
     ValueError
         The model has none of those.
     """
-    name, text = (source, load_reading_times(source)) if isinstance(source, str) else (source.name, source)
+    name, text = name_of(source), source if isinstance(source, Recording) else load_reading_times(source)
     first, end = (int(place) if place else None for place in (study.layers or ":").split(":"))
     names = layer_names(model)
     if not (layers := names[first:end]):
@@ -80,13 +80,13 @@ def record(reading: xr.DataArray, text: str) -> pd.DataFrame:
     return pd.DataFrame([row], columns=["text", "what", *RECORD])
 
 
-def words(surprisal: np.ndarray, dataset: str) -> pd.DataFrame:
+def words(surprisal: np.ndarray, dataset: str | OwnReadingTimes) -> pd.DataFrame:
     """Surprisal of each word: (n_words,) bits."""
     table = load_reading_times(dataset).table()[["story", "position", "sentence", "text"]]
-    return table.assign(dataset=dataset, surprisal=surprisal)
+    return table.assign(dataset=name_of(dataset), surprisal=surprisal)
 
 
-def with_yardstick(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+def with_yardstick(table: pd.DataFrame, dataset: str | OwnReadingTimes) -> pd.DataFrame:
     """`words` with the ``yardstick`` of a language model's where there is one: the true surprisal, or GPT-3's."""
     yardstick = _yardstick(table, dataset)
     if yardstick is None:
@@ -103,7 +103,7 @@ def _yardstick(words: pd.DataFrame, dataset: str) -> np.ndarray | None:
     return series.gpt3(words) if dataset == NATURAL_STORIES else None
 
 
-def series_of(member: Member, dataset: str) -> np.ndarray:
+def series_of(member: Member, dataset: str | OwnReadingTimes) -> np.ndarray:
     """Surprisal that somebody else computed: (n_words,) bits."""
     words = load_reading_times(dataset).table()
     if isinstance(member.source, SeriesFile):
@@ -117,7 +117,7 @@ def series_of(member: Member, dataset: str) -> np.ndarray:
     return series.load_one(member.source, member.name, words)
 
 
-def behavior(study: Study, surprisal: np.ndarray, dataset: str) -> pd.DataFrame:
+def behavior(study: Study, surprisal: np.ndarray, dataset: str | OwnReadingTimes) -> pd.DataFrame:
     """Rows of `behavioral_alignment` under each alignment of the reading times; ``surprisal`` is (n_words,) bits."""
     options = {"seed": study.seed, "n_resamples": study.resamples}
     tables = [
@@ -138,7 +138,7 @@ def followed(study: Study, tuning: Tuning) -> pd.DataFrame:
     ends = study.model_copy(update={"protocols": list(dict.fromkeys([protocol_names[0], protocol_names[-1]]))})
     recordings = list(load_recordings(study).values())
     times = {
-        dataset: [load_reading_times(dataset, alignment) for alignment in alignments(study, dataset)]
+        name_of(dataset): [load_reading_times(dataset, alignment) for alignment in alignments(study, dataset)]
         for dataset in study.reading_times[:1]
     }
     tables = []

@@ -135,7 +135,7 @@ def _cost(study: Study, source: LoadedModel | Tuning, study_texts: Sequence[Text
         cost = reading(study, entry, study_texts, device, exact)
         return _tuned(cost, source.tune, 1) if source.tune else cost
     # As in `measures.followed`: two protocols, and one text of reading times.
-    left_out = study.reading_times[1:]
+    left_out = study.reading_time_names[1:]
     ends = study.model_copy(update={"protocols": list(dict.fromkeys([study.protocols[0], study.protocols[-1]]))})
     cost = reading(ends, entry, [text for text in study_texts if text.name not in left_out], device, exact)
     # Before the first step it is the base, which is read anyway where the study has it.

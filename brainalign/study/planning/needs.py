@@ -82,8 +82,8 @@ def _is_simulated(study: Study) -> bool:
 
 def _data(study: Study, collections: Collection[str]) -> Iterator[str]:
     reported = set()
-    recordings = [source for source in study.recordings if isinstance(source, str)]
-    for name in [*recordings, *study.reading_times, *sorted(collections)]:
+    published = [source for source in [*study.recordings, *study.reading_times] if isinstance(source, str)]
+    for name in [*published, *sorted(collections)]:
         if name in (*MICROWORLD, READERS):
             continue
         if name == WEHBE:

@@ -21,6 +21,7 @@ from brainalign.study.description.settings import (
     READERS,
     WEHBE,
     LoadedModel,
+    OwnReadingTimes,
     OwnRecording,
     SeriesFile,
     Study,
@@ -135,8 +136,8 @@ def _placeless(settings: object) -> object:
 def _data(settings: dict, study: Study, source: object) -> dict[str, list[str] | str]:
     """Hashes of the published files, and of one's own, that results depend on; `UNKNOWN` of what is not here."""
     recordings = study.recordings if "recordings" in settings else []
-    names = [*settings.get("reading_times", ()), *(name for name in recordings if isinstance(name, str))]
-    published = [name for name in names if name not in {*MICROWORLD, READERS}]
+    sources = [*(study.reading_times if "reading_times" in settings else []), *recordings]
+    published = [name for name in sources if isinstance(name, str) and name not in {*MICROWORLD, READERS}]
     hashes = {name: [file.hash for file in human.dataset(name).files.values()] for name in published}
     if isinstance(source, str) and source not in NO_SERIES:
         hashes[source] = [file.hash for file in catalog.dataset(source).files.values()]
@@ -149,12 +150,17 @@ def _data(settings: dict, study: Study, source: object) -> dict[str, list[str] |
         is_published = tune.samples in samples.names()
         published = [file.hash for file in catalog.dataset(tune.samples).files.values()] if is_published else None
         hashes[Path(tune.samples).name] = published or _hashes(Path(tune.samples))
+    tables = [Path(source.table) for source in sources if isinstance(source, OwnReadingTimes)]
+    hashes |= {table.name: _hashes(table) for table in tables}
     for recording in recordings:
         if recording == WEHBE:
             hashes[WEHBE] = UNKNOWN
         elif isinstance(recording, OwnRecording):
-            for place in recording.places.values():
-                hashes[WEHBE if recording.wehbe2014 else Path(place).name] = _hashes(Path(place))
+            for setting, place in recording.files.items():
+                # Two recordings may have files of one name, in folders of their own.
+                whose = "" if setting in ("table", "participants", recording.kind) else f" of {recording.name}"
+                label = WEHBE if recording.wehbe2014 else Path(place).name + whose
+                hashes[label] = _hashes(Path(place))
     return hashes
 
 
