@@ -246,6 +246,19 @@ def test_models_of_a_collection_and_of_ones_own(tmp_path, write):
     assert models.loc["gpt2", ["kind", "parameters", "origin"]].tolist() == ["vanilla", 124439808, "series"]
 
 
+def test_a_tuned_model_may_be_without_its_base(tmp_path, write):
+    (tmp_path / "x.csv").write_text("surprisal\n")
+    series = "surprisal: [{file: x.csv, name: mine, kind: instruction-tuned}]\n"
+    models = studies.models(
+        studies.load(str(write(MINIMAL + series + "models: [{load: a/b, kind: instruction-tuned}]")))
+    )
+    assert (
+        models.kind[["mine", "b"]].tolist() == ["instruction-tuned"] * 2 and models.vanilla[["mine", "b"]].isna().all()
+    )
+    with pytest.raises(ValueError, match="kind: vanilla, but gpt2 is its base"):
+        studies.load(str(write(MINIMAL + "models: [gpt2, {load: a/b, kind: vanilla, vanilla: gpt2}]")))
+
+
 @pytest.mark.parametrize("other", ["gpt2", "twice"])
 def test_two_models_of_one_name(tmp_path, write, other):
     (tmp_path / "x.csv").write_text("surprisal\n")

@@ -126,7 +126,8 @@ def benchmark_tasks(benchmark: str) -> pd.DataFrame:
 @cache
 def datasets() -> dict[str, Dataset]:
     """Every data set by name."""
-    return {name: Dataset(name=name, files=_files(name, entry), **entry) for name, entry in _yaml("datasets").items()}
+    entries = _yaml("datasets").items()
+    return {name: Dataset(name=name, **entry | {"files": _files(name, entry)}) for name, entry in entries}
 
 
 def dataset(name: str) -> Dataset:

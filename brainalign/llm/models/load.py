@@ -147,6 +147,7 @@ def load(
     with networks.quiet():
         (tokenizer, switched_off), config = _steady_tokenizer(source.folder), networks.config_of(source.folder)
         identity = identity | switched_off
+        _require_embedded(source.folder, tokenizer, config)
         if untrained is not None:
             name, identity = f"{name}-untrained-{untrained}", identity | {"untrained": untrained} | networks.versions()
             precision = str(config.dtype or "float32").removeprefix("torch.") if dtype == "auto" else dtype
@@ -168,6 +169,20 @@ def load(
             return network
 
     return LanguageModel(name, config, tokenizer, identity | {"dtype": precision}, read)
+
+
+def _require_embedded(folder: Path, tokenizer: PreTrainedTokenizerFast, config: PreTrainedConfig) -> None:
+    """See that each token that a text can have is in the embedding; special ones that no text has need not be."""
+    backend, rows = tokenizer.backend_tokenizer, config.get_text_config().vocab_size
+    added = backend.get_added_tokens_decoder()
+    around = {tokenizer.bos_token_id, tokenizer.eos_token_id, *backend.encode("a").ids} - {None}
+    ids = around | {number for number, token in added.items() if not token.special}
+    ids.add(max(set(range(backend.get_vocab_size(with_added_tokens=False))) - added.keys(), default=0))
+    if max(ids) >= rows:
+        raise ValueError(
+            f"{folder}: the tokenizer has token {max(ids)} ({backend.id_to_token(max(ids))!r}), and by config.json the "
+            f"network knows {rows}, from 0 on. Use the tokenizer that it was trained with, or enlarge its embedding."
+        )
 
 
 def _stored(source: Source, base_source: Source | None, dtype: str, new_rows: str, device: str) -> PreTrainedModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import tempfile
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 BUFFERS = re.compile(
     r"attn\.(attention\.)?(masked_)?bias$|attention\.(masked_)?bias$|rotary_emb\.inv_freq$|position_ids$"
 )
+DEQUANTIZED = ("gguf", "mxfp4")  # formats of weights that transformers turns into plain ones as it reads them
 MOST_POSITIONS, PROBED = 1 << 20, 4  # tokens that are asked about where nothing sets a limit; first ones compared
 
 
@@ -41,8 +43,44 @@ def config_of(folder: Path) -> PreTrainedConfig:
             f"{folder / 'config.json'} names a file of its own for its weights ({config.transformers_weights}), which "
             "can be a pickle. Save them as model.safetensors, and delete that entry."
         )
+    _require_unquantized(folder, config)
     architecture(config)
+    if config.is_encoder_decoder and getattr(config, "decoder_start_token_id", None) is None:
+        config.decoder_start_token_id = _decoder_start(folder, config)
     return config
+
+
+def _require_unquantized(folder: Path, config: PreTrainedConfig) -> None:
+    settings = getattr(config, "quantization_config", None) or {}
+    method = (settings if isinstance(settings, dict) else settings.to_dict()).get("quant_method", "some method")
+    if settings and method not in DEQUANTIZED:
+        raise ValueError(
+            f"{folder} holds weights that were quantized ({getattr(method, 'value', method)}), so that neither their "
+            "precision nor what reads them is that of others. Load the model that they were made from, with "
+            "dtype='bfloat16' where memory is short."
+        )
+
+
+def _decoder_start(folder: Path, config: PreTrainedConfig) -> int:
+    """Token that starts decoding, where settings name none: by the class, for generation, or as all T5s."""
+    import torch
+
+    network = blank(config)
+    try:
+        return int(network.prepare_decoder_input_ids_from_labels(torch.ones((1, 1), dtype=torch.long))[0, 0])
+    except (AttributeError, ValueError, TypeError, KeyError):  # the class asks for what is not there, too
+        pass
+    file = folder / "generation_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    start = settings.get("decoder_start_token_id")
+    if start is None and hasattr(config, "relative_attention_num_buckets"):
+        start = config.pad_token_id
+    if start is None:
+        raise ValueError(
+            f"{folder / 'config.json'} names no token that starts decoding, nor does {type(network).__name__}. Add "
+            "decoder_start_token_id there, as the model was trained."
+        )
+    return int(start)
 
 
 def positions(network: PreTrainedModel) -> int | None:
@@ -147,10 +185,13 @@ def blocks(network: PreTrainedModel) -> dict[str, torch.nn.ModuleList]:
     """Blocks of each of the `stacks`: the outermost list of modules in it."""
     from torch.nn import ModuleList
 
-    return {
-        name: next(module for module in stack.modules() if isinstance(module, ModuleList))
+    lists = {
+        name: next((module for module in stack.modules() if isinstance(module, ModuleList)), None)
         for name, stack in stacks(network).items()
     }
+    if not all(lists.values()):  # no list, or an empty one
+        raise ValueError(f"{title(network)} has no list of blocks whose states could be read off. Use another model.")
+    return lists
 
 
 def states_of(output: object) -> object:

@@ -114,7 +114,7 @@ def _compute(model: LanguageModel, passages: Sequence[Passage], key: dict, title
     states = np.empty((len(key["layers"]), n_parts, model.width), dtype)
     for parts, arrays in results:
         states[:, parts] = arrays["states"].swapaxes(0, 1)
-    notes = record(model, windows, n_anew, [*prefix, *suffix]) | {
+    notes = record(model, passages, windows, n_anew, [*prefix, *suffix]) | {
         "read_as": (
             "encoder: each part's beginning by itself; decoder: the same text, shifted right"
             if model.encoder_decoder

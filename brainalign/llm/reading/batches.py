@@ -11,7 +11,7 @@ import numpy as np
 
 from brainalign import store
 from brainalign.human.recording import Passage
-from brainalign.llm.reading.tokens import spelled_out
+from brainalign.llm.reading.tokens import spelled_out, token_digests
 from brainalign.llm.reading.windows import Window
 
 if TYPE_CHECKING:
@@ -66,13 +66,16 @@ def identity(model: LanguageModel, passages: Sequence[Passage], **options) -> di
     return {"model": model.identity, "text": store.digest([list(passage.parts) for passage in passages]), **options}
 
 
-def record(model: LanguageModel, windows: Sequence[Window], n_anew: int, special: Sequence[int]) -> dict:
-    """Notes on how windows were read, between special tokens that have these ids."""
+def record(
+    model: LanguageModel, passages: Sequence[Passage], windows: Sequence[Window], n_anew: int, special: Sequence[int]
+) -> dict:
+    """Notes on how windows over passages were read, between special tokens that have these ids."""
     return {
         "tokens": sum(len(window) for window in windows),
         "parts": sum(len(window.parts) for window in windows),
         "parts_encoded_anew": n_anew,
         "special_tokens": model.tokenizer.convert_ids_to_tokens(list(special)),
+        "token_digests": token_digests(model.tokenizer, passages),
     }
 
 

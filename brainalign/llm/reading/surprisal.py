@@ -109,7 +109,7 @@ def _compute(model: LanguageModel, passages: Sequence[Passage], key: dict, title
     _require_numbers(bits, passages, model, scored=bool(prefix) or model.encoder_decoder)
     unknown = _with_tokens(windows, unknown_ids(model.tokenizer))
     bits[unknown] = np.nan
-    notes = record(model, windows, n_anew, [*prefix, *suffix]) | {
+    notes = record(model, passages, windows, n_anew, [*prefix, *suffix]) | {
         "first_word": f"after {model.tokenizer.convert_ids_to_tokens(prefix)[-1]}" if prefix
         else "after the token that starts decoding" if model.encoder_decoder
         else "missing: the tokenizer has no token for the beginning of a text",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from brainalign import store
 from brainalign.human.recording import Passage
 
 if TYPE_CHECKING:
@@ -165,6 +166,11 @@ def missing_where_unknown(tokenizer: PreTrainedTokenizerFast, texts: Sequence[st
     unknown = unknown_ids(tokenizer)
     lacking = unknown and any(not unknown.isdisjoint(encoded.ids) for encoded in encode(tokenizer, texts))
     return {"unknown_tokens": "missing"} if lacking else {}
+
+
+def token_digests(tokenizer: PreTrainedTokenizerFast, passages: Sequence[Passage]) -> list[str]:
+    """Of each passage what tells its token ids from others: two models read it alike where these are equal."""
+    return [store.digest(encoded.ids)[:12] for encoded in encode(tokenizer, [join(p.parts).text for p in passages])]
 
 
 def coordinates(passages: Sequence[Passage]) -> dict[str, tuple[str, np.ndarray]]:

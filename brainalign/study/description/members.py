@@ -113,7 +113,7 @@ def _series(study: Study) -> list[Member]:
                 about |= {"origin": "series", "collection": source, "context": COLLECTIONS[source].context}
                 series_members.append(Member(name, source, about))
         else:
-            kind = "instruction-tuned" if source.vanilla else "vanilla"
+            kind = source.kind or ("instruction-tuned" if source.vanilla else "vanilla")
             about = {"family": source.family, "kind": kind, "vanilla": source.vanilla, "parameters": source.parameters}
             series_members.append(Member(source.name, source, about | {"origin": "series", "context": source.context}))
     return series_members
@@ -130,7 +130,7 @@ def _models(study: Study) -> list[Member]:
         # The catalog's base counts where the study has it; one that the study names must be there.
         base = entry.vanilla or (trained.get(entry.load) if entry.tune else None)
         base = base or (about["vanilla"] if about["vanilla"] in names else None)
-        kind = "instruction-tuned" if base else about["kind"]
+        kind = entry.kind or ("instruction-tuned" if base else about["kind"])
         about |= {"kind": kind, "vanilla": base, "family": entry.family or about["family"], "origin": "model"}
         if entry.untrained is not None:
             about |= {"kind": "untrained", "vanilla": None, "twin_of": trained.get(entry.load)}

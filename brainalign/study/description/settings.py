@@ -37,18 +37,30 @@ def _place_or_name(value: object, info: ValidationInfo) -> object:
 PlaceOrName = Annotated[str, BeforeValidator(_place_or_name)]
 
 
+def kind_fits_base(entry):
+    """See that what has a base is not said to be vanilla."""
+    if entry.kind == "vanilla" and entry.vanilla is not None:
+        raise ValueError(f"kind: vanilla, but {entry.vanilla} is its base (vanilla). Leave out one of the two")
+    return entry
+
+
 class SeriesFile(Settings):
     """Surprisal of a model of your own, one value a word."""
 
     file: Place = Field(description="CSV or JSON file, relative to the study's file")
     name: str = Name
     vanilla: str | None = Field(None, description="name of the base model, when the model is instruction-tuned")
+    kind: Literal["vanilla", "instruction-tuned"] | None = Field(
+        None, description="what it is, where that is not in the catalog; with a base, it is instruction-tuned"
+    )
     family: str = "other"
     parameters: float | None = Field(None, gt=0, description="number of parameters")
     unit: Literal["bits", "nats"] = "bits"
     context: Literal["sentence", "story", "window"] | None = Field(
         None, description="what was read before a word; a series is compared with those of the same context"
     )
+
+    _kind_fits_base = model_validator(mode="after")(kind_fits_base)
 
 
 class Lora(Settings):
@@ -108,7 +120,12 @@ class LoadedModel(Settings):
     untrained: int | None = Field(None, ge=0, description="seed of fresh weights: an untrained twin")
     tune: Tune | None = Field(None, description="how it is tuned here, after it is loaded")
     vanilla: str | None = Field(None, description="name of the base model, when the model is instruction-tuned")
+    kind: Literal["vanilla", "instruction-tuned"] | None = Field(
+        None, description="what it is, where that is not in the catalog; with a base, it is instruction-tuned"
+    )
     family: str | None = None
+
+    _kind_fits_base = model_validator(mode="after")(kind_fits_base)
 
     @property
     def microworld_name(self) -> str | None:

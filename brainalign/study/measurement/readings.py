@@ -24,7 +24,8 @@ from brainalign.study.measurement.brains import Features
 from brainalign.study.measurement.capability import examined
 
 NATURAL_STORIES = "natural_stories"  # was released with GPT-3's surprisal
-RECORD = ("tokens", "parts", "parts_encoded_anew", "special_tokens", "read_as", "first_word")  # of how a text was read
+# Of how a text was read.
+RECORD = ("tokens", "parts", "parts_encoded_anew", "special_tokens", "read_as", "first_word", "token_digests")
 
 
 def states_of(study: Study, model: LanguageModel, source: Recording | str | OwnReadingTimes) -> xr.DataArray:
@@ -75,7 +76,7 @@ def description(model: LanguageModel) -> pd.DataFrame:
 def record(reading: xr.DataArray, text: str) -> pd.DataFrame:
     """How a text was read: a row, with ``what`` was read off it, states or surprisal."""
     notes = {key: reading.attrs[key] for key in RECORD if key in reading.attrs}
-    notes["special_tokens"] = " ".join(notes["special_tokens"])
+    notes |= {key: " ".join(notes[key]) for key in ("special_tokens", "token_digests") if key in notes}
     row = {"text": text, "what": "states" if "layer" in reading.dims else "surprisal", **notes}
     return pd.DataFrame([row], columns=["text", "what", *RECORD])
 

@@ -96,13 +96,13 @@ def _source(study: Study, member: Member) -> dict[str, object]:
     if isinstance(source, str):
         return about | {"origin": source}
     base = source if isinstance(source, LoadedModel) else base_of(study, source.model)
-    about |= _placeless(source.model_dump(mode="json", exclude={"family", "vanilla"}))
+    about |= _placeless(source.model_dump(mode="json", exclude={"family", "kind", "vanilla"}))
     if base.microworld_name is not None:  # our own code says it all
         return about
     weights = base.untrained is None
     available = is_local(base.load, base.revision, weights)
     identity = find(base.load, base.revision, weights).identity if available else UNKNOWN
-    return about | {"base": _placeless(base.model_dump(mode="json")), "weights": identity}
+    return about | {"base": _placeless(base.model_dump(mode="json", exclude={"kind"})), "weights": identity}
 
 
 def _width(study: Study) -> int | str | None:
