@@ -320,3 +320,35 @@ def test_execute_leads_from_template_to_sources(capsys, monkeypatch):
     assert store.PROJECT / parameters["output"] == output.parent
     assert parameters["study"] == "sample"
     assert capsys.readouterr().out.startswith("executed published_brain.ipynb (")
+
+
+@pytest.mark.parametrize("error", [KeyError("0"), IndexError("list index out of range"), ImportError("x"),
+                                   AttributeError("no 'x'"), TypeError("not a 'str'")], ids=repr)  # fmt: skip
+def test_an_error_that_explains_nothing_says_its_kind_and_place(monkeypatch, capsys, error):
+    def load(name):
+        raise error
+
+    monkeypatch.setattr(studies, "load", load)
+    assert cli.main(["status", "printed"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith(f"brainalign: {type(error).__name__} in study_command.py, line ")
+    assert f"(status): {error}. It should have been explained: please report it" in message
+    monkeypatch.setattr(studies, "load", lambda name: (_ for _ in ()).throw(LookupError("unknown study")))
+    assert cli.main(["status", "printed"]) == 1
+    assert capsys.readouterr().err == "brainalign: unknown study\n"
+
+
+@pytest.mark.parametrize("arguments", ["data list", "claims", "--help"])
+def test_a_reader_that_goes_away_is_no_error(arguments):
+    command = [sys.executable, "-m", "brainalign.cli", *arguments.split()]
+    read_end, write_end = os.pipe()
+    os.close(read_end)  # as head does, once it has its lines
+    done = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True)
+    os.close(write_end)
+    assert (done.stderr, done.returncode) == ("", 141)
+
+
+def test_a_pipe_that_broke_elsewhere_is_an_error(monkeypatch, capsys):
+    monkeypatch.setattr(studies, "load", lambda name: (_ for _ in ()).throw(BrokenPipeError("a worker is gone")))
+    assert cli.main(["status", "printed"]) == 1
+    assert capsys.readouterr().err == "brainalign: a worker is gone\n"

@@ -4,7 +4,7 @@ from test_brainscore import blank, futrell, pereira, written  # noqa: F401
 
 from brainalign.human import own
 from brainalign.human.checks import STIMULUS, UNIT
-from brainalign.llm.reading import tokens
+from brainalign.llm.reading import series, tokens
 
 TABLE = """text,passage,position,v1,v2
 "One, two.",p,1,0.5,1
@@ -194,3 +194,26 @@ def test_parts_are_joined_by_one_space(write, written):  # noqa: F811
     netcdf = own.load_netcdf(written(blank()))
     assert tokens.join(netcdf.passages[1].parts).text == " ".join(f"part {i}" for i in range(6))
     assert netcdf.stimuli.trimmed.all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            TABLE.replace("Three.", "It’s.").encode("cp1252"),
+            r"row 3: the byte 0x92 is not UTF-8, .*cp1252.*Save",
+        ),
+        (TABLE.encode("utf-16"), r"its encoding is UTF-16. Save it as UTF-8"),
+        (TABLE.encode("utf-16-le"), r"row 1: it has a NUL byte: .* or UTF-16. Save it as UTF-8"),
+        (TABLE.replace("Three.", "Thr\0ee.").encode(), r"row 3: it has a NUL byte"),
+        (TABLE.replace("Three.", '"' + "a" * 200_000).encode(), r"row \d+: field larger than field limit .* quotation"),
+    ],
+)
+def test_a_table_in_another_encoding_is_refused_by_name(tmp_path, content, message):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"mine\.csv: {message}"):
+        own.load_table(path)
+    if "field" not in message:
+        with pytest.raises(ValueError, match=rf"mine\.csv: {message}"):
+            series.load_one(path, "mine", None)

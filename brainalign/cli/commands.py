@@ -3,8 +3,10 @@
 import argparse
 import os
 import pkgutil
+import select
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,11 @@ from pathlib import Path
 
 from brainalign import warm
 
+LIBRARY = Path(__file__).parent.parent
+# Whose text says nothing by itself: of errors that are meant to be read, a LookupError is one and no KeyError.
+UNEXPLAINED = (KeyError, IndexError, ImportError, AttributeError, TypeError, UnicodeError)
+DEFECT = "It should have been explained: please report it, with the command."
+BROKEN_PIPE = 141  # as a shell reports a command that wrote to a pipe which nobody reads
 STUDY = "microworld"  # needs nobody's data and nobody's weights
 
 
@@ -25,13 +32,44 @@ def main(arguments: list[str] | None = None) -> int:
     """
     if arguments is None and warm.serving():
         return warm.run("brainalign.cli:main", sys.argv[1:])
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         with _plain_warnings():
-            return pkgutil.resolve_name(f"brainalign.cli.{options.run}")(options) or 0
+            status = pkgutil.resolve_name(f"brainalign.cli.{options.run}")(options) or 0
+            sys.stdout.flush()
+            return status
+    except SystemExit:  # after the help, or a wrong usage
+        if _nobody_reads():
+            return BROKEN_PIPE
+        raise
+    except UNEXPLAINED as error:
+        print(f"brainalign: {type(error).__name__} in {_place(error)}: {error}. {DEFECT}", file=sys.stderr)
     except (ValueError, LookupError, OSError, RuntimeError) as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return BROKEN_PIPE
         print(f"brainalign: {error}", file=sys.stderr)
-        return 1
+    return 1
+
+
+def _place(error: Exception) -> str:
+    """Where in the library an error came from: file, line and function."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = next((frame for frame in reversed(frames) if Path(frame.filename).is_relative_to(LIBRARY)), frames[-1])
+    return f"{Path(frame.filename).name}, line {frame.lineno} ({frame.name})"
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe without a reader, as after ``head``; nothing more is then written there."""
+    try:
+        output = sys.stdout.fileno()
+        poll = select.poll()
+    except (AttributeError, OSError):  # no file, or a system that has no such question
+        return False
+    poll.register(output, select.POLLOUT)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output)  # for what is still to be flushed when Python ends
+    return True
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """Recordings of your own: a table, or a netCDF file in Brain-Score's layout."""
 
 import csv
+import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from brainalign.human import brainscore, missing
+from brainalign.human import brainscore, missing, plain_text
 from brainalign.human.checks import SERIES, STIMULUS
 from brainalign.human.recording import Recording, in_order, passages, responses, trimmed
 
@@ -145,9 +146,14 @@ def read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     """Cells of a CSV file, as text."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist. Correct the path.")
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        # Not by pandas, which fills up a row that lacks cells.
-        header, *rows = [row for row in csv.reader(lines) if row] or [[]]
+    # Not by pandas, which fills up a row that lacks cells.
+    reader = csv.reader(io.StringIO(plain_text.read(path), newline=""))
+    try:
+        header, *rows = [row for row in reader if row] or [[]]
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}: row {reader.line_num}: {error}. See that every quotation mark in a cell is closed, and double."
+        ) from error
     for name in (*needed, *header):
         if header.count(name) != 1:
             problem = "missing" if name not in header else "there twice"

@@ -13,6 +13,7 @@ order), or without ``story`` and ``position`` (one row a word, in order); or JSO
 object with, for each story, a list of numbers or a list of sentences that are lists of numbers.
 """
 
+import io
 import json
 import warnings
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign import catalog, messages
+from brainalign.human import plain_text
 from brainalign.human.download import fetch, find
 
 GPT3 = "probs/all_stories_gpt3.csv"  # in the repository of Natural Stories
@@ -191,12 +193,13 @@ def _file(source: str | Path) -> Path:
 
 def _read(path: Path, value: str) -> pd.DataFrame:
     """Read a row per value: the column ``value``, with ``story`` and ``position`` if the file has them."""
+    text = plain_text.read(path)
     try:
         if path.suffix == ".csv":
             # As text: a word may read "NA", and a value that is no number gets a message of our own.
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+            table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
         else:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(text)
             by_story = isinstance(content, dict)
             stories = content.items() if by_story else [("", content)]
             # A story's values may come in sentences.
