@@ -21,7 +21,7 @@ from brainalign.paper.publish import book
 from brainalign.study.measurement import measures
 from brainalign.study.planning import plan
 
-COMMANDS = ["book", "run", "status", "tune", "plan", "claims", "execute", "render", "data", "store"]
+COMMANDS = ["book", "run", "score", "status", "tune", "plan", "claims", "execute", "render", "data", "store"]
 HEAVY = {"torch", "transformers", "numpy", "safetensors", "pandas", "matplotlib", "scipy", "xarray", "sklearn"}
 
 
