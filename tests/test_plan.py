@@ -132,6 +132,7 @@ def test_every_class_of_transformers_has_a_row_and_any_other_its_reason(tmp_path
 def test_operations_and_bytes_are_those_of_a_run(tmp_path, write, shape):
     study, model = write(""), llm.load(shape(tmp_path / "model"), device="cpu")
     entry = LoadedModel(load=str(tmp_path / "model"))
+    assert model.network  # probed as it is loaded, which is no part of a reading
     for read, run in ((TEXT, llm.activations), (SCORED, llm.surprisal)):
         found, expected = counted(lambda run=run: run(model, PASSAGES))
         cost = costs.reading(study, entry, read, device="cpu")

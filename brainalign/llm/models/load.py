@@ -246,10 +246,13 @@ def _steady_tokenizer(folder: Path) -> tuple[PreTrainedTokenizerFast, dict]:
     """Tokenizer without what was saved with it and is no token of a text; and what of that changes tokens, as JSON."""
     tokenizer = _saved_tokenizer(folder)
     backend = tokenizer.backend_tokenizer
+    dropout = getattr(backend.model, "dropout", None)  # of merges, by chance: a means of training
+    if not (dropout or backend.padding or backend.truncation):
+        return tokenizer, {}
     before = [backend.encode(text).ids for text in SAMPLES]
     backend.no_padding()
     backend.no_truncation()
-    if dropout := getattr(backend.model, "dropout", None):  # of merges, by chance: a means of training
+    if dropout:
         backend.model.dropout = None
     changed = dropout or before != [backend.encode(text).ids for text in SAMPLES]
     return tokenizer, {"tokenizer": "without padding, truncation and dropout"} if changed else {}
