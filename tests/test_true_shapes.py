@@ -1,14 +1,12 @@
 """Books of large studies are built from results alone, whose shapes are the true ones and whose numbers are made up.
 
-There are no data, no weights and no torch where they are built. Of each family the smallest and the largest models
-stand for those between: a page of each more is the same notebook once more.
+There are no data, no weights and no torch where they are built.
 """
 
 from functools import cache
 
 import made_up
 import pytest
-import yaml
 from books import Book, Project
 
 from brainalign import catalog
@@ -26,14 +24,13 @@ def bare(tmp_path_factory):
     @cache
     def build(name: str) -> Book:
         measured, place = tmp_path_factory.mktemp("measured"), tmp_path_factory.mktemp("bare")
-        project = Project.copy(place / "project")
-        keep_extremes(project.root / "studies" / f"{name}.yaml")
-        study = studies.load(str(project.root / "studies" / f"{name}.yaml"))
+        study = studies.load(name)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("BRAINALIGN_STORE", str(measured))
             made_up.put(patch)
             for member in studies.measured(study):
                 studies.run(study, member)
+        project = Project.copy(place / "project")
         for module in ("torch", "transformers", "accelerate"):
             (place / "absent" / module).mkdir(parents=True)
             (place / "absent" / module / "__init__.py").write_text(ABSENT)
@@ -44,22 +41,9 @@ def bare(tmp_path_factory):
     return build
 
 
-def keep_extremes(path):
-    """Leave in a study the first of the smallest and of the largest models of each family and kind."""
-    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    about = studies.models(studies.load(str(path)))
-    about = about[about.origin == "model"].assign(entry=[str(entry) for entry in settings["models"]])
-    groups = about.groupby(["family", "kind"]).parameters
-    kept = about[(about.parameters == groups.transform("min")) | (about.parameters == groups.transform("max"))]
-    kept = set(kept.drop_duplicates(["family", "kind", "parameters"]).entry)
-    settings["models"] = [entry for entry in settings["models"] if str(entry) in kept]
-    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-
-
 @pytest.mark.parametrize("name", ["laptop", "paper"])
 def test_every_notebook_and_every_models_page_is_there(bare, name):
-    book = bare(name)
-    about = studies.models(studies.load(str(book.project.root / "studies" / f"{name}.yaml")))
+    book, about = bare(name), studies.models(studies.load(name))
     pages = set(book.pages)
     trained = about.index[(about.origin == "model") & (about.kind != "untrained")]
     assert {f"models/model-{model}.html" for model in trained} <= pages
