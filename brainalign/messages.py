@@ -1,8 +1,10 @@
 """Plain words for errors."""
 
 import difflib
+import textwrap
 from collections.abc import Iterable
 
+LINE = 120  # characters
 PLURALS = {"entry": "entries", "stimulus": "stimuli"}
 
 
@@ -23,3 +25,8 @@ def require(kind: str, name: str, choices: Iterable[str]) -> None:
 def count(n: int, noun: str) -> str:
     """So many of something: ``1 file``, ``1,200 files``."""
     return f"{n:,} {noun if n == 1 else PLURALS.get(noun, noun + 's')}"
+
+
+def lines(texts: Iterable[str]) -> str:
+    """Texts below each other, each cut where its line ends; those that are empty are left out."""
+    return "\n".join(textwrap.shorten(text, LINE, placeholder=" ...") for text in texts if text)

@@ -134,3 +134,15 @@ def _group(item) -> str:
     if "book" in parameters:
         return f"book of {parameters['book']}"
     return "claims" if "checked" in item.fixturenames else item.path.stem
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Write a file of one's own."""
+
+    def written(content, name="mine.csv"):
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    return written

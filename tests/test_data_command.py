@@ -99,7 +99,7 @@ def test_show(capsys, brennan):
         "participants: 2 (s18, s40)",
         "missing: 0 of 144 values",
         "repeats: 0 stimuli have a text that another one has too",
-        "text: `Alice' WAS, did n't say: ...",
+        "text: `Alice' WAS, did n't say:",
         "ceiling: none is published",
         "license: CC BY 4.0",
     ):

@@ -16,18 +16,8 @@ null,7,2,3,5
 SHEET = "unit,participant,region\nv2,y,MFG\nv1,x,IFG\n"
 
 
-@pytest.fixture
-def write(tmp_path):
-    def put(content, name="mine.csv"):
-        path = tmp_path / name
-        path.write_text(content, encoding="utf-8")
-        return path
-
-    return put
-
-
-def test_table(write):
-    recording = own.load_table(write(TABLE))
+def test_table(put):
+    recording = own.load_table(put(TABLE))
     assert recording.name == "mine"
     np.testing.assert_array_equal(recording.responses, np.float32([[0.5, 1], [np.nan, 2], [1.5, -0.3], [2, 4], [3, 5]]))
     assert {*STIMULUS, *UNIT} == set(recording.responses.coords)
@@ -41,24 +31,24 @@ def test_table(write):
     assert recording.passages[1].parts == ("Four.", "null")
 
 
-def test_sheet_of_participants(write):
-    recording = own.load_table(write(TABLE), write(SHEET, "sheet.csv"))
+def test_sheet_of_participants(put):
+    recording = own.load_table(put(TABLE), put(SHEET, "sheet.csv"))
     assert recording.units.to_numpy().tolist() == [["x", "IFG", "v1"], ["y", "MFG", "v2"]]
     without = "unit,participant\nv1,x\nv2,x\n"
-    assert own.load_table(write(TABLE), write(without, "sheet.csv")).units.region.tolist() == ["all", "all"]
+    assert own.load_table(put(TABLE), put(without, "sheet.csv")).units.region.tolist() == ["all", "all"]
 
 
-def test_more_coordinates_in_the_table(write):
+def test_more_coordinates_in_the_table(put):
     head, *rows = TABLE.splitlines()
     lines = [f"{head},story,stimulus_id,experiment", *(f"{row},s,id{i},e" for i, row in enumerate(rows))]
-    stimuli = own.load_table(write("\n".join(lines))).stimuli
+    stimuli = own.load_table(put("\n".join(lines))).stimuli
     assert stimuli.stimulus_id.tolist() == [f"id{i}" for i in range(5)]
     assert set(stimuli.story) == {"s"}
     assert set(stimuli.experiment) == {"e"}
 
 
-def test_a_table_saved_by_a_spreadsheet(write):
-    assert own.load_table(write("\ufeff" + TABLE)).responses.shape == (5, 2)
+def test_a_table_saved_by_a_spreadsheet(put):
+    assert own.load_table(put("\ufeff" + TABLE)).responses.shape == (5, 2)
 
 
 @pytest.mark.parametrize(
@@ -81,25 +71,25 @@ def test_a_table_saved_by_a_spreadsheet(write):
         ("p,2,,2", "p,2,2", r"mine.csv: row 3: 4 cells, the header has 5"),
     ],
 )
-def test_what_is_wrong_in_a_table_is_named(write, old, new, message):
+def test_what_is_wrong_in_a_table_is_named(put, old, new, message):
     assert old in TABLE
     with pytest.raises(ValueError, match=message):
-        own.load_table(write(TABLE.replace(old, new, 1)))
+        own.load_table(put(TABLE.replace(old, new, 1)))
 
 
-def test_passages_out_of_order(write):
+def test_passages_out_of_order(put):
     head, *rows = TABLE.splitlines()
     with pytest.raises(ValueError, match=r"mine.csv: stimulus 'p.2' .*position: positions must count.*Sort the rows"):
-        own.load_table(write("\n".join([head, rows[1], rows[0], *rows[2:]])))
+        own.load_table(put("\n".join([head, rows[1], rows[0], *rows[2:]])))
     with pytest.raises(ValueError, match=r"mine.csv: stimulus 'p.3' .*passage: its stimuli do not stand together"):
-        own.load_table(write("\n".join([head, *rows[:2], *rows[3:], rows[2]])))
+        own.load_table(put("\n".join([head, *rows[:2], *rows[3:], rows[2]])))
 
 
 @pytest.mark.parametrize("column", ["", "7"])
-def test_unit_without_or_with_one_value(write, column):
+def test_unit_without_or_with_one_value(put, column):
     lines = [f"{line},{name}" for line, name in zip(TABLE.splitlines(), ["v3"] + [column] * 5, strict=True)]
     with pytest.raises(ValueError, match=r"mine.csv: unit 'v3' .*responses: it is (missing|constant)"):
-        own.load_table(write("\n".join(lines)))
+        own.load_table(put("\n".join(lines)))
 
 
 @pytest.mark.parametrize(
@@ -111,22 +101,22 @@ def test_unit_without_or_with_one_value(write, column):
         ("unit,person\nv1,x\n", r"sheet.csv: participant: the column is missing; it has unit, person"),
     ],
 )
-def test_sheet_that_does_not_fit(write, sheet, message):
+def test_sheet_that_does_not_fit(put, sheet, message):
     with pytest.raises(ValueError, match=message):
-        own.load_table(write(TABLE), write(sheet, "sheet.csv"))
+        own.load_table(put(TABLE), put(sheet, "sheet.csv"))
 
 
 @pytest.mark.parametrize("name", ["time", "run"])
-def test_table_of_volumes(write, name):
+def test_table_of_volumes(put, name):
     with pytest.raises(ValueError, match=f"mine.csv: {name}: a table holds no time series"):
-        own.load_table(write(TABLE.replace("v2", name)))
+        own.load_table(put(TABLE.replace("v2", name)))
 
 
-def test_table_without_units_or_file(write, tmp_path):
+def test_table_without_units_or_file(put, tmp_path):
     with pytest.raises(ValueError, match=r"mine.csv: no column is a unit"):
-        own.load_table(write("text,passage,position\na,p,1\n"))
+        own.load_table(put("text,passage,position\na,p,1\n"))
     with pytest.raises(ValueError, match=r"mine.csv: text: the column is missing"):
-        own.load_table(write(""))
+        own.load_table(put(""))
     with pytest.raises(FileNotFoundError, match=r"other.csv does not exist"):
         own.load_table(tmp_path / "other.csv")
 
@@ -182,10 +172,10 @@ def test_netcdf_of_reading_times(written):  # noqa: F811
         own.load_netcdf(written(futrell()))
 
 
-def test_parts_are_joined_by_one_space(write, written):  # noqa: F811
-    clean = write(TABLE.replace("Three.", "Three four."), "clean.csv")
+def test_parts_are_joined_by_one_space(put, written):  # noqa: F811
+    clean = put(TABLE.replace("Three.", "Three four."), "clean.csv")
     spaced = TABLE.replace('"One, two."', '" One,  two. "').replace("Three.", "Three\u00a0 four.\t")
-    theirs, ours = own.load_table(clean), own.load_table(write(spaced))
+    theirs, ours = own.load_table(clean), own.load_table(put(spaced))
     assert [passage.parts for passage in ours.passages] == [passage.parts for passage in theirs.passages]
     assert ours.stimuli.text.tolist() == theirs.stimuli.text.tolist()
     assert tokens.join(ours.passages[0].parts).text == "One, two. Three four. NA"

@@ -37,16 +37,6 @@ READERS = """story,position,word,reader,gaze_duration,log_frequency
 """ + "".join(f"1,{k},w,{who},{200 + k},1\n" for k in range(1, 9) for who in "xy")
 
 
-@pytest.fixture
-def write(tmp_path):
-    def put(content, name="mine.csv"):
-        path = tmp_path / name
-        path.write_text(content, encoding="utf-8")
-        return path
-
-    return put
-
-
 def exported(times, path, **changes):
     """A table of ReadingTimes as a CSV of one's own."""
     table = times.table().rename(columns={"text": "word", "reading_time": "time"})
@@ -54,8 +44,8 @@ def exported(times, path, **changes):
     return path
 
 
-def test_words_of_a_table(write):
-    times = own_reading_times.load(write(TABLE))
+def test_words_of_a_table(put):
+    times = own_reading_times.load(put(TABLE))
     assert (times.name, times.alignment, times.times.dims) == ("mine", "original", ("word",))
     words = times.table()
     assert words.story.tolist() == ["tea"] * 4 + ["a"] * 2
@@ -67,8 +57,8 @@ def test_words_of_a_table(write):
     assert words.n_readers.isna().all() and words.sd.isna().all()
 
 
-def test_readers_and_a_measure_by_name(write):
-    times = own_reading_times.load(write(READERS), "gaze_duration")
+def test_readers_and_a_measure_by_name(put):
+    times = own_reading_times.load(put(READERS), "gaze_duration")
     assert times.name == "mine.gaze_duration"
     assert times.times.reader.to_numpy().tolist() == ["x", "y"]
     words = times.table()
@@ -78,13 +68,13 @@ def test_readers_and_a_measure_by_name(write):
     assert words.sd.iloc[-1] == pytest.approx(np.std([200, 240], ddof=1))
 
 
-def test_sentences_that_are_given(write):
+def test_sentences_that_are_given(put):
     lines = [f"{line},{name}" for line, name in zip(TABLE.splitlines(), ["sentence", *"bbaacc"], strict=True)]
-    words = own_reading_times.load(write("\n".join(lines))).table()
+    words = own_reading_times.load(put("\n".join(lines))).table()
     assert words.sentence.tolist() == [1, 1, 2, 2, 1, 1]
     lines = [f"{line},{name}" for line, name in zip(TABLE.splitlines(), ["sentence", *"babacc"], strict=True)]
     with pytest.raises(ValueError, match=r"mine.csv: sentence: 'b' comes back at position 3"):
-        own_reading_times.load(write("\n".join(lines)))
+        own_reading_times.load(put("\n".join(lines)))
 
 
 @pytest.mark.parametrize("leave_out", [[], ["sentence"], ["length", "sentence"]])
@@ -117,20 +107,20 @@ def test_natural_stories_as_a_table_of_ones_own(release, tmp_path, leave_out):  
         ("Mr.", "--", "mine: story tea, position 2 .*the length must be at least 1 character"),
     ],
 )
-def test_what_does_not_fit_is_refused(write, old, new, message):
+def test_what_does_not_fit_is_refused(put, old, new, message):
     assert old in TABLE
     with pytest.raises(ValueError, match=f"mine.csv: {message}") as caught:
-        own_reading_times.load(write(TABLE.replace(old, new, 1)))
+        own_reading_times.load(put(TABLE.replace(old, new, 1)))
     assert "\n" not in str(caught.value)
 
 
-def test_readers_who_do_not_fit_are_refused(write):
+def test_readers_who_do_not_fit_are_refused(put):
     with pytest.raises(ValueError, match=r"word: row 4: 'Yes', where another reader's row has 'No'"):
-        own_reading_times.load(write(READERS.replace("No,y", "Yes,y")), "gaze_duration")
+        own_reading_times.load(put(READERS.replace("No,y", "Yes,y")), "gaze_duration")
     with pytest.raises(ValueError, match=r"row 4: 'No' has a second time. Give each a row\."):
-        own_reading_times.load(write(READERS.replace("No,y", "No,x")), "gaze_duration")
+        own_reading_times.load(put(READERS.replace("No,y", "No,x")), "gaze_duration")
     with pytest.raises(ValueError, match="no word is in it"):
-        own_reading_times.load(write(TABLE.splitlines()[0]))
+        own_reading_times.load(put(TABLE.splitlines()[0]))
 
 
 # --- in a study -------------------------------------------------------------------------------------------
@@ -206,7 +196,7 @@ def test_a_table_that_changes_makes_results_stale(study):
     assert keys.changes(before, keys.dependencies(study, member)) == ["data: eyes.csv"]
 
 
-def test_a_study_says_what_is_wrong_with_reading_times(tmp_path, write):
+def test_a_study_says_what_is_wrong_with_reading_times(tmp_path, put):
     def load(entries):
         (tmp_path / "mine.yaml").write_text(f"title: M\nevidence: people\nreading_times: [{entries}]\n")
         return studies.load(str(tmp_path / "mine.yaml"))
@@ -221,7 +211,7 @@ def test_a_study_says_what_is_wrong_with_reading_times(tmp_path, write):
     assert studies.missing(load("{table: a.csv}"))[0].startswith("reading_times: table")
 
 
-def test_data_show(write, capsys):
-    assert main(["data", "show", str(write(READERS)), "--measure", "gaze_duration"]) == 0
+def test_data_show(put, capsys):
+    assert main(["data", "show", str(put(READERS)), "--measure", "gaze_duration"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["mine.gaze_duration: 10 words x 2 readers", "missing: 1 of 20 values"]

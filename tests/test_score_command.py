@@ -127,6 +127,6 @@ def test_names_do_where_protocols_do(table):
 
 def test_a_recording_prints_in_ten_lines(table):
     printed = str(own.load_table(table / "planted.csv", table / "sheet.csv")).splitlines()
-    assert printed[0] == "planted: 120 stimuli, 12 units, 3 participants, 24 passages"
+    assert printed[0] == "planted: 120 stimuli x 12 units, 3 participants, 24 passages"
     assert len(printed) <= 10 and max(map(len, printed)) <= 120
     assert "missing: 0 of 1,440 values" in printed

@@ -43,35 +43,27 @@ def check(options: argparse.Namespace) -> None:
         print(f"{data.name}: {messages.count(len(data.files), 'file')}, as the hashes in the catalog say")
     for name in human.names():
         if human.dataset(name) == data and options.name in (name, data.name):
-            print(f"{name}: {_shape(load(name, options))}, as the counts in the catalog say")
+            print(f"{name}: {load(name, options).shape}, as the counts in the catalog say")
 
 
 def show(options: argparse.Namespace) -> None:
     """Print what is in a recording or in reading times, by name or in a file of one's own."""
     measure = options.measure
     loaded = own_reading_times.load(options.name, measure) if measure is not None else load(options.name, options)
-    values = loaded.responses if isinstance(loaded, Recording) else loaded.times
-    print(f"{loaded.name}: {_shape(loaded)}")
+    print(loaded)
     if isinstance(loaded, Recording):
-        print(f"participants: {len(loaded.participants)} ({', '.join(loaded.participants)})")
         print(f"repeats: {int(repeated(loaded).sum()):,} stimuli have a text that another one has too")
         if "trimmed" in loaded.responses.coords:
             n = int(loaded.responses.trimmed.sum())
             print(f"trimmed: {messages.count(n, 'text')} had a space at an edge, or two in a row")
-        words = " ".join(loaded.passages[0].parts).split()
-    else:
-        words = loaded.table().text
-    print(f"missing: {int(values.isnull().sum()):,} of {values.size:,} values")
-    if isinstance(loaded, Recording) and (remedies := missing.remedies(loaded)):
-        print(f"refused: {remedies}")
-    print(f"text: {' '.join(words[:25])} ...")
+        if remedies := missing.remedies(loaded):
+            print(f"refused: {remedies}")
     if loaded.name in human.names() and not options.place:
         ceilings = human.dataset(loaded.name).ceilings
         ceiling = ceilings.get(loaded.name.rpartition(".")[2], ceilings.get("all"))
         print(f"ceiling: {f'r = {ceiling:.3f}, as published' if ceiling else 'none is published'}")
     elif isinstance(loaded, Recording):
         print(f"ceiling: {_ceiling(loaded)}")
-    print(f"license: {loaded.licence}\n{loaded.citation}".strip())
 
 
 def load(name: str, options: argparse.Namespace) -> Recording | ReadingTimes:
@@ -104,13 +96,3 @@ def _ceiling(recording: Recording) -> str:
     except ValueError as error:
         return f"none: {error}"
     return f"r = {limit.ceiling:.3f} [{limit.low:.3f}, {limit.high:.3f}], {protocols.CONTIGUOUS.name} folds"
-
-
-def _shape(loaded: Recording | ReadingTimes) -> str:
-
-    values = loaded.responses if isinstance(loaded, Recording) else loaded.times
-    shape = " x ".join(messages.count(size, dim) for dim, size in values.sizes.items())
-    if not isinstance(loaded, Recording):
-        return shape
-    more = [messages.count(len(loaded.participants), "participant"), messages.count(len(loaded.passages), "passage")]
-    return ", ".join([shape, *more] + ([f"a volume every {loaded.tr:g} s"] if loaded.tr else []))

@@ -28,7 +28,7 @@ def score(options: argparse.Namespace) -> None:
     features |= {name: Features({name: x}, False) for name, x in controls.features(recording, model.width).items()}
     names = options.protocol or [protocols.AW2024.name, protocols.CONTIGUOUS.name]
     for name in protocols.applicable(names, recording) or names:  # the first says why it does not apply
-        tables = {of: _pooled(layers, recording, name) for of, layers in features.items()}
+        tables = {source: _pooled(layers, recording, name) for source, layers in features.items()}
         print(*_lines(tables, model.name, name), sep="\n")
 
 

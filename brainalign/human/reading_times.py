@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from brainalign import messages
 from brainalign.human.recording import Passage
 
 TITLES = {"Mr.", "Mrs.", "Ms.", "Dr."}  # whose stop ends no sentence
@@ -66,6 +67,22 @@ class ReadingTimes:
                     f"{self.name}: story {word.story}, position {word.position} ({word.text!r}, sentence "
                     f"{word.sentence}): {rule}. Correct the words before making ReadingTimes."
                 )
+
+    def __repr__(self) -> str:
+        values = self.times.to_numpy()
+        lines = [
+            f"{self.name}: {self.shape}",
+            f"missing: {int(np.isnan(values).sum()):,} of {values.size:,} values",
+            f"text: {' '.join(self.times.text.to_numpy())}",
+            f"license: {self.licence}",
+            self.citation,
+        ]
+        return messages.lines(lines)
+
+    @property
+    def shape(self) -> str:
+        """How many words, and readers if there are single ones."""
+        return " x ".join(messages.count(size, name) for name, size in self.times.sizes.items())
 
     def table(self) -> pd.DataFrame:
         """Tidy table, a row per word: the coordinates, and ``reading_time``, in ms, the mean over readers."""

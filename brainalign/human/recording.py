@@ -5,7 +5,6 @@ own, which is one part of one passage. In the second, a time series, a stimulus 
 each with its onset, and a volume's text is the words that begin in it.
 """
 
-import textwrap
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +14,6 @@ import xarray as xr
 
 from brainalign import messages
 from brainalign.human.checks import check
-
-LINE = 120  # characters
 
 
 @dataclass(frozen=True)
@@ -74,19 +71,25 @@ class Recording:
         check(self)
 
     def __repr__(self) -> str:
-        shape = [messages.count(size, name) for name, size in self.responses.sizes.items()]
-        shape += [messages.count(len(self.participants), "participant"), messages.count(len(self.passages), "passage")]
-        values, words = self.responses, " ".join(self.passages[0].parts).split()
+        participants, values = self.participants, self.responses.to_numpy()
         lines = [
-            f"{self.name}: {', '.join(shape)}" + (f", a volume every {self.tr:g} s" if self.tr else ""),
-            textwrap.shorten(f"participants: {', '.join(self.participants)}", LINE),
-            textwrap.shorten(f"regions: {', '.join(dict.fromkeys(self.units.region))}", LINE),
-            f"missing: {int(np.isnan(values.to_numpy()).sum()):,} of {values.size:,} values",
-            textwrap.shorten(f"text: {' '.join(words)}", LINE),
+            f"{self.name}: {self.shape}",
+            f"participants: {len(participants)} ({', '.join(participants)})",
+            f"regions: {', '.join(dict.fromkeys(self.units.region))}",
+            f"missing: {int(np.isnan(values).sum()):,} of {values.size:,} values",
+            f"text: {' '.join(self.passages[0].parts)}",
             f"license: {self.licence}",
-            textwrap.shorten(self.citation, LINE),
+            self.citation,
         ]
-        return "\n".join(lines)
+        return messages.lines(lines)
+
+    @property
+    def shape(self) -> str:
+        """How many stimuli, units, participants and passages, and how far volumes are apart, in words."""
+        sizes = " x ".join(messages.count(size, name) for name, size in self.responses.sizes.items())
+        more = {"participant": len(self.participants), "passage": len(self.passages)}
+        counts = ", ".join([sizes, *(messages.count(n, noun) for noun, n in more.items())])
+        return counts + (f", a volume every {self.tr:g} s" if self.tr else "")
 
     @property
     def stimuli(self) -> pd.DataFrame:
