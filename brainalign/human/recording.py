@@ -7,6 +7,7 @@ each with its onset, and a volume's text is the words that begin in it.
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -91,12 +92,12 @@ class Recording:
         counts = ", ".join([sizes, *(messages.count(n, noun) for noun, n in more.items())])
         return counts + (f", a volume every {self.tr:g} s" if self.tr else "")
 
-    @property
+    @cached_property
     def stimuli(self) -> pd.DataFrame:
         """The coordinates on ``stimulus``, a row per stimulus."""
         return self._table("stimulus")
 
-    @property
+    @cached_property
     def units(self) -> pd.DataFrame:
         """The coordinates on ``unit``, a row per unit."""
         return self._table("unit")

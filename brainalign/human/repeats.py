@@ -8,6 +8,7 @@ have the same place in them; or where their own texts are, and are long enough t
 """
 
 import unicodedata
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from brainalign.human.recording import Recording
 
 PHRASE = 4  # words from which the same words in two passages are the same text: of the Natural Stories two share few
+REMEMBERED = 16  # recordings: every protocol and score asks for the same
 SKIPPED = ("P", "Z", "C", "Sk")  # punctuation, spaces, control characters; a backquote is a modifier (Unicode)
 
 
@@ -47,6 +49,7 @@ def joined(groups: np.ndarray | pd.Series, recording: Recording) -> np.ndarray:
     return pd.Series(names).groupby(component).transform("first").to_numpy(str)[codes]
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _texts(recording: Recording) -> list[pd.Series]:
     """What makes stimuli repeats, by their row: a name for their place in a whole passage, and their own text."""
     stimuli = recording.stimuli
