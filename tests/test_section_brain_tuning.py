@@ -96,7 +96,7 @@ def test_a_study_stands_beside_the_printed_change():
     pairs = {"contiguous": PAIRS.assign(tuned=[0.12, 0.2])}
     strip = section.strip(printed.load(), pairs, **BOOTSTRAP)
     assert strip.label.iloc[-1] == "this study, contiguous" and strip.estimate.iloc[-1] == pytest.approx(10)
-    assert strip.note.iloc[-1] == "2 pairs, bootstrap over 2 bases"
+    assert strip.note.iloc[-1] == "2 pairs, t over 2 bases"
 
 
 def test_one_base_is_too_few_for_a_percentage_with_an_interval():
@@ -106,7 +106,7 @@ def test_one_base_is_too_few_for_a_percentage_with_an_interval():
 
 def test_there_is_no_percentage_of_a_score_below_zero():
     row = section.percent_change(PAIRS.assign(vanilla=[0.1, -0.2], tuned=0.2))
-    assert row == {"note": "a vanilla score is not above zero: no percentage"}
+    assert row == {"note": "a score is not above zero: no percentage"}
 
 
 def test_gains_are_counted_by_each_metric():

@@ -28,7 +28,7 @@ def test_the_verdict_follows_the_change(shift, verdict, gain):
     tests = section.tests(pairs, **FEW)
     values = {live.key: live.value for live in section.finding_of_change(pairs, tests).numbers}
     assert values["behavior.verdict"] == verdict
-    assert values["behavior.change"] == pytest.approx((pairs.tuned - pairs.vanilla).mean())
+    assert values["behavior.change"] == pytest.approx((pairs.tuned - pairs.vanilla).groupby(pairs.base).mean().mean())
     title = section.finding_of_change(pairs, tests).title
     assert title.startswith(f"Tuning {verdict} behavioral alignment: {17 - values['behavior.without-gain']} of 17")
     assert gain is None or values["behavior.without-gain"] == 17 - gain

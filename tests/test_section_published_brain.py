@@ -23,12 +23,14 @@ def shifted(shift):
 
 
 @pytest.mark.parametrize(("shift", "verdict"), [(0.1, "raises"), (-0.1, "lowers"), (0.0, "does not reliably raise")])
-def test_the_verdict_is_that_of_the_sign_flip(shift, verdict):
+def test_the_verdict_is_that_of_the_mean_over_bases(shift, verdict):
     tests = section.tests(shifted(shift), **FEW)
     finding = section.finding_of_tests(tests)
     numbers = {live.key: live for live in finding.numbers}
     assert numbers["change.verdict"].value == verdict and finding.title.startswith(f"Tuning {verdict} brain")
-    assert numbers["change.verdict"].method.startswith("sign flip over 8 bases")
+    assert numbers["change.verdict"].method.startswith("95 % interval of the mean over 8 bases")
+    ends = numbers["change.base"]
+    assert (verdict == "does not reliably raise") == (ends.low <= 0 <= ends.high) and ends.n == 8
     assert numbers["tests.base.n"].value == 5
     assert numbers["tests.base.significant"].value == (0 if shift == 0 else 5)
 

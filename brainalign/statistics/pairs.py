@@ -148,7 +148,12 @@ def paired_tests(
 
 def t_test_over_bases(pairs: pd.DataFrame, **options) -> pd.Series:
     """The t-test of `paired_tests` in which each base counts once; parameters and errors are the same."""
-    return paired_tests(pairs, **options).set_index(["test", "unit"]).loc[("t-test", "base")]
+    return over_bases(paired_tests(pairs, **options))
+
+
+def over_bases(tests: pd.DataFrame) -> pd.Series:
+    """The t-test of `paired_tests` in which each base counts once, from a table of all tests."""
+    return tests.set_index(["test", "unit"]).loc[("t-test", "base")]
 
 
 def _checked(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -76,6 +76,65 @@ def dumbbells(table: pd.DataFrame, first: str, second: str, labels: tuple[str, s
     return figure
 
 
+def folds(table: pd.DataFrame, xlabel: str, narrow: bool = False) -> plt.Figure:
+    """Scores under two protocols joined, the lenient one hollow, the strict one filled, with intervals and ceilings.
+
+    `table` has ``label``, ``note`` (what the row is), ``family``, ``end`` (``lenient`` or ``strict``), ``folds``,
+    ``estimate``, ``low``, ``high`` and ``ceiling``. A page can hide either end, and what joins them. `narrow` draws it
+    for a phone: names stand above their rows.
+    """
+    labels = table.label.unique()
+    height, top = (0.66, 0.5) if narrow else (0.45, 0.4)
+    size = (3.6 if narrow else 7.1, height * len(labels) + top + 0.5)
+    figure, ax = plt.subplots(figsize=size, layout="none")
+    figure.subplots_adjust(0.03 if narrow else 0.34, 0.5 / size[1], 0.98, 1 - top / size[1])
+    for y, (label, rows) in enumerate(table.groupby("label", sort=False)):
+        tint = color(rows.family.iloc[0]) if rows.family.iloc[0] else GRAY
+        _name_row(ax, y, label, rows.note.iloc[0], narrow)
+        ax.hlines(y, rows.estimate.min(), rows.estimate.max(), colors=GRAY, linewidth=0.8).set_gid("data-end=both")
+        touching = np.ptp(rows.estimate) < (0.16 if narrow else 0.1) * np.ptp(table[["low", "high"]].fillna(0).to_numpy())
+        anchors = ["right", "left"] if touching and len(rows) > 1 else ["center"] * len(rows)
+        _ends(ax, y, rows.sort_values("estimate").assign(anchor=anchors), tint)
+    for end, rows in table.groupby("end"):
+        if np.isfinite(ceiling := rows.ceiling.iloc[0]):
+            line = ax.axvline(ceiling, color=GRAY, linewidth=0.9, linestyle="--")
+            words = ax.text(
+                ceiling, 1, f"ceiling,\n{rows.folds.iloc[0]}", fontsize=8, va="bottom", ha="center",
+                transform=ax.get_xaxis_transform(),
+            )  # fmt: skip
+            for artist in (line, words):
+                artist.set_gid(f"data-end={end}")
+    ax.set(ylim=(len(labels) - 0.5, -0.6), yticks=[], xlabel=xlabel)
+    ax.spines["left"].set_visible(False)
+    ax.axvline(0, color=GRAY, linewidth=0.8)
+    return figure
+
+
+def _name_row(ax: plt.Axes, y: int, label: str, note: str, narrow: bool) -> None:
+    place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "annotation_clip": False}
+    if narrow:
+        ax.annotate(f"{label}: {note}", (0, y), (0, 19), fontsize=8.5, va="bottom", **place)
+        return
+    ax.annotate(label, (0, y), (-10, 1), ha="right", va="bottom", fontweight="bold", **place)
+    ax.annotate(note, (0, y), (-10, -1), ha="right", va="top", fontsize=8.5, **place)
+
+
+def _ends(ax: plt.Axes, y: int, rows: pd.DataFrame, tint: str) -> None:
+    """Scores of a row with their values, which are anchored at a side where they would touch."""
+    for row in rows.itertuples():
+        strict = row.end == "strict"
+        drawn = [
+            ax.hlines(y, row.low, row.high, colors=tint, linewidth=1.8),
+            ax.scatter(row.estimate, y, s=44, facecolor=tint if strict else "white", edgecolor=tint, zorder=3),
+            ax.annotate(
+                f"{row.estimate:z.2f}".replace("-", "−"), (row.estimate, y), (0, 6), textcoords="offset points", ha=row.anchor,
+                va="bottom", fontsize=8.5,
+            ),
+        ]  # fmt: skip
+        for artist in drawn:
+            artist.set_gid(f"data-end={row.end}")
+
+
 def differences(table: pd.DataFrame, xlabel: str) -> plt.Figure:
     """Differences with their intervals, one panel below the other on one scale; what lies above zero is filled.
 

@@ -15,6 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 from brainalign import catalog
 from brainalign.paper.publish.numbers import EVIDENCE
 
+ENDS = {"lenient": "as in the paper: shuffled", "strict": "contiguous", "both": "both"}
 LONG = 30  # characters; a cell with more gets room
 
 
@@ -74,25 +75,43 @@ class Asset(SphinxDirective):
 
 
 class ResultFigure(Asset):
-    """Place a figure that a notebook saved: the SVG in the page, caption, links."""
+    """Place a figure that a notebook saved: the SVG in the page, caption, links.
 
-    option_spec: ClassVar = Asset.option_spec | {"alt": directives.unchanged_required}
+    With ``toggle``, a reader can see either end of a figure of two protocols alone.
+    """
+
+    option_spec: ClassVar = Asset.option_spec | {"alt": directives.unchanged_required, "toggle": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         """Build the figure."""
-        words, svg = json.loads(self.read(".json")), self.read(".svg")
+        words, drawings = json.loads(self.read(".json")), {"drawing": self.read(".svg")}
+        if words.get("narrow"):
+            drawings = {"drawing broad": drawings["drawing"], "drawing narrow": self.read(".narrow.svg")}
         if not (self.content and "alt" in self.options):
             raise self.error(f"{self.arguments[0]} has no caption, or no :alt: that says what it shows")
         figure = self.anchored(nodes.figure(classes=["result", *(["wide"] if words["wide"] else [])]))
         # As a reader sees it: a live number is raw, and has its text beside it.
         inline = self.inline([self.options["alt"]])
         alt = "".join(getattr(node, "attributes", {}).get("shown", node.astext()) for node in inline)
-        svg = re.sub(r'(?<=aria-label=")[^"]*', lambda _: html.escape(alt), svg, count=1)
-        figure += nodes.raw("", f'<div class="drawing">{svg}</div>', format="html")
+        if "toggle" in self.options:
+            figure += nodes.raw("", toggle(self.arguments[0]), format="html")
+        for classes, svg in drawings.items():
+            svg = re.sub(r'(?<=aria-label=")[^"]*', lambda _: html.escape(alt), svg, count=1)
+            figure += nodes.raw("", f'<div class="{classes}">{svg}</div>', format="html")
         title = nodes.strong("", f"{self.display}{words['title']}.")
         figure += nodes.caption("", "", title, nodes.Text(" "), *self.inline(self.content))
         figure += nodes.legend("", self.links(words))
         return [figure]
+
+
+def toggle(name: str) -> str:
+    """Radio buttons of a figure, by which the style sheet hides what has another ``data-end``."""
+    buttons = "".join(
+        f'<label><input type="radio" name="{html.escape(name)}" value="{end}"{" checked" * (end == "both")}>'
+        f"<span>{words}</span></label>"
+        for end, words in ENDS.items()
+    )
+    return f'<fieldset class="toggle"><legend>Folds</legend>{buttons}</fieldset>'
 
 
 class ResultTable(Asset):

@@ -20,8 +20,11 @@ def save_figure(
     title: str,
     evidence: str,
     wide: bool = False,
+    narrow=None,
 ) -> None:
     """Write one matplotlib figure: `PATH.svg`, its data as `PATH.csv`, its words as `PATH.json`.
+
+    What the figure marks by a gid ``data-KEY=VALUE`` has that attribute in the page.
 
     Parameters
     ----------
@@ -33,24 +36,21 @@ def save_figure(
         On what it rests; a key of `numbers.EVIDENCE`.
     wide : bool
         Whether a narrow screen scrolls it instead of shrinking it.
+    narrow : matplotlib Figure, optional
+        The same for a narrow screen, `PATH.narrow.svg`.
 
     Raises
     ------
     ValueError
         The title is empty, or the evidence is not one of the marks.
     """
-    import matplotlib.pyplot as plt
-
     _require(path, evidence, title)
-    with store.writing(_file(path, ".svg")) as svg:
-        # The salt makes ids that are the same in every build and differ between the figures of one page.
-        with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{notebook}/{path.name}"}):
-            undated = {"Date": None, "Creator": None}
-            figure.savefig(svg, format="svg", transparent=True, bbox_inches="tight", metadata=undated)
-        svg.write_text(_for_the_page(svg.read_text(encoding="utf-8"), title), encoding="utf-8")
-    plt.close(figure)
+    _write_drawing(path, figure, notebook, title)
+    if narrow is not None:
+        _write_drawing(_file(path, ".narrow"), narrow, notebook, title)
     _write_data(path, data)
-    _write_json(path, {"title": title, "evidence": evidence, "notebook": notebook, "wide": wide})
+    words = {"title": title, "evidence": evidence, "notebook": notebook, "wide": wide, "narrow": narrow is not None}
+    _write_json(path, words)
 
 
 def save_table(
@@ -120,10 +120,23 @@ def _cell(value, form: str) -> str:
     return number(value, form) if form and not isinstance(value, str) else str(value)
 
 
+def _write_drawing(path: Path, figure, notebook: str, title: str) -> None:
+    import matplotlib.pyplot as plt
+
+    with store.writing(_file(path, ".svg")) as svg:
+        # The salt makes ids that are the same in every build and differ between the figures of one page.
+        with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{notebook}/{path.name}"}):
+            undated = {"Date": None, "Creator": None}
+            figure.savefig(svg, format="svg", transparent=True, bbox_inches="tight", metadata=undated)
+        svg.write_text(_for_the_page(svg.read_text(encoding="utf-8"), title), encoding="utf-8")
+    plt.close(figure)
+
+
 def _for_the_page(svg: str, title: str) -> str:
     """SVG to stand inside a page: no prolog, no fixed size, ids of its own, its title for screen readers."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' id="data-([\w-]+)=([^"]*)"', r' data-\1="\2"', svg)
     # matplotlib names every group, in every figure alike; only what is referred to needs its name, which is salted.
     referred = set(re.findall(r"#([\w-]+)", svg))
     svg = re.sub(r' id="([^"]*)"', lambda name: name[0] if name[1] in referred else "", svg)

@@ -1,5 +1,6 @@
 """Section 4.1 on a study's scores: tuned models against their vanilla ones, by brain scores and other metrics."""
 
+import numpy as np
 import pandas as pd
 
 from brainalign import study as studies
@@ -9,7 +10,7 @@ from brainalign.paper.sections import columns, published_brain
 from brainalign.paper.sections.brain_alignment import ABOUT, by_protocol, numbers_of_effect, verdicts
 from brainalign.paper.sections.estimates import difference, over_participants
 from brainalign.paper.sections.scores import AVERAGE, LABELS, Scores
-from brainalign.statistics.pairs import make_pairs, mean_of_changes
+from brainalign.statistics.pairs import make_pairs, percent_changes, t_test_over_bases
 from brainalign.study import Study
 from brainalign.study.description.loading import informative
 
@@ -109,22 +110,25 @@ def changes(brain: Scores, pairs: dict[str, pd.DataFrame]) -> dict[str, tuple[pd
 
 
 def strip(tables: Printed, pairs: dict[str, pd.DataFrame], **bootstrap) -> pd.DataFrame:
-    """The average change as printed, as recomputed, and in this study, by a bootstrap over bases.
+    """The average change as printed, as recomputed, and in this study, as the mean over bases.
 
     Rows of `figures.strip`; `bootstrap` has its `seed` and `resamples`.
     """
     study = [{"label": f"this study, {name}", **percent_change(table, **bootstrap)} for name, table in pairs.items()]
     without = [{"label": "this study", "note": "not run: it has no pair of a vanilla and a tuned model"}]
-    return published_brain.strip(published_brain.changes(tables, **bootstrap), study or without)
+    test = t_test_over_bases(published_brain.pairs(tables), **bootstrap)
+    return published_brain.strip(tables, test, study or without)
 
 
 def percent_change(pairs: pd.DataFrame, **bootstrap) -> dict:
     """Mean percent change of pairs with its interval over bases, and a note on what it rests, or why there is none."""
     if pairs.base.nunique() < 2:
         return {"note": f"all of one base, {pairs.base.iloc[0]}: no interval over bases"}
-    if (pairs.vanilla <= 0).any():
-        return {"note": "a vanilla score is not above zero: no percentage"}
-    return published_brain.row_of_strip(mean_of_changes(pairs, **bootstrap))
+    if (pairs[["vanilla", "tuned"]] <= 0).any(axis=None):
+        return {"note": "a score is not above zero: no percentage"}
+    if np.isclose(pairs.tuned / pairs.vanilla, (pairs.tuned / pairs.vanilla).iloc[0]).all():
+        return {"estimate": percent_changes(pairs).percent_change.mean(), "note": "all pairs change alike: no interval"}
+    return published_brain.row_of_strip(t_test_over_bases(pairs, **bootstrap))
 
 
 def finding_of_strip(study: Study, pairs: dict[str, pd.DataFrame]) -> tuple[str, str]:

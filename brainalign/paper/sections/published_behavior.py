@@ -11,7 +11,7 @@ from brainalign.paper.sections.estimates import Finding, live, lives, verdict
 from brainalign.paper.sections.published_factors import PROPERTIES
 from brainalign.statistics import ALPHA
 from brainalign.statistics.correlations import pearson
-from brainalign.statistics.pairs import make_pairs, paired_tests
+from brainalign.statistics.pairs import make_pairs, over_bases, paired_tests
 
 SCORE = "futrell2018"
 # What may correlate with the score: its column, over which models, and the label of its panel. Losses of the two
@@ -32,16 +32,16 @@ def pairs(tables: Printed) -> pd.DataFrame:
 
 
 def tests(pairs: pd.DataFrame, **bootstrap) -> pd.DataFrame:
-    """Tests of the mean difference of r, as from `pairs.paired_tests`; the first is the paired t test."""
+    """Tests of the mean difference of r, as from `pairs.paired_tests`."""
     return paired_tests(pairs, effect="difference", **bootstrap)
 
 
 def finding_of_change(pairs: pd.DataFrame, tests: pd.DataFrame) -> Finding:
-    """The mean change with tuning and its p, how many pairs do not gain, and the verdict of the paired t test."""
-    change, gain = tests.iloc[0], (pairs.tuned > pairs.vanilla).sum()
+    """The mean change over bases and its p, how many pairs do not gain, and the verdict by the interval."""
+    change, gain = over_bases(tests), (pairs.tuned > pairs.vanilla).sum()
     word = verdict(change, "raises", "lowers", "does not raise")
     numbers = [
-        live("behavior.change", change, "+.3f", method="mean difference of r, paired t"),
+        live("behavior.change", change, "+.3f", n=change.n_bases, method="mean difference of r over base models, t"),
         Live("behavior.change.p", p_value(change.p)),
         Live("behavior.without-gain", len(pairs) - gain, "d", n=len(pairs)),
         Live("behavior.verdict", word),

@@ -9,10 +9,9 @@ from brainalign.paper.claims.printed import BRAIN_DATASETS, Printed
 from brainalign.paper.publish.numbers import Live, p_value
 from brainalign.paper.sections import columns
 from brainalign.paper.sections.columns import IDENTITY
-from brainalign.paper.sections.estimates import Finding, live, lives
+from brainalign.paper.sections.estimates import Finding, live, lives, verdict
 from brainalign.statistics import ALPHA
-from brainalign.statistics.clusters import Estimate
-from brainalign.statistics.pairs import change_of_mean, make_pairs, mean_of_changes, paired_tests, percent_changes
+from brainalign.statistics.pairs import change_of_mean, make_pairs, mean_of_changes, over_bases, paired_tests, percent_changes
 
 DATASETS = ["average", *BRAIN_DATASETS]
 NOT_RUN = "not run: needs recordings and models"
@@ -80,14 +79,14 @@ def tests(tables: Printed, **bootstrap) -> pd.DataFrame:
 def finding_of_tests(tests: pd.DataFrame) -> Finding:
     """The p value of each test, as ``test.UNIT.TEST``, how many of those over bases find a change, and the verdict.
 
-    That is the sign flip's, which is exact, and assumes only that tuning could as well have turned all effects of a
-    base the other way.
+    That is of the mean over bases, ``change.base``, by its interval.
     """
-    by_base, flip = tests[tests.unit == "base"], tests.set_index("test").loc["sign flip"]
-    word = "does not reliably raise" if flip.p >= ALPHA else "raises" if flip.estimate > 0 else "lowers"
+    by_base = tests[tests.unit == "base"]
+    mean = over_bases(tests)
+    word = verdict(mean, "raises", "lowers", "does not reliably raise")
     keys = ("test." + tests.unit + "." + tests.test).str.lower().str.replace(" ", "-")
     method = "tests with the base as the unit whose p is below .05"
-    rests_on = f"sign flip over {flip.n_bases} bases, {p_value(flip.p)}"
+    rests_on = f"95 % interval of the mean over {mean.n_bases} bases, {p_value(mean.p)}"
     numbers = [
         *(
             Live(key, p_value(row.p), n=row.n, method=f"{row.test} over {row.unit}s")
@@ -95,7 +94,8 @@ def finding_of_tests(tests: pd.DataFrame) -> Finding:
         ),
         Live("tests.base.n", len(by_base), "d"),
         Live("tests.base.significant", (by_base.p < ALPHA).sum(), "d", method=method),
-        Live("change.verdict", word, n=flip.n, method=rests_on),
+        live("change.base", mean, *PERCENT, n=mean.n_bases, method="mean over base models, t"),
+        Live("change.verdict", word, n=mean.n_bases, method=rests_on),
     ]
     return Finding(numbers, f"Tuning {word} brain alignment, by the printed scores")
 
@@ -110,7 +110,9 @@ def finding_of_pairs(pairs: pd.DataFrame) -> Finding:
     bases, families = by_base(pairs), pairs.groupby("family").percent_change
     both, n = (bases["t5-small"] + bases["t5-large"]) / 2, families.size()
     losing = "bases whose tuned models score lower on average"
+    means = pairs.groupby("base")[["vanilla", "tuned"]].mean().mean()
     numbers = [
+        *(Live(f"mean.{kind}", mean, ".3f", n=len(bases), method="mean over base models") for kind, mean in means.items()),
         Live("bases.losing", (bases < 0).sum(), "d", method=losing),
         Live("pairs.losing", (pairs.percent_change < 0).sum(), "d", method="pairs that lose"),
         Live("change.t5-small-large", both, "+.0f", " %"),
@@ -121,18 +123,20 @@ def finding_of_pairs(pairs: pd.DataFrame) -> Finding:
     return Finding(numbers, f"Tuning raises {raised} of {len(pairs)} pairs, and {most} models most")
 
 
-def strip(changes: pd.DataFrame, study: list[dict] | None = None) -> pd.DataFrame:
-    """The average change as printed, as recomputed, and in a study, if it has rows of it: rows of `figures.strip`."""
-    average = changes.iloc[0]
-    printed = {"label": "as printed", "estimate": average.printed, "note": "no interval printed"}
-    recomputed = {"label": "recomputed", **row_of_strip(average)}
+def strip(tables: Printed, test: pd.Series, study: list[dict] | None = None) -> pd.DataFrame:
+    """The average change as printed, as recomputed, and in a study, if it has rows of it: rows of `figures.strip`.
+
+    `test` is that of the mean over bases (`pairs.over_bases`).
+    """
+    printed = {"label": "as printed", "estimate": tables.changes["average"], "note": "no interval printed"}
+    recomputed = {"label": "recomputed", **row_of_strip(test)}
     return pd.DataFrame([printed, recomputed, *(study or [{"label": "this study", "note": NOT_RUN}])])
 
 
-def row_of_strip(mean: Estimate | pd.Series) -> dict:
-    """A mean of changes with its interval over bases, and a note on what it rests."""
-    note = f"{mean.n} pairs, bootstrap over {mean.n_clusters} bases"
-    return {"estimate": mean.estimate, "low": mean.low, "high": mean.high, "note": note}
+def row_of_strip(test: pd.Series) -> dict:
+    """The mean change over bases with its interval, and a note on what it rests."""
+    note = f"{test.n} pairs, t over {test.n_bases} bases"
+    return {"estimate": test.estimate, "low": test.low, "high": test.high, "note": note}
 
 
 def title_of_changes(changes: pd.DataFrame) -> str:
