@@ -104,6 +104,19 @@ def test_figure_is_closed(saved):
     assert plt.get_fignums() == before
 
 
+def test_what_is_marked_is_marked_in_the_page(tmp_path):
+    drawn = []
+    for _ in range(2):
+        figure, ax = plt.subplots()
+        ax.axvline(0).set_gid("data-end=strict")
+        drawn.append(figure)
+    options = {"notebook": "n", "title": "It rises", "evidence": "printed", "narrow": drawn[1]}
+    assets.save_figure(tmp_path / "f", drawn[0], pd.DataFrame({"a": [1]}), **options)
+    for name in ("f.svg", "f.narrow.svg"):
+        assert '<g data-end="strict">' in (tmp_path / name).read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))["narrow"] is True
+
+
 def test_words_of_a_figure(saved, tmp_path):
     saved(wide=True)
     assert json.loads((tmp_path / "figure-1.json").read_text(encoding="utf-8")) == {
@@ -111,6 +124,7 @@ def test_words_of_a_figure(saved, tmp_path):
         "evidence": "printed",
         "notebook": "published",
         "wide": True,
+        "narrow": False,
     }
 
 

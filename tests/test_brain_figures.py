@@ -38,6 +38,15 @@ LAYERS = pd.DataFrame(
     columns=["panel", "model", "kind", "depth", "r"],
 )
 PAIRS = pd.DataFrame({"label": ["oasm", "length"], "shuffled": [0.5, 0.1], "apart": [0.0, np.nan]})
+FOLDS = pd.DataFrame(
+    [
+        ("OASM", "adjacency", "", "strict", -1e-9, np.nan, np.nan, np.nan),
+        ("OASM", "adjacency", "", "lenient", 0.5, 0.4, 0.6, 0.3),
+        ("flan", "a language model", "T5", "strict", 0.2, 0.1, 0.3, np.nan),
+        ("flan", "a language model", "T5", "lenient", 0.21, 0.1, 0.3, 0.3),
+    ],
+    columns=["label", "note", "family", "end", "estimate", "low", "high", "ceiling"],
+).assign(folds="shuffled")
 DIFFERENCES = pd.DataFrame(
     {
         "panel": ["aw2024", "contiguous", "contiguous"],
@@ -52,6 +61,9 @@ DRAW = {
     "layers": lambda: brain_scores.layers(LAYERS),
     "layers without twins": lambda: brain_scores.layers(LAYERS[LAYERS.kind != "untrained"]),
     "dumbbells": lambda: brain_scores.dumbbells(PAIRS, "shuffled", "apart", ("shuffled", "apart"), "r"),
+    "folds": lambda: brain_scores.folds(FOLDS, "r"),
+    "folds, narrow": lambda: brain_scores.folds(FOLDS, "r", narrow=True),
+    "folds of one protocol": lambda: brain_scores.folds(FOLDS[FOLDS.end == "strict"], "r"),
     "differences": lambda: brain_scores.differences(DIFFERENCES, "Change (r)"),
 }
 
@@ -62,7 +74,7 @@ def test_every_figure_of_the_module_is_drawn_here():
         for name, thing in vars(brain_scores).items()
         if getattr(thing, "__annotations__", {}).get("return") is plt.Figure
     }
-    assert {name.split(" ")[0] for name in DRAW} == returning
+    assert {name.split(" ")[0].rstrip(",") for name in DRAW} == returning
 
 
 @pytest.mark.parametrize("name", DRAW)

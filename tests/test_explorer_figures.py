@@ -51,12 +51,17 @@ CHANGES = pd.DataFrame(
 )
 SECONDS = pd.DataFrame({"label": ["ours", "theirs"], "seconds": [0.1, 50.0], "ours": [True, False]})
 MEANS = pd.DataFrame({"dataset": ["A", "B"], "estimate": [3.0, 0.5], "low": [1.0, -2.0], "high": [5.0, 3.0]})
+BELOW = MEANS.rename(columns={"dataset": "label"})
+COUNTS = pd.DataFrame({"verdict": ["matches", "differs"], "n": [3, 1], "tint": [figures.GRAY, figures.LINES[0]]})
 
 DRAW = {
     "tuning": lambda: figures.tuning(PAIRS, "average", ceiling=0.224),
     "tuning without labels": lambda: figures.tuning(PAIRS, "average", labels=False),
     "tuning, one pair": lambda: figures.tuning(PAIRS.iloc[:1], "average"),
     "changes": lambda: figures.changes(CHANGES, MEANS),
+    "bases": lambda: figures.bases(CHANGES.assign(base=["a", "b", "a", "b"], model=list("cdef")), BELOW),
+    "bases, narrow": lambda: figures.bases(CHANGES.assign(base="a", model=list("cdef")), BELOW, narrow=True),
+    "counts": lambda: figures.counts(COUNTS, "claims.html?verdict={}"),
     "forest": lambda: figures.forest(INTERVALS, "Change (%)", groups="group"),
     "forest in colors": lambda: figures.forest(INTERVALS.assign(color=figures.GRAY), "Change (%)", zero=1.0),
     "scatter": lambda: figures.scatter(MODELS, [("log_size", "average", "r"), ("mmlu", "average", "r")]),

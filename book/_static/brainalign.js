@@ -36,7 +36,9 @@ function makeSortable(table) {
   });
 }
 
+/* A link such as claims.html?verdict=differs chooses what is shown. */
 function makeFilterable(table) {
+  const asked = new URLSearchParams(location.search);
   const columns = [...table.tHead.rows[0].cells]
     .map((header, column) => ({ header, column }))
     .filter(({ header }) => header.classList.contains("filter"));
@@ -49,6 +51,8 @@ function makeFilterable(table) {
     const values = new Set([...table.tBodies[0].rows].map((row) => cellText(row, column)));
     select.add(new Option("all", ""));
     [...values].filter(Boolean).forEach((value) => select.add(new Option(value, value)));
+    const value = asked.get(header.textContent.trim().toLowerCase());
+    if (values.has(value)) select.value = value;
     label.append(`${header.textContent.trim()} `, select);
     bar.append(label);
     return { select, column };
@@ -59,6 +63,7 @@ function makeFilterable(table) {
     }
   });
   table.closest(".table-scroll").before(bar);
+  bar.dispatchEvent(new Event("change"));
 }
 
 for (const table of document.querySelectorAll("table.sortable")) {

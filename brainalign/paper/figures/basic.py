@@ -58,6 +58,48 @@ def changes(changes: pd.DataFrame, means: pd.DataFrame) -> plt.Figure:
     return figure
 
 
+def bases(pairs: pd.DataFrame, means: pd.DataFrame, narrow: bool = False) -> plt.Figure:
+    """Change with tuning, a row a base model: a dot a tuned model, a diamond their mean; below a rule, overall means.
+
+    `pairs` has ``base``, ``family``, ``model`` and ``percent_change``; `means` has ``label``, ``estimate``, ``low``
+    and ``high``. `narrow` draws it for a phone.
+    """
+    order = pairs.groupby("base").percent_change.mean().sort_values(ascending=False)
+    size = (3.6 if narrow else 7.1, 0.3 * (len(order) + len(means)) + 0.8)
+    figure, ax = plt.subplots(figsize=size)
+    for y, base in enumerate(order.index):
+        rows = pairs[pairs.base == base]
+        tint = color(rows.family.iloc[0])
+        ax.scatter(0, y, s=30, facecolor="white", edgecolor=tint, zorder=3)
+        for row in rows.itertuples():
+            ax.scatter(row.percent_change, y, s=18, color=tint, alpha=0.55).set_gid(f"data-model={row.model}")
+        ax.scatter(order[base], y, s=42, marker="D", color=tint, zorder=4)
+    below = len(order) + np.arange(len(means))
+    intervals(ax, means, below, marker="D")
+    ax.axhline(len(order) - 0.5, color=GRAY, linewidth=0.6)
+    name_rows(ax, [*order.index, *means.label])
+    looks = [{"color": color(family), "marker": "D", "linestyle": ""} for family in pairs.family.unique()]
+    parts.legend(figure, dict(zip(pairs.family.unique(), looks, strict=True)))
+    ax.set_xlabel("Change with tuning (%)")
+    return figure
+
+
+def counts(table: pd.DataFrame, link: str) -> plt.Figure:
+    """How many have each verdict, as parts of one bar that lead to the table of them.
+
+    `table` has ``verdict``, ``n`` and ``tint``; `link` is the address of a part, with the verdict to be filled in.
+    """
+    figure, ax = plt.subplots(figsize=(7.1, 0.9))
+    starts = table.n.cumsum() - table.n
+    drawn = ax.barh(0, table.n, left=starts, color=table.tint, edgecolor="white", height=0.5)
+    for part, row in zip(drawn, table.itertuples(), strict=True):
+        part.set_url(link.format(row.verdict))
+        ax.annotate(f"{row.n} {row.verdict}", (part.get_x(), 0.3), va="bottom", fontsize=9)
+    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.set(xticks=[], yticks=[], ylim=(-0.3, 0.8), xlabel="Claims")
+    return figure
+
+
 def forest(table: pd.DataFrame, xlabel: str, groups: str | None = None, zero: float = 0.0) -> plt.Figure:
     """Estimates with their intervals, one below the other, and a line at `zero`, where no effect is.
 

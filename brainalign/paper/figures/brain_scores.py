@@ -92,7 +92,9 @@ def folds(table: pd.DataFrame, xlabel: str, narrow: bool = False) -> plt.Figure:
         tint = color(rows.family.iloc[0]) if rows.family.iloc[0] else GRAY
         _name_row(ax, y, label, rows.note.iloc[0], narrow)
         ax.hlines(y, rows.estimate.min(), rows.estimate.max(), colors=GRAY, linewidth=0.8).set_gid("data-end=both")
-        touching = np.ptp(rows.estimate) < (0.16 if narrow else 0.1) * np.ptp(table[["low", "high"]].fillna(0).to_numpy())
+        touching = np.ptp(rows.estimate) < (0.16 if narrow else 0.1) * np.ptp(
+            table[["low", "high"]].fillna(0).to_numpy()
+        )
         anchors = ["right", "left"] if touching and len(rows) > 1 else ["center"] * len(rows)
         _ends(ax, y, rows.sort_values("estimate").assign(anchor=anchors), tint)
     for end, rows in table.groupby("end"):
@@ -127,8 +129,8 @@ def _ends(ax: plt.Axes, y: int, rows: pd.DataFrame, tint: str) -> None:
             ax.hlines(y, row.low, row.high, colors=tint, linewidth=1.8),
             ax.scatter(row.estimate, y, s=44, facecolor=tint if strict else "white", edgecolor=tint, zorder=3),
             ax.annotate(
-                f"{row.estimate:z.2f}".replace("-", "−"), (row.estimate, y), (0, 6), textcoords="offset points", ha=row.anchor,
-                va="bottom", fontsize=8.5,
+                f"{row.estimate:z.2f}".replace("-", "−"), (row.estimate, y), (0, 6), textcoords="offset points",
+                ha=row.anchor, va="bottom", fontsize=8.5,
             ),
         ]  # fmt: skip
         for artist in drawn:

@@ -8,6 +8,7 @@ leaves a record in the executed notebook. `collected` reads those of a build, an
 import html
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, fields
 from numbers import Integral
@@ -165,7 +166,9 @@ def title_of(record: Mapping) -> str:
 def link(record: Mapping, text: str) -> str:
     """HTML of a number's text: a link to its cell, whose ``live:`` the Sphinx extension makes relative to a page."""
     title = html.escape(title_of(record), quote=True)
-    return f'<a class="live {record["evidence"]}" href="live:{record["cell"]}" title="{title}">{html.escape(text)}</a>'
+    word = f" is-{re.sub('[^a-z]+', '-', text)}" if isinstance(record["value"], str) else ""
+    classes = f"live {record['evidence']}{word}"
+    return f'<a class="{classes}" href="live:{record["cell"]}" title="{title}">{html.escape(text)}</a>'
 
 
 def formatted(key: str, value: float | str, form: str, unit: str) -> str:

@@ -4,10 +4,12 @@ import pandas as pd
 
 from brainalign.paper import claims
 from brainalign.paper.claims import display
+from brainalign.paper.figures import FAMILIES, GRAY
 from brainalign.paper.publish.numbers import Live
 from brainalign.paper.sections import columns
 
 SUMMARY = ("change-average", "behavior-no-gain", "r-size-tuned", "r-mmlu-overall")  # the paper's, on the first page
+TINTS = {"matches": FAMILIES["GPT2"], "differs": FAMILIES["LLaMA"], "not testable": GRAY}
 PANELS = [("log_size", "average", "All printed models"), ("mmlu", "average", "Those with MMLU")]
 COLUMNS = columns.named("section", "claim", "printed", "recomputed", "verdict") | {
     "study_value": "This study",
@@ -40,6 +42,12 @@ def numbers_of_verdicts(checked: pd.DataFrame, evidence: str) -> list[Live]:
             for verdict in claims.RETESTED
         ),
     ]
+
+
+def counts(checked: pd.DataFrame) -> pd.DataFrame:
+    """How many claims have each verdict, with its tint: rows of `figures.counts`."""
+    n = checked.verdict.value_counts().reindex(TINTS)
+    return pd.DataFrame({"verdict": n.index, "n": n.to_numpy(), "tint": list(TINTS.values())})
 
 
 def _key(group: str, verdict: str) -> str:

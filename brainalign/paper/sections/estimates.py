@@ -11,6 +11,7 @@ from brainalign.paper.publish.numbers import Live
 from brainalign.statistics.correlations import student
 from brainalign.study.description.loading import NULL
 
+HOLDS = "holds"  # of a claim
 CHANGES = ("raises", "lowers", "does not reliably change")  # words of `verdict` for what tuning or training does
 BY_INTERVAL = "by the interval over participants"
 OVER_PARTICIPANTS = "mean over participants, t"

@@ -7,7 +7,7 @@ from brainalign.paper.publish.numbers import Live, correlation, p_value
 from brainalign.paper.sections import columns
 from brainalign.paper.sections.columns import IDENTITY
 from brainalign.paper.sections.covariates import as_row
-from brainalign.paper.sections.estimates import Finding, live, lives, verdict
+from brainalign.paper.sections.estimates import HOLDS, Finding, live, lives, verdict
 from brainalign.paper.sections.published_factors import PROPERTIES
 from brainalign.statistics import ALPHA
 from brainalign.statistics.correlations import pearson
@@ -45,6 +45,11 @@ def finding_of_change(pairs: pd.DataFrame, tests: pd.DataFrame) -> Finding:
         Live("behavior.change.p", p_value(change.p)),
         Live("behavior.without-gain", len(pairs) - gain, "d", n=len(pairs)),
         Live("behavior.verdict", word),
+        Live(
+            "behavior.holds",
+            verdict(change, "contradicted", HOLDS, "undecided"),
+            method="that tuning does not raise it",
+        ),
     ]
     return Finding(numbers, f"Tuning {word} behavioral alignment: {gain} of {len(pairs)} pairs gain")
 

@@ -9,9 +9,17 @@ from brainalign.paper.claims.printed import BRAIN_DATASETS, Printed
 from brainalign.paper.publish.numbers import Live, p_value
 from brainalign.paper.sections import columns
 from brainalign.paper.sections.columns import IDENTITY
-from brainalign.paper.sections.estimates import Finding, live, lives, verdict
+from brainalign.paper.sections.estimates import HOLDS, Finding, live, lives, verdict
 from brainalign.statistics import ALPHA
-from brainalign.statistics.pairs import change_of_mean, make_pairs, mean_of_changes, over_bases, paired_tests, percent_changes
+from brainalign.statistics.pairs import (
+    change_of_mean,
+    make_pairs,
+    mean_of_changes,
+    over_bases,
+    paired_tests,
+    percent_changes,
+    t_test_over_bases,
+)
 
 DATASETS = ["average", *BRAIN_DATASETS]
 NOT_RUN = "not run: needs recordings and models"
@@ -96,6 +104,7 @@ def finding_of_tests(tests: pd.DataFrame) -> Finding:
         Live("tests.base.significant", (by_base.p < ALPHA).sum(), "d", method=method),
         live("change.base", mean, *PERCENT, n=mean.n_bases, method="mean over base models, t"),
         Live("change.verdict", word, n=mean.n_bases, method=rests_on),
+        Live("change.holds", verdict(mean, HOLDS, "contradicted", "not reliable"), n=mean.n_bases, method=rests_on),
     ]
     return Finding(numbers, f"Tuning {word} brain alignment, by the printed scores")
 
@@ -112,7 +121,10 @@ def finding_of_pairs(pairs: pd.DataFrame) -> Finding:
     losing = "bases whose tuned models score lower on average"
     means = pairs.groupby("base")[["vanilla", "tuned"]].mean().mean()
     numbers = [
-        *(Live(f"mean.{kind}", mean, ".3f", n=len(bases), method="mean over base models") for kind, mean in means.items()),
+        *(
+            Live(f"mean.{kind}", mean, ".3f", n=len(bases), method="mean over base models")
+            for kind, mean in means.items()
+        ),
         Live("bases.losing", (bases < 0).sum(), "d", method=losing),
         Live("pairs.losing", (pairs.percent_change < 0).sum(), "d", method="pairs that lose"),
         Live("change.t5-small-large", both, "+.0f", " %"),
@@ -137,6 +149,18 @@ def row_of_strip(test: pd.Series) -> dict:
     """The mean change over bases with its interval, and a note on what it rests."""
     note = f"{test.n} pairs, t over {test.n_bases} bases"
     return {"estimate": test.estimate, "low": test.low, "high": test.high, "note": note}
+
+
+def overall(tables: Printed, pairs: pd.DataFrame, changes: pd.DataFrame, **bootstrap) -> pd.DataFrame:
+    """The printed change, its mean over pairs and over bases, and over bases with GPT-2: rows below `figures.bases`."""
+    mean, everyone = changes.iloc[0], make_pairs(tables.group("with-gpt2"), "average")
+    over = {f"{table.base.nunique()} bases": table for table in (pairs, everyone)}
+    rows = [{"label": "printed", "estimate": mean.printed}]
+    rows.append({"label": f"{mean.n} pairs", "estimate": mean.estimate, "low": mean.low, "high": mean.high})
+    for label, table in over.items():
+        label += " with GPT-2" if table is everyone else ""
+        rows.append({"label": label, **t_test_over_bases(table, **bootstrap)[["estimate", "low", "high"]]})
+    return pd.DataFrame(rows)
 
 
 def title_of_changes(changes: pd.DataFrame) -> str:

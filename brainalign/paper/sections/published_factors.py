@@ -9,7 +9,7 @@ from brainalign.paper.publish.numbers import Live, correlation, p_value
 from brainalign.paper.sections import columns
 from brainalign.paper.sections.columns import IDENTITY
 from brainalign.paper.sections.covariates import as_row
-from brainalign.paper.sections.estimates import Finding, live, lives
+from brainalign.paper.sections.estimates import HOLDS, Finding, live, lives, verdict
 from brainalign.statistics import ALPHA
 from brainalign.statistics.clusters import correlation_by_cluster
 from brainalign.statistics.correlations import partial_pearson, pearson, slopes_by_group, spearman
@@ -74,13 +74,15 @@ def finding_of_correlations(correlations: pd.DataFrame) -> Finding:
     rows = correlations.assign(in_words=correlations.p.map(p_value))
     rows = rows.assign(key=rows.label.str.lower().str.replace(", ", ".").str.replace(" ", "-"))
     remains = (rows.set_index("label").p < ALPHA).map({True: "remains", False: "does not remain"})
+    survives, size = remains["MMLU, given size"] == "remains", rows.set_index("label").loc["size, by base"]
     numbers = [
         *lives(rows, "r.{key}", method="{kind}"),
         *(Live(f"r.{row.key}.p", row.in_words, n=row.n, method=row.kind) for row in rows.itertuples()),
+        Live("size.holds", verdict(size, HOLDS, "contradicted", "not reliable"), method="interval over bases"),
+        Live("mmlu.holds", HOLDS if survives else "explained by size", method="partial correlation given log size"),
         Live("mmlu.given-size.verdict", remains["MMLU, given size"]),
         Live("size.given-mmlu.verdict", remains["size, given MMLU"]),
     ]
-    survives = remains["MMLU, given size"] == "remains"
     given = " even with size held constant" if survives else ", but hardly once size is held constant"
     return Finding(numbers, f"MMLU correlates with brain alignment{given}")
 
