@@ -84,19 +84,21 @@ def bases(pairs: pd.DataFrame, means: pd.DataFrame, narrow: bool = False) -> plt
     return figure
 
 
-def counts(table: pd.DataFrame, link: str) -> plt.Figure:
+def counts(table: pd.DataFrame, link: str, narrow: bool = False) -> plt.Figure:
     """How many have each verdict, as parts of one bar that lead to the table of them.
 
     `table` has ``verdict``, ``n`` and ``tint``; `link` is the address of a part, with the verdict to be filled in.
+    `narrow` draws it for a phone.
     """
-    figure, ax = plt.subplots(figsize=(7.1, 0.9))
+    figure, ax = plt.subplots(figsize=(3.6 if narrow else 7.1, 1.2 if narrow else 0.9))
     starts = table.n.cumsum() - table.n
     drawn = ax.barh(0, table.n, left=starts, color=table.tint, edgecolor="white", height=0.5)
     for part, row in zip(drawn, table.itertuples(), strict=True):
         part.set_url(link.format(row.verdict))
-        ax.annotate(f"{row.n} {row.verdict}", (part.get_x(), 0.3), va="bottom", fontsize=9)
+        words = f"{row.n}\n{row.verdict}".replace("not ", "not\n") if narrow else f"{row.n} {row.verdict}"
+        ax.annotate(words, (part.get_x(), 0.3), va="bottom", fontsize=9)
     ax.spines[["left", "bottom"]].set_visible(False)
-    ax.set(xticks=[], yticks=[], ylim=(-0.3, 0.8), xlabel="Claims")
+    ax.set(xticks=[], yticks=[], ylim=(-0.3, 1.6 if narrow else 0.8), xlabel="Claims")
     return figure
 
 
