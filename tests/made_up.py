@@ -23,12 +23,14 @@ from brainalign.study.measurement import brains, capability, measures, people, r
 TOPICS = 24
 SENTENCES = {"pereira2018.243": (6, [243 // TOPICS + (k < 243 % TOPICS) for k in range(TOPICS)]),
              "pereira2018.384": (9, [384 // TOPICS] * TOPICS),
-             "blank2014": (5, [143, 153, 135, 157, 181, 181, 189, 178])}  # fmt: skip
+             "blank2014": (5, [143, 153, 135, 157, 181, 181, 189, 178]),
+             "tuckute2024": (1, [1] * 1000)}  # fmt: skip
 VOLUMES = {"wehbe2014": (8, [303, 303, 303, 302]), "brennan2016": (27, [362])}
 REGIONS = ("LIFG", "LPTL")  # of which each participant has a unit
 FEATURES = 12  # of a state; like most stimuli that models read, they leave no trace in the shape of results
-SHORTER = {"pereira2018.243": 2, "pereira2018.384": 4, "blank2014": 8, "wehbe2014": 3, "brennan2016": 1}
-LEAST = 4  # stimuli of a story
+SHORTER = {"pereira2018.243": 2, "pereira2018.384": 4, "blank2014": 8, "tuckute2024": 1, "wehbe2014": 3,
+           "brennan2016": 1}  # fmt: skip
+LEAST = 4  # stimuli of a story, where it has as many
 WORDS, STORIES, READERS = 10_256, 10, 60
 RIGHT = 0.4  # share of questions
 MEASURED: dict[tuple, dict[str, pd.DataFrame]] = {}  # of models of two blocks
@@ -39,7 +41,7 @@ measure_now = measures.measure
 def recording(name: str, shorter: int = 1) -> Recording:
     """Noise, of as many people and stimuli as there are; or of fewer stimuli."""
     participants, counts = (SENTENCES | VOLUMES)[name]
-    counts = [max(LEAST, count // shorter) for count in counts]
+    counts = [min(count, max(LEAST, count // shorter)) for count in counts]
     groups = np.repeat([f"g{k}" for k in range(len(counts))], counts)
     values = recordings.noise(len(groups), len(REGIONS) * participants)
     if name in SENTENCES:

@@ -169,7 +169,7 @@ def test_recordings_by_name(settings, release):  # noqa: F811
 
 def test_recordings_of_the_shipped_studies():
     assert study.load("printed").recordings == []
-    assert study.load("sample").recordings == ["brennan2016"]
+    assert study.load("sample").recordings == ["tuckute2024", "brennan2016"]
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,20 @@ def test_a_data_set_in_which_nothing_is_told_counts_only_by_itself():
     assert estimates.over_participants(null)["estimate"] == 9.25
 
 
+def test_the_mean_of_several_people_counts_only_by_itself():
+    people, mean = of_people([0.1, 0.2]), of_people([0.9], "mean of five")
+    assert estimates.over_participants(pd.concat([mean, people])) == estimates.over_participants(people)
+    assert estimates.over_participants(mean)["estimate"] == 0.9
+
+
+def test_a_number_without_an_interval_says_why():
+    mean, people = (estimates.over_participants(of_people(values)) for values in ([0.4], [0.4, 0.5]))
+    method = estimates.OVER_PARTICIPANTS
+    assert estimates.live("key", mean, method=method).method == f"{method}; {estimates.SINGLE}"
+    assert estimates.live("key", people, method=method).method == method
+    assert estimates.live("key", mean, method="over seeds").method == "over seeds"
+
+
 def test_a_single_participant_has_no_interval():
     found = estimates.over_participants(of_people([0.4]))
     assert found["estimate"] == 0.4
@@ -188,6 +202,20 @@ def test_a_data_set_in_which_nothing_is_told_is_not_averaged(averaged):
     renamed = averaged.replace({"dataset": {"pereira2018": "blank2014.null"}})
     assert informative(renamed.dataset) == ["blank2014"]
     assert set(section.by_model(renamed).dataset) == {"blank2014", "blank2014.null"}
+
+
+def test_the_mean_of_several_people_is_in_no_average(averaged):
+    mean = averaged[averaged.participant.isin(["pooled", "p0"])].assign(dataset="mean of five")
+    first = mean.drop_duplicates(["model", "protocol", "participant", "region", "layer", "split"])
+    for results, headline in ((averaged, "average"), (averaged[averaged.dataset == "blank2014"], "blank2014")):
+        table = section.by_model(pd.concat([first, results], ignore_index=True))
+        alone = section.by_model(results)
+        assert set(table.dataset) == {"mean of five", *alone.dataset}
+        assert table[table.dataset == "mean of five"][["low", "high"]].isna().all(axis=None)
+        assert set(section.headline(table).dataset) == {headline}
+        columns = ["r", "ceiling", "estimate", "low", "high"]
+        ours, theirs = (section.headline(rows)[columns].to_numpy(float) for rows in (table, alone))
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_intervals_that_hold_together_are_bonferronis():

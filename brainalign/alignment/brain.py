@@ -57,7 +57,7 @@ def brain_alignment(
         - ``dataset``, ``protocol``, ``participant``, ``region``, ``layer``, ``split``.
         - ``r``: median over units, then mean over splits; ``ceiling`` of these units, ``r_normalized``, the quotient.
         - ``r2``: median over units of R² of all test sets together; NaN where splits are shuffled.
-        - ``mad``: of pooled rows, median absolute deviation of ``r`` over participants.
+        - ``mad``: of pooled rows, median absolute deviation of ``r`` over participants, if there are several.
         - ``alpha``: median over splits of the penalty; NaN for least squares.
         - ``n_units``.
         - ``share``: of splits in which the layer was chosen. ``chosen``: whether the row is the model's score. Where

@@ -123,9 +123,13 @@ def _rows(
 
 
 def _with_deviation(table: pd.DataFrame) -> pd.DataFrame:
-    """Median absolute deviation over participants, in the pooled rows."""
+    """Median absolute deviation over participants, in the pooled rows; a single one has none."""
     people = table[table.participant != POOLED]
-    deviation = people.groupby(["region", "layer"]).r.agg(lambda r: (r - r.median()).abs().median()).rename("mad")
+    deviation = people.groupby(["region", "layer"]).r.agg(_deviation).rename("mad")
     table = table.merge(deviation, on=["region", "layer"], how="left")
     table.loc[(table.participant != POOLED) | (table.split != ALL), "mad"] = np.nan
     return table
+
+
+def _deviation(r: pd.Series) -> float:
+    return (r - r.median()).abs().median() if len(r) > 1 else np.nan

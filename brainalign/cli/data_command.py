@@ -23,7 +23,7 @@ def show_list(options: argparse.Namespace) -> None:
             "yours to bring" if not places else "here" if all(places) else f"{len(here)} of {len(places)} files here"
         )
         megabytes = f"{size / 1e6:.1f} MB" if size else "size unknown"
-        print(f"{data.name:21} {data.kind:17} {megabytes:>12}  {state:20} {data.licence}")
+        print(f"{data.name:22} {data.kind:17} {megabytes:>12}  {state:20} {data.licence}")
 
 
 def fetch(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from brainalign import messages
 from brainalign.paper.publish.numbers import number
 from brainalign.statistics.correlations import pearson
 from brainalign.statistics.pairs import make_pairs, t_test_over_bases
+from brainalign.study.description.loading import averaged
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,13 @@ def brain_scores(results: pd.DataFrame, protocol: str = "aw2024") -> pd.DataFram
     -------
     DataFrame
         ``model``, ``family``, ``kind``, ``vanilla``, ``log_size`` (log10 parameters), ``value`` (r). Empty if none was
-        measured. People whom no text can tell anything, which is a control, do not count.
+        measured. Data sets count as in other averages (`averaged`).
     """
     if "protocol" not in results or "chosen" not in results:
         return pd.DataFrame(columns=["model", "family", "kind", "vanilla", "log_size", "value"])
     whole = (results[["participant", "region", "split"]] == ["pooled", "all", "all"]).all(axis=1)
-    trained = results.kind.isin(["vanilla", "instruction-tuned"]) & ~results.dataset.astype(str).str.endswith(".null")
-    rows = results[whole & trained & results.chosen.eq(True) & (results.protocol == protocol)]
+    trained = results.kind.isin(["vanilla", "instruction-tuned"]) & results.chosen.eq(True)
+    rows = results[whole & trained & (results.protocol == protocol) & results.dataset.isin(averaged(results))]
     keys = ["model", "family", "kind", "vanilla", "parameters"]
     table = rows.groupby(keys, sort=False, dropna=False).r.mean().rename("value").reset_index()
     return table.assign(log_size=np.log10(table.pop("parameters").astype(float)))

@@ -163,7 +163,7 @@ def layers(brain: Scores) -> pd.DataFrame:
     """Score of each layer over all participants' units, mean over data sets: rows of `figures.brain_scores.layers`."""
     results = brain.results
     rows = results[(results.participant == POOLED) & (results.region == ALL) & (results.layer != NESTED)]
-    rows = rows[(rows.origin == "model") & rows.dataset.isin(informative(results.dataset))]
+    rows = rows[(rows.origin == "model") & rows.dataset.isin(brain.datasets)]
     table = rows.groupby(["protocol", "model", "kind", "layer"], sort=False).r.mean().reset_index()
     models = table.groupby(["protocol", "model"])
     table["depth"] = models.cumcount() / (models.layer.transform("size") - 1).clip(lower=1)

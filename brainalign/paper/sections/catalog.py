@@ -50,7 +50,7 @@ def datasets() -> pd.DataFrame:
 
 
 def numbers_of_datasets() -> list[Live]:
-    """How many data sets there are, and what their publishers count, as ``DATASET.WHAT``."""
+    """How many data sets there are, what their publishers count, as ``DATASET.WHAT``, and published ceilings."""
     listed = catalog.datasets()
     counts = [
         Live(f"{data.name}.{what}", count, ",d", method="as its publisher counts", evidence="people")
@@ -58,7 +58,11 @@ def numbers_of_datasets() -> list[Live]:
         for what, count in data.counts.items()
         if isinstance(count, int)
     ]
-    return [Live("datasets.n", len(listed), "d"), *counts]
+    method = {"method": "as published", "evidence": "people"}
+    ceilings = [
+        Live(f"{data.name}.ceiling", _ceiling(data), ".2f", **method) for data in listed.values() if data.ceilings
+    ]
+    return [Live("datasets.n", len(listed), "d"), *counts, *ceilings]
 
 
 def people(study: Study) -> pd.DataFrame:
@@ -69,10 +73,15 @@ def people(study: Study) -> pd.DataFrame:
             "name": data.name,
             "kind": data.kind,
             "participants": data.counts.get("participants", data.counts.get("readers")),
-            "ceiling": sum(data.ceilings.values()) / len(data.ceilings) if data.ceilings else None,
+            "ceiling": _ceiling(data) if data.ceilings else None,
             "licence": data.licence,
             "loaded": "yes" if data.name in loaded else "no",
         }
         for data in catalog.datasets().values()
         if data.kind in PEOPLE
     )
+
+
+def _ceiling(data: catalog.Dataset) -> float:
+    """Mean of the published ceilings of a data set's parts."""
+    return sum(data.ceilings.values()) / len(data.ceilings)

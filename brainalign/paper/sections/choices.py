@@ -9,6 +9,7 @@ from brainalign.paper.publish.numbers import Live, number
 from brainalign.paper.sections import estimates
 from brainalign.paper.sections.estimates import CHANGES, Finding, difference, live, over_participants, verdict
 from brainalign.paper.sections.scores import WHO, Scores, whole
+from brainalign.study.description.loading import averaged
 
 
 def narrow(scores: Scores) -> pd.DataFrame:
@@ -28,7 +29,8 @@ def both_widths(scores: Scores, narrow: pd.DataFrame) -> pd.DataFrame:
     # Projected are recordings as they are; experiments of one data set are not averaged here.
     full = whole(scores.measured).query("chosen")
     table = narrow.merge(full[[*keys, "r"]], on=keys, suffixes=("_narrow", "_full"))
-    pooled = table[table.participant == POOLED].groupby(["protocol", "model"], sort=False)
+    pooled = table[(table.participant == POOLED) & table.dataset.isin(averaged(table))]
+    pooled = pooled.groupby(["protocol", "model"], sort=False)
     table = pooled[["r_full", "r_narrow"]].mean().reset_index()
     table = table.sort_values("protocol", key=lambda names: names.map(scores.protocols.index), kind="stable")
     return table.assign(label=table.model + ", " + table.protocol)

@@ -9,12 +9,13 @@ import scipy  # scipy loads scipy.stats when it is first used; that takes half a
 
 from brainalign.paper.publish.numbers import Live
 from brainalign.statistics.correlations import student
-from brainalign.study.description.loading import NULL
+from brainalign.study.description.loading import averaged
 
 HOLDS = "holds"  # of a claim
 CHANGES = ("raises", "lowers", "does not reliably change")  # words of `verdict` for what tuning or training does
 BY_INTERVAL = "by the interval over participants"
 OVER_PARTICIPANTS = "mean over participants, t"
+SINGLE = "a single participant, or the mean of several people, has no interval"
 
 
 class Finding(NamedTuple):
@@ -33,15 +34,15 @@ def over_participants(values: pd.Series, together: int = 1) -> dict:
     Parameters
     ----------
     values : Series
-        Indexed by data set and participant, among others; NaN are left out, and so are data sets of `NULL` if there is
-        another.
+        Indexed by data set and participant, among others; NaN are left out, and so are data sets that do not count in
+        averages (`averaged`).
     together : int
         Intervals that are to hold all at once, this one among them (Bonferroni).
 
     Returns
     -------
     dict
-        ``estimate``, ``low``, ``high`` (NaN where a data set has a single participant), and ``n`` participants.
+        ``estimate``, ``low``, ``high`` (NaN of a single participant), and ``n`` participants.
 
     Raises
     ------
@@ -51,8 +52,8 @@ def over_participants(values: pd.Series, together: int = 1) -> dict:
     scored = values.dropna()
     if scored.empty:
         raise ValueError("no participant has a score. Give those of one protocol.")
-    null = scored.index.get_level_values("dataset").str.endswith(NULL)
-    groups = (scored if null.all() else scored[~null]).groupby("dataset")
+    names = averaged(scored.index.to_frame(index=False))
+    groups = scored[scored.index.get_level_values("dataset").isin(names)].groupby("dataset")
     means, n = groups.mean().to_numpy(), groups.size().to_numpy()
     variances = groups.var().to_numpy() / n / len(n) ** 2
     estimate, total = means.mean(), variances.sum()
@@ -92,6 +93,8 @@ def verdict(row: Mapping, above: str, below: str, neither: str) -> str:
 def live(key: str, row: Mapping, form: str = ".2f", unit: str = "", *, value: str = "estimate", **about) -> Live:
     """A number of a row, its `value`, with ``low``, ``high`` and ``n`` if the row has them; the rest as in `Live`."""
     interval = {end: row[end] for end in ("low", "high") if pd.notna(row.get(end))}
+    if "participant" in (method := about.get("method", "")) and row.get("n") == 1 and not interval:
+        about["method"] = f"{method}; {SINGLE}"
     return Live(key, row[value], form, unit, **{"n": row.get("n")} | interval | about)
 
 

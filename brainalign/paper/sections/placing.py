@@ -7,7 +7,7 @@ from brainalign.paper.claims.printed import BRAIN_DATASETS
 from brainalign.paper.figures import NAMES, PRINTED_AXES
 from brainalign.paper.sections import scores
 from brainalign.paper.sections.estimates import over_participants, verdict
-from brainalign.study.description.loading import informative
+from brainalign.study.description.loading import averaged
 from brainalign.study.description.members import CONTROL, SELF, TWIN
 
 PAPER = "aw2024"  # the protocol that the printed scores come from
@@ -40,8 +40,8 @@ def _values(own: pd.DataFrame) -> dict[str, tuple[float, str, bool]]:
     values = {"log_size": (float(np.log10(own.parameters.dropna().iloc[0])), "its weights", True)}
     brain = own[(own.analysis == "brain") & (own.protocol == PAPER)]
     if len(brain):
-        r = scores.by_model(scores.over_data_sets(brain)).set_index("dataset").r
-        names = informative(r.index.drop(scores.AVERAGE, errors="ignore"))
+        over_data_sets = scores.over_data_sets(brain)
+        r, names = scores.by_model(over_data_sets).set_index("dataset").r, averaged(over_data_sets)
         values |= {name: (r[name], name, True) for name in names if name in NAMES}
         values["average"] = (r[names].mean(), ", ".join(names), set(names) == set(BRAIN_DATASETS))
     read = own[(own.analysis == "behavior") & (own.protocol == PAPER) & (own.story == "all")]

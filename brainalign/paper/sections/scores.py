@@ -20,7 +20,7 @@ from brainalign.alignment.summary import ALL, NESTED, POOLED, mean_over_experime
 from brainalign.paper.publish.numbers import Live
 from brainalign.paper.sections.estimates import over_participants
 from brainalign.study import Study
-from brainalign.study.description.loading import informative
+from brainalign.study.description.loading import averaged, informative
 
 AVERAGE = "average"  # over data sets
 EXPERIMENTS = {"pereira2018": ("pereira2018.243", "pereira2018.384")}  # what counts as one data set
@@ -108,13 +108,13 @@ def by_model(results: pd.DataFrame) -> pd.DataFrame:
     """Score of each model on each data set, and on average where there are several, in results of `over_data_sets`.
 
     ``model``, ``dataset``, ``protocol``, ``layer``, ``r``, ``ceiling``, ``r_normalized``, ``mad``; ``estimate``,
-    ``low``, ``high``, ``n`` of `over_participants`; and `ABOUT` the model. The average is over scores and ceilings; it
-    has no layer, and no deviation.
+    ``low``, ``high``, ``n`` of `over_participants`; and `ABOUT` the model. The average is over scores and ceilings of
+    data sets that count in it (`averaged`); it has no layer, and no deviation.
     """
     rows, everyone = whole(results), people(results)
     rows = rows[rows.chosen & (rows.participant == POOLED)]
     rows = rows[["model", "dataset", "protocol", "layer", "r", "ceiling", "r_normalized", "mad", *ABOUT]]
-    if len(several := informative(results.dataset)) > 1:
+    if len(several := averaged(results)) > 1:
         groups = rows[rows.dataset.isin(several)].groupby(["model", "protocol", *ABOUT], sort=False, dropna=False)
         mean = groups[["r", "ceiling"]].mean().reset_index()
         mean = mean.assign(dataset=AVERAGE, r_normalized=mean.r / mean.ceiling, layer="", mad=np.nan)
@@ -127,9 +127,11 @@ def by_model(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def headline(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `by_model` on the average over data sets, or on the only one."""
-    several = (table.dataset == AVERAGE).any()
-    return table[table.dataset == (AVERAGE if several else informative(table.dataset)[0])]
+    """Rows of `by_model` on the average over data sets, or on the only one that counts in it."""
+    if (table.dataset == AVERAGE).any():
+        return table[table.dataset == AVERAGE]
+    names = informative(table.dataset[table.n > 1]) or informative(table.dataset)
+    return table[table.dataset == names[0]]
 
 
 def chosen_protocols(study: Study, protocol: str) -> list[str]:
@@ -180,8 +182,8 @@ class Scores:
 
     @cached_property
     def datasets(self) -> list[str]:
-        """Data sets that count; where there are several, their average comes first."""
-        names = informative(self.results.dataset)
+        """Data sets that count in averages; where there are several, their average comes first."""
+        names = averaged(self.results)
         return [AVERAGE, *names] if len(names) > 1 else names
 
     @cached_property
@@ -281,8 +283,8 @@ def number_of_models(scores: Scores) -> Live:
 def numbers_of_members(scores: Scores) -> list[Live]:
     """How many models and participants there are, and the two protocols of figures."""
     index = scores.chosen.index
-    names = index.get_level_values("dataset")
-    people = index[names.isin(informative(names))].droplevel("protocol")
+    names = averaged(index.to_frame(index=False))
+    people = index[index.get_level_values("dataset").isin(names)].droplevel("protocol")
     return [
         number_of_models(scores),
         Live("models", ", ".join(scores.trained)),

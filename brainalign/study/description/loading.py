@@ -5,7 +5,10 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import pandas as pd
+
 from brainalign import human, llm, messages
+from brainalign.alignment.summary import POOLED
 from brainalign.human import own, own_reading_times, own_timeseries
 from brainalign.human.reading_times import ReadingTimes
 from brainalign.human.recording import Recording
@@ -77,6 +80,17 @@ def informative(recordings: Iterable[str]) -> list[str]:
     """Recordings that count, by name: all but those in which the text tells nothing, unless there are no others."""
     names = list(dict.fromkeys(recordings))
     return [name for name in names if not name.endswith(NULL)] or names
+
+
+def averaged(scores: pd.DataFrame) -> list[str]:
+    """Recordings that count in averages over several, by name: those of `informative` with two participants or more.
+
+    A single participant, such as the mean of several people, tells nothing of how people differ, and counts by itself;
+    unless there are no others. ``scores`` have ``dataset`` and ``participant``.
+    """
+    people = scores[scores.participant != POOLED].groupby("dataset", sort=False).participant.nunique()
+    names = informative(people.index)
+    return [name for name in names if people[name] > 1] or names
 
 
 def simulated_people(recording: str) -> People:
