@@ -57,6 +57,26 @@ def _names(scores: Scores, people: pd.DataFrame) -> list[str]:
     return [*controls, *models]
 
 
+def numbers_of_single(scores: Scores) -> list[Live]:
+    """Scores on data sets that are in no average, such as the mean of several people, as ``DATASET.NAME``.
+
+    Under the strictest protocol; the best trained model is ``DATASET.best``.
+    """
+    numbers, people = [], scores.under(scores.strict)
+    for name in informative(people.index.unique("dataset")):
+        rows = people.xs(name, level="dataset")
+        if name in scores.datasets or len(rows) > 1:
+            continue
+        best = rows[scores.trained].iloc[0].idxmax()
+        values = {
+            **{other: rows[other].item() for other in (*LABELS, "random") if other in rows},
+            "best": rows[best].item(),
+        }
+        numbers += [Live(f"{name}.{key}", value, ".3f", method=scores.strict) for key, value in values.items()]
+        numbers.append(Live(f"{name}.best.model", best))
+    return numbers
+
+
 def finding(table: pd.DataFrame) -> Finding:
     """Each score as ``folds.END.NAME``, the best model's as ``folds.END.model``; whether adjacency outscores it."""
     best = table.name.iloc[-1]

@@ -9,7 +9,7 @@ from brainalign.alignment.behavior import lag_profile, reliability_of_means
 from brainalign.llm.reading import series
 from brainalign.paper.claims.retest import comparable
 from brainalign.paper.publish.numbers import Live
-from brainalign.paper.sections.estimates import Finding
+from brainalign.paper.sections.estimates import Finding, lives
 from brainalign.study import Study
 from brainalign.study.description import loading
 
@@ -66,6 +66,33 @@ def sets_of_readers(study: Study, results: pd.DataFrame, words: pd.DataFrame) ->
             comparable(results[results.dataset == name]),
         )
         for name, dataset in zip(study.reading_time_names, study.reading_times, strict=True)
+    ]
+
+
+def against_twins(results: pd.DataFrame) -> pd.DataFrame:
+    """Correlation of surprisal with reading times of each model that has untrained twins, and the mean of theirs.
+
+    A row a ``dataset``, ``alignment`` and ``model``, the largest model first: ``trained`` with ``low`` and ``high`` over
+    stories, ``untrained``. `results` are those of ``study.results(study)``.
+    """
+    rows = results[(results.measure == "r") & (results.story == "all") & (results.origin == "model")]
+    keys = ["dataset", "alignment"]
+    twins = rows.dropna(subset="twin_of").groupby([*keys, "twin_of"]).value.mean().rename("untrained")
+    trained = rows.rename(columns={"value": "trained"}).join(twins, on=[*keys, "model"]).dropna(subset="untrained")
+    trained = trained.sort_values("parameters", ascending=False, kind="stable")
+    return trained[[*keys, "model", "trained", "low", "high", "untrained"]].reset_index(drop=True)
+
+
+def numbers_of_twins(twins: pd.DataFrame) -> list[Live]:
+    """Of the largest model that has twins, as ``twins.DATASET.ALIGNMENT.trained`` and ``.untrained``."""
+    if twins.empty:
+        return []
+    largest = twins[twins.model == twins.model.iloc[0]]
+    key = "twins.{dataset}.{alignment}"
+    return [
+        Live("twins.model", largest.model.iloc[0]),
+        *lives(largest, f"{key}.trained", ".3f", value="trained", method="{model}; interval over stories"),
+        *lives(largest.drop(columns=["low", "high"]), f"{key}.untrained", ".3f", value="untrained", method="its twins"),
     ]
 
 
