@@ -233,12 +233,13 @@ def test_tokens_know_their_characters(made):
 
 def test_a_model_is_converted_once_and_under_its_content(tmp_path, monkeypatch):
     path = export(tmp_path / "one")
-    folder, identity = llama2c.converted(path)
+    identity = llama2c.identify(path)
     assert identity == json.loads(json.dumps(identity))
-    other, _ = llama2c.converted(export(tmp_path / "two", seed=1))
+    folder = llama2c.converted(path)
+    other = llama2c.converted(export(tmp_path / "two", seed=1))
     assert other != folder
     monkeypatch.setattr(llama2c, "convert", None)
-    same, _ = llama2c.converted(export(tmp_path / "three"))
+    same = llama2c.converted(export(tmp_path / "three"))
     assert same == folder
     names = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     assert {file.name for file in folder.iterdir()} == names
@@ -286,7 +287,7 @@ def test_bad_weights_are_named(tmp_path, spoil, message):
     with pytest.raises(ValueError, match=message) as error:
         load(path)
     assert str(path) in str(error.value)
-    assert not (tmp_path / "store").exists()
+    assert not list((tmp_path / "store").rglob("config.json"))
 
 
 def changed(number, piece):
@@ -311,7 +312,7 @@ def test_a_tokenizer_that_does_not_fit_is_named(tmp_path, pieces, message):
     with pytest.raises(ValueError, match=message) as error:
         load(path)
     assert "tokenizer.bin" in str(error.value)
-    assert not (tmp_path / "store").exists()
+    assert not list((tmp_path / "store").rglob("config.json"))
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_a_model_of_ones_own_is_here_and_a_name_that_is_nothing_is_told(tmp_path
     tiny.gpt2(tmp_path / "mine")
     assert needs.missing(write("recordings: [blank2014]\nmodels: [mine]")) == []
     (told,) = needs.missing(write("recordings: [blank2014]\nmodels: [mine2]"))
-    assert "neither a model that the catalog knows nor a folder" in told
+    assert "neither a model that the catalog knows nor a folder or file" in told
 
 
 def test_nothing_is_needed_of_what_is_not_measured(write, offline):

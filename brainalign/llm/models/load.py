@@ -3,15 +3,19 @@
     load("gpt2-small")                                    # a checkpoint of the catalog
     load("EleutherAI/pythia-70m", revision="step1000")    # any causal or encoder-decoder model of the hub
     load("runs/my-model")                                 # a folder in Hugging Face's layout
+    load("model.gguf")                                    # a file of llama.cpp, whatever its quantization
+    load("ORG/NAME/model.gguf")                           # one on the hub
     load("stories15M.bin")                                # a llama2.c export, its tokenizer beside it
     load("gpt2-small", untrained=0)                       # the same architecture and tokenizer, fresh weights
     load("alpaca-7b")                                     # a difference, added to LLaMA as its publisher says
 
-`sources` says where files are looked for. Weights are safetensors; no pickle is loaded, and no remote code is run.
+`sources` says where files are looked for. Weights are safetensors or GGUF; no pickle is loaded, and no remote code is
+run.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "float16", "bfloat16", "auto")
 UNLIMITED = 10**9  # tokens; a tokenizer without a limit says 10^30
+ITS_FILE = ("PreTrainedTokenizerFast", "TokenizersBackend")  # a tokenizer that is all in tokenizer.json
 SAMPLES = ("a", "a b c")  # texts that show whether a tokenizer pads or cuts what it reads
 
 
@@ -119,10 +124,11 @@ def load(
     Parameters
     ----------
     name_or_path
-        The first that fits: a checkpoint of the catalog, ``stories260k``, a llama2.c export (``.bin``), a folder in
-        Hugging Face's layout, a hub id. A model on the hub may have a revision: a branch, tag or commit.
+        The first that fits: a checkpoint of the catalog, ``stories260k``, a file of llama.cpp (``.gguf``) or llama2.c
+        (``.bin``), a folder in Hugging Face's layout, a hub id, one with the name of a GGUF file behind it. A model on
+        the hub may have a revision: a branch, tag or commit.
     dtype
-        ``float32``, ``float16``, ``bfloat16``, or ``auto``: as its publisher stored it.
+        ``float32``, ``float16``, ``bfloat16``, or ``auto``: as its publisher stored it; from GGUF, float32.
     device
         A torch device, or ``auto`` to spread it over all GPUs with accelerate; by default the GPU if there is one.
     untrained
@@ -259,14 +265,19 @@ def _steady_tokenizer(folder: Path) -> tuple[PreTrainedTokenizerFast, dict]:
 
 
 def _saved_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    # What says that it is its file and nothing else is that, whatever its network's kind usually has.
+    file = folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    whole = settings.get("tokenizer_class") in ITS_FILE and (folder / "tokenizer.json").exists()
+    loader = PreTrainedTokenizerFast if whole else AutoTokenizer
     remedy = (
         "A fast one knows which characters a token stands for. Where the slow one loads, convert it: save the "
         "folder's tokenizer with transformers and sentencepiece installed, which writes tokenizer.json."
     )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True, trust_remote_code=False)
+        tokenizer = loader.from_pretrained(folder, use_fast=True, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # of any kind, from tokenizers' own to ImportError
         raise ValueError(f"{folder} has no tokenizer that can be loaded as a fast one: {error}. {remedy}") from error
     if not tokenizer.is_fast:

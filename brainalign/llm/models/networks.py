@@ -7,11 +7,14 @@ import logging
 import re
 import tempfile
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
+
+from brainalign import store
+from brainalign.store.entries import locked
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +27,8 @@ BUFFERS = re.compile(
     r"attn\.(attention\.)?(masked_)?bias$|attention\.(masked_)?bias$|rotary_emb\.inv_freq$|position_ids$"
 )
 DEQUANTIZED = ("gguf", "mxfp4")  # formats of weights that transformers turns into plain ones as it reads them
+# Options under which a network is loaded from files here, and what is wrong with its weights is told (`flaw`).
+REPORTED = {"local_files_only": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
 MOST_POSITIONS, PROBED = 1 << 20, 4  # tokens that are asked about where nothing sets a limit; first ones compared
 
 
@@ -237,26 +242,32 @@ def trained(folder: Path, dtype: str, device: str) -> PreTrainedModel:
     from safetensors import SafetensorError
 
     config = config_of(folder)
-    options = {"use_safetensors": True, "trust_remote_code": False, "local_files_only": True}
-    options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}  # they are reported, and an error below
+    options = {"use_safetensors": True, "trust_remote_code": False} | REPORTED
     try:
         network, report = architecture(config).from_pretrained(
             folder, config=config, dtype=dtype, **options, **_map(device)
         )
     except (SafetensorError, RuntimeError) as error:
         raise _damaged(folder, error) from error
-    leftover = {name for name in report["unexpected_keys"] if not BUFFERS.search(name)}
-    problem = None
-    if report["mismatched_keys"]:
-        name, stored, expected = min(report["mismatched_keys"])
-        problem = f": {name} has shape {tuple(stored)}, and by its config.json {tuple(expected)}"
-    elif missing := report["missing_keys"]:
-        problem = f" lacks weights that its config.json asks for: {_abridged(missing)}. They would be random"
-    elif leftover:
-        problem = f" has weights that its config.json does not ask for: {_abridged(leftover)}. They would be left out"
-    if problem:
+    if problem := flaw(report, "config.json"):
         raise ValueError(f"{folder}{problem}. Save the whole model there, with its head and its own config.json.")
     return network if device == "auto" else network.to(device)
+
+
+def flaw(report: dict, settings: str) -> str | None:
+    """What is wrong with weights that were loaded, by transformers' report, as the rest of a sentence; None if nothing.
+
+    Settings are what says which weights there must be.
+    """
+    leftover = {name for name in report["unexpected_keys"] if not BUFFERS.search(name)}
+    if report["mismatched_keys"]:
+        name, stored, expected = min(report["mismatched_keys"])
+        return f": {name} has shape {tuple(stored)}, and by its {settings} {tuple(expected)}"
+    if missing := report["missing_keys"]:
+        return f" lacks weights that its {settings} asks for: {abridged(missing)}. They would be random"
+    if leftover:
+        return f" has weights that its {settings} does not ask for: {abridged(leftover)}. They would be left out"
+    return None
 
 
 def summed(source: Source, base_source: Source, dtype: str, new_rows: str) -> PreTrainedModel:
@@ -276,7 +287,7 @@ def summed(source: Source, base_source: Source, dtype: str, new_rows: str) -> Pr
     if unshared:
         raise ValueError(
             f"{source.name} is no difference to {base_source.name}: one of them lacks weights of the other: "
-            f"{_abridged(unshared)}. Give its own base."
+            f"{abridged(unshared)}. Give its own base."
         )
     embeddings = {id(part.weight) for part in (network.get_input_embeddings(), network.get_output_embeddings())}
     for name, difference in differences.items():
@@ -299,6 +310,19 @@ def placed(network: PreTrainedModel, dtype: str | torch.dtype, device: str) -> P
         None, config=network.config, state_dict=network.state_dict(), dtype=dtype, **_map(device)
     )
     return placed if device == "auto" else placed.to(device)
+
+
+def converted(kind: str, identity: dict, convert: Callable[[Path], None]) -> Path:
+    """Folder in the store with a model of another format, which one process converts, once.
+
+    The identity is all that tells it from others of its kind, as JSON. `convert` makes the folder with `writing`.
+    """
+    folder = store.root() / "models" / f"{kind}-{store.digest(identity)}"
+    if not (folder / "config.json").exists():  # also where the store is read-only
+        with locked(folder):
+            if not (folder / "config.json").exists():
+                convert(folder)
+    return folder
 
 
 @contextmanager
@@ -364,7 +388,8 @@ def _damaged(folder: Path, error: Exception) -> ValueError:
     )
 
 
-def _abridged(names: Collection[str]) -> str:
+def abridged(names: Collection[str]) -> str:
+    """How many names, and the first of them."""
     return f"{len(names)} ({', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''})"
 
 

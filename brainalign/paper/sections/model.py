@@ -50,6 +50,7 @@ def numbers_of_shape(shape: pd.Series) -> list[Live]:
         Live("vocabulary", shape.n_vocabulary, ",d"),
         Live("positions", f"{shape.n_positions:,d}" if limited else "any number", method="tokens read at once"),
         Live("kind", "encoder-decoder" if shape.encoder_decoder else "causal"),
+        Live("quantization", shape.get("quantization") or "none", method="of the weights, before they were unpacked"),
     ]
 
 

@@ -109,7 +109,7 @@ class Tune(Settings):
 class LoadedModel(Settings):
     """A language model that is run here, with more than a name to say about it."""
 
-    load: PlaceOrName = Field(description="what llm.load knows: a name of the catalog, a hub id, a folder, an export")
+    load: PlaceOrName = Field(description="what llm.load knows: a name of the catalog, a hub id, a folder, a file")
     name: str | None = Field(None, pattern=PATTERN, description="what it is called; by default as what is loaded")
     revision: str | None = Field(None, description="branch, tag or commit on the hub")
     dtype: Literal["float32", "float16", "bfloat16", "auto"] = "float32"
@@ -143,7 +143,7 @@ class LoadedModel(Settings):
         """Its name in the study."""
         ending = "" if self.untrained is None else f"-untrained-{self.untrained}"
         ending += ENDINGS[self.tune.condition] if self.tune else ""
-        return self.name or plain(Path(self.load).name.removesuffix(".bin")) + ending
+        return self.name or plain(Path(self.load).name.removesuffix(".bin").removesuffix(".gguf")) + ending
 
 
 class Tuning(Tune):

@@ -60,6 +60,8 @@ def encoding_device(entry: LoadedModel) -> str | None:
 
 def description(model: LanguageModel) -> pd.DataFrame:
     """What a language model is: a row."""
+    is_trained = "untrained" not in model.identity
+    quantization = model.identity.get("gguf", {}).get("quantization") if is_trained else None
     return pd.DataFrame(
         {
             "n_parameters": [model.n_parameters],
@@ -68,6 +70,7 @@ def description(model: LanguageModel) -> pd.DataFrame:
             "n_vocabulary": model.n_vocabulary,
             "n_positions": pd.array([model.n_positions], "Int64"),
             "encoder_decoder": model.encoder_decoder,
+            "quantization": quantization,
             "identity": json.dumps(model.identity),
         }
     )

@@ -246,5 +246,7 @@ def _files(entry: LoadedModel, network: Architecture, settings: dict) -> tuple[d
     revisions = {entry.load: entry.revision} | ({base: None} if isinstance(base, str) else {})
     sizes = {name: network.parameters * BYTES[stored_as(name, settings)] for name in revisions}
     labels = {name: f"{name}@{revision}" if revision else name for name, revision in revisions.items()}
+    # What is quantized is smaller than what is made of it.
+    downloads = {name: data.bytes if (data := sources.in_catalog(name)) else size for name, size in sizes.items()}
     absent = [name for name, revision in revisions.items() if not sources.is_local(name, revision)]
-    return {labels[name]: sizes[name] for name in sizes}, {labels[name]: sizes[name] for name in absent}
+    return {labels[name]: sizes[name] for name in sizes}, {labels[name]: downloads[name] for name in absent}

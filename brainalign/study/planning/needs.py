@@ -106,10 +106,13 @@ def _models(published: dict[str, LoadedModel]) -> Iterator[str]:
         if sources.is_local(name, revision, weights):
             continue
         repository = sources.repository_of(name)
-        if repository is not None:
+        if file := sources.hub_file(name):
+            if not _reached(HUB):
+                yield f"{name}: not in the cache. {_get('hf download ' + ' '.join(file))}"
+        elif repository is not None:
             (gated if name in table.index and table.gated[name] else absent).append(repository)
-        elif (data := catalog.datasets().get(name.lower())) is None:
-            yield f"{name}: neither a model that the catalog knows nor a folder. Correct it in the study."
+        elif (data := sources.in_catalog(name)) is None:
+            yield f"{name}: neither a model that the catalog knows nor a folder or file. Correct it in the study."
         elif data.name not in reported and not _reached(next(iter(data.files.values())).url):
             reported.add(data.name)
             yield f"{name}: not here. {_get(f'brainalign data fetch {data.name}')}"
