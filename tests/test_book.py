@@ -18,8 +18,8 @@ from brainalign import study as studies
 pytestmark = pytest.mark.slow
 
 MEGABYTE = 1_000_000
-# A series, an untrained twin and a control, of the sample; a tuning is run again and again by test_killed.
-OF_EACH_KIND = ("gpt2", "stories260K-untrained-0", "length+position")
+# A series, a model and a control, of the sample; a tuning is run again and again by test_killed.
+OF_EACH_KIND = ("gpt2", "stories260K", "length+position")
 LETTERS = "ABCDEFGHIJKLM"
 STUDY = "miniature"
 PAGE = "book/glossary.md"

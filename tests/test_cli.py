@@ -191,7 +191,7 @@ def test_book_tells_snakemake_what_there_is_to_do(snakemake, capsys):
     assert [kinds[name] for name in notebooks] == ["unmeasured", "notebook", "page"]
     weights = given["weights"]
     assert weights["gpt2"] == weights["catalog.ipynb"] == weights["oasm"] < weights["stories260K"]
-    assert weights["stories260K"] < weights["stories260K-tuned"] == weights["stories260K-instruction-0"]
+    assert weights["stories260K"] < weights["stories260K-tuned"] == weights["stories260K-no-instruction"]
     assert str(book.html("sample") / "index.html") in capsys.readouterr().out
 
 

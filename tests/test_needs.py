@@ -7,7 +7,7 @@ import sys
 import pytest
 import tiny
 
-from brainalign import cli
+from brainalign import catalog, cli
 from brainalign import study as studies
 from brainalign.study.planning import needs, plan
 
@@ -193,3 +193,14 @@ def test_plan_as_json_and_wrong_options(offline, capsys):
     assert "--rate is -1. Give a positive number." in capsys.readouterr().err
     assert cli.main(["plan", "laptop", "--accelerator", "H10"]) == 1
     assert "unknown accelerator 'H10'" in capsys.readouterr().err
+
+
+def test_what_is_fetched_first_is_said_with_its_size(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINALIGN_STORE", str(tmp_path))
+    monkeypatch.delenv("BRAINALIGN_MIRROR", raising=False)
+    sizes = needs.downloads(studies.load("sample"))
+    files = catalog.dataset("smollm2-135m-instruct-q4_1").files.values()
+    assert sizes["smollm2-135m-instruct-q4_1"] == sum(file.bytes for file in files) == 98_362_432
+    assert {"tuckute2024", "brennan2016", "natural_stories", "natural_stories.maze", "kuribayashi2024"} <= set(sizes)
+    assert 110e6 < sum(sizes.values()) < 120e6  # about 115 MB, as the pages say
+    assert needs.downloads(studies.load("microworld")) == {} == needs.downloads(studies.load("sample"), ["oasm"][:0])

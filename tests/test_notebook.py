@@ -240,8 +240,9 @@ def test_default_study_has_what_the_notebook_needs(path):
 def test_book_leaves_out_notebooks_without_anything_to_show():
     printed, sample, microworld = (book.notebooks(studies.load(name)) for name in ("printed", "sample", "microworld"))
     names = [path.stem for path in NOTEBOOKS if path.stem != book.MODEL]
-    triple = [f"model-stories260K{ending}" for ending in ("", "-tuned", "-no-instruction")]
-    assert sample == [*(name for name in names if name != "validation"), *triple]
+    models = ["model-smollm2-135m-instruct-q4_1"]
+    models += [f"model-stories260K{ending}" for ending in ("", "-tuned", "-no-instruction")]
+    assert sample == [*(name for name in names if name not in ("validation", "factors", "instruction_tuning")), *models]
     assert printed == [name for name in names if about(name).needs is None]
     assert set(names) <= set(microworld)
 

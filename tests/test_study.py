@@ -24,7 +24,7 @@ from brainalign.study.running import keys
 
 ORIGINS = {
     "printed": {},
-    "sample": {"series": 26, "model": 6, "tuning": 6, "control": 5},
+    "sample": {"series": 26, "model": 5, "control": 5},
     "laptop": {"model": 30, "control": 5},
     "microworld": {"model": 15, "tuning": 6, "control": 5},
     "paper": {"model": 57, "tuning": 9, "control": 5},
@@ -202,10 +202,9 @@ def test_what_is_little_is_run_by_one_process():
     assert trained == [["llama-large", "llama-large-untrained-0", "llama-large-tuned"]]
     assert len(next(batch for batch in found["microworld"] if "llama-medium-instruction-0" in batch)) == 3
     assert ["oasm", "length", "position", "length+position", "random"] in found["microworld"]
-    # Models are alone, each but a run of the same tuning over seeds.
+    # Models of people are alone.
     models = set(studies.models(studies_["sample"]).query("origin == 'model'").index)
     assert {len(batch) for batch in found["sample"] if models & set(batch)} == {1}
-    assert [len(batch) for batch in found["sample"] if "stories260K-instruction-0" in batch] == [2]
     assert max(len(batch) for batch in found["sample"]) == 8
     for study, batches in ((studies_[name], found[name]) for name in studies_):
         for name, base in studies.bases(study).items():

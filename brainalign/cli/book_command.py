@@ -12,7 +12,7 @@ from brainalign.cli.commands import timed
 from brainalign.paper import claims as checks
 from brainalign.paper.publish import book as books
 from brainalign.study import Study
-from brainalign.study.planning import plan
+from brainalign.study.planning import needs, plan
 from brainalign.study.planning.plan import Resources
 
 
@@ -42,6 +42,8 @@ def with_snakemake(options: argparse.Namespace, study: Study, models: Collection
             profiles.check(resources)
         if not plan_command.require(study, due, gpu=not profile.remote):
             return 1
+        if sizes := needs.downloads(study, due):
+            print(f"downloads {sum(sizes.values()) / 1e6:,.0f} MB first: {', '.join(sizes)}", flush=True)
     weights = plan.weights(study)
     config = _config(options.study, study, asked, due, weights)
     kept, made = studies.result_path(study, "any").parent, store.from_project(engine.results_of(study.name))

@@ -97,21 +97,33 @@ def _metadata(path: Path) -> dict:
 
 def _require_whole(path: Path) -> dict:
     """Metadata of a file that holds all of a model's tensors."""
-    from transformers.integrations.gguf import GgufHeader
-
     metadata = _metadata(path)
     if metadata.get(SPLIT, 1) > 1:
         problem = f"it is one of {metadata[SPLIT]} parts of a model"
         raise _refused(path, problem, "Join them (llama.cpp: llama-gguf-split --merge), and load the whole.")
     try:
-        header = GgufHeader.from_file(str(path))
+        sizes, expected = _tensors(path)
     except ValueError as error:
-        raise _refused(path, _first_line(error), "Take another quantization of the model.") from None
-    expected = header.data_start + max((tensor.offset + tensor.nbytes for tensor in header.tensors), default=0)
+        problem = f"its tensors cannot be read: {_first_line(error)}"
+        raise _refused(path, problem, "Fetch it again, or take another quantization.") from None
     if path.stat().st_size < expected:
         problem = f"it has {path.stat().st_size} bytes, and by its list of tensors at least {expected}"
         raise _refused(path, problem, "It is cut short: fetch it again.")
-    return metadata | {"tensors": {tensor.name: prod(tensor.shape) for tensor in header.tensors}}
+    return metadata | {"tensors": sizes}
+
+
+def _tensors(path: Path) -> tuple[dict[str, int], int]:
+    """How many numbers each tensor of a file holds, and how many bytes the file has at least."""
+    from gguf import GGUFReader
+    from transformers.integrations.gguf import GgufHeader
+
+    try:
+        header = GgufHeader.from_file(str(path))
+    except ValueError:  # a quantization that it does not know; the other reader is slow
+        tensors = GGUFReader(path).tensors
+        return {tensor.name: tensor.n_elements for tensor in tensors}, path.stat().st_size
+    end = header.data_start + max((tensor.offset + tensor.nbytes for tensor in header.tensors), default=0)
+    return {tensor.name: prod(tensor.shape) for tensor in header.tensors}, end
 
 
 def _network(path: Path, metadata: dict) -> PreTrainedModel:

@@ -72,8 +72,8 @@ def sets_of_readers(study: Study, results: pd.DataFrame, words: pd.DataFrame) ->
 def against_twins(results: pd.DataFrame) -> pd.DataFrame:
     """Correlation of surprisal with reading times of each model that has untrained twins, and the mean of theirs.
 
-    A row a ``dataset``, ``alignment`` and ``model``, the largest model first: ``trained`` with ``low`` and ``high`` over
-    stories, ``untrained``. `results` are those of ``study.results(study)``.
+    A row a ``dataset``, ``alignment`` and ``model``, the largest model first: ``trained`` with ``low`` and ``high``
+    over stories, ``untrained``. `results` are those of ``study.results(study)``.
     """
     rows = results[(results.measure == "r") & (results.story == "all") & (results.origin == "model")]
     keys = ["dataset", "alignment"]

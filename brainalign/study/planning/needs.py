@@ -46,12 +46,30 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
     gpu : bool
         Whether models must fit this machine's cards; not where they run on others, as on a cluster.
     """
-    if _is_simulated(study):
+    names, published = _needed(study, models)
+    if not names and not published:
         return []
+    files = [f"{file}: it does not exist. Paths are relative to the study's file." for file in absent_files(study)]
+    return [*files, *_data(names), *_models(published), *(_cards(study, published) if gpu else ())]
+
+
+def downloads(study: Study, models: Collection[str] | None = None) -> dict[str, int]:
+    """Bytes of each data set and model that is fetched first, by its name; those of the hub are the plan's to count."""
+    names, published = _needed(study, models)
+    data = {data.name: data for name in names for data in texts.needed(name)}
+    data |= {data.name: data for entry in published.values() if (data := sources.in_catalog(entry.load))}
+    sizes = {name: sum(file.bytes or 0 for file in texts.absent(dataset)) for name, dataset in data.items()}
+    return {name: size for name, size in sizes.items() if size}
+
+
+def _needed(study: Study, models: Collection[str] | None) -> tuple[list[str], dict[str, LoadedModel]]:
+    """Published data sets that models of a study need, and the models that are loaded; those to be run, or all."""
+    if _is_simulated(study):
+        return [], {}
     members_by_name = members(study)
     chosen_members = [members_by_name[name] for name in measured(study) if models is None or name in models]
     if not chosen_members:
-        return []
+        return [], {}
     published = {
         member.name: member.source
         for member in chosen_members
@@ -63,8 +81,8 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
     if any(not isinstance(member.source, str | SeriesFile) for member in chosen_members):
         collections |= set(study.benchmarks)
     collections |= {name for member in chosen_members if (name := _samples(member.source)) in catalog.datasets()}
-    files = [f"{file}: it does not exist. Paths are relative to the study's file." for file in absent_files(study)]
-    return [*files, *_data(study, collections), *_models(published), *(_cards(study, published) if gpu else ())]
+    names = [source for source in [*study.recordings, *study.reading_times] if isinstance(source, str)]
+    return [name for name in [*names, *sorted(collections)] if name not in (*MICROWORLD, READERS)], published
 
 
 def _samples(source: object) -> str | None:
@@ -80,12 +98,9 @@ def _is_simulated(study: Study) -> bool:
     return made and not study.surprisal and all(name.startswith(MICROWORLD_PREFIX) for name in loaded)
 
 
-def _data(study: Study, collections: Collection[str]) -> Iterator[str]:
+def _data(names: Collection[str]) -> Iterator[str]:
     reported = set()
-    published = [source for source in [*study.recordings, *study.reading_times] if isinstance(source, str)]
-    for name in [*published, *sorted(collections)]:
-        if name in (*MICROWORLD, READERS):
-            continue
+    for name in names:
         if name == WEHBE:
             yield (
                 f"{WEHBE}: its files have no public home. Get them from {catalog.dataset(WEHBE).address}, and set "
