@@ -6,7 +6,6 @@ import shutil
 from dataclasses import replace
 from functools import cache
 
-import numpy as np
 import pandas as pd
 import pytest
 import tiny
@@ -227,14 +226,12 @@ def test_estimated_operations_are_those_of_counted_tokens(tmp_path, mirror, shap
     merges = fetch(catalog.dataset("gpt2_merges").file("weights/tokenization/vocab.bpe"))
     tokenizer = tokenizer_of(tiny.gpt2(tmp_path / "model", merges=merges, positions=1024))
     network = architectures.from_settings(catalog.architectures()[shape])
-    read = list(map(beginning, texts.collect(studies.load("sample"))))
-    estimated, exact = (
-        np.array([texts.flops(network, text, texts.lengths(text, network, way), "cuda") for text in read])
-        for way in (None, tokenizer)
-    )
-    assert estimated.sum() == pytest.approx(exact.sum(), rel=0.15)
-    # Sentences that were chosen to be unusual have more tokens a word.
-    assert estimated == pytest.approx(exact, rel=0.35)
+    for text in map(beginning, texts.collect(studies.load("sample"))):
+        estimated, exact = (
+            texts.flops(network, text, texts.lengths(text, network, way), "cuda") for way in (None, tokenizer)
+        )
+        # Sentences that were chosen to be unusual have more tokens a word.
+        assert estimated == pytest.approx(exact, rel=0.35 if text.name == "tuckute2024" else 0.15)
 
 
 @pytest.mark.parametrize("shape", ["gpt2", "t5-v1_1-small"])
