@@ -179,11 +179,16 @@ def numbers(cells: pd.Series, path: Path) -> np.ndarray:
     return values
 
 
+def are_whole(values: np.ndarray) -> np.ndarray:
+    """Whether each of some numbers is a whole one, and not so large that it could be another."""
+    return (values == np.rint(values)) & (np.abs(values) < 2**53)
+
+
 def _positions(cells: pd.DataFrame, path: Path) -> np.ndarray:
     """The column `position` as whole numbers, none of them twice in a passage."""
     position = numbers(cells.position, path)
     for broken, problem in (
-        (position != np.rint(position), "is no whole number"),
+        (~are_whole(position), "is no whole number"),
         (cells.duplicated(["passage", "position"]).to_numpy(), "is there twice"),
     ):
         if broken.any():
