@@ -51,6 +51,11 @@ def damaged(draw, rows):
     return rows
 
 
+def changed(rows, row, column, cell):
+    """Rows of which one cell is another."""
+    return [[cell if (i, j) == (row, column) else old for j, old in enumerate(cells)] for i, cells in enumerate(rows)]
+
+
 @st.composite
 def garbled(draw, content):
     """Bytes of which some are other ones, or the end is lacking."""

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
-from fuzz import CELLS, damaged, explained, fuzzed, garbled, put, table
+from fuzz import CELLS, changed, damaged, explained, fuzzed, garbled, put, table
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -42,6 +42,8 @@ def require_order(recording):
     sheet=damaged(SHEET),
     rule=st.sampled_from([None, "mean", "leave out units", "leave out stimuli"]),
 )
+@example(rows=changed(TABLE, 2, 2, "1e300"), sheet=SHEET, rule=None)
+@example(rows=changed(TABLE, 2, 3, "1e39"), sheet=SHEET, rule=None)
 def test_tables_of_recordings(rows, sheet, rule, tmp_path):
     file, people = put(tmp_path / "mine.csv", table(rows)), put(tmp_path / "sheet.csv", table(sheet))
     recording = explained(lambda: own.load_table(file, people, rule), file, people)
@@ -75,6 +77,10 @@ TIMES += [
 
 @fuzzed(40)
 @given(rows=damaged(TIMES), measure=st.sampled_from(["time", "time", "time", "gaze"]))
+@example(rows=changed(TIMES, 3, 1, "inf"), measure="time")
+@example(rows=changed(TIMES, 3, 3, "-inf"), measure="time")
+@example(rows=changed(TIMES, 3, 0, "1" * 4400), measure="time")
+@example(rows=[*TIMES, ["01", "1", "more", "1", "300", "r1"]], measure="time")
 def test_reading_times(rows, measure, tmp_path):
     file = put(tmp_path / "times.csv", table(rows))
     times = explained(lambda: own_reading_times.load(file, measure), file)
@@ -155,6 +161,7 @@ HEARD += [[f"w{n}", str(n % 6), "ab"[n // 6], "pq"[n // 8]] for n in range(12)]
 RESPONSES = np.random.default_rng(0).normal(size=(VOLUMES, 2))
 UNITS = [["participant", "region", "unit"], ["x", "IFG", "1"], ["y", "IFG", "1"]]
 NUISANCE = [["move", "drift"], *([str(n), str(n * n)] for n in range(VOLUMES))]
+HEARING = {"words": HEARD, "units": UNITS, "nuisance": NUISANCE, "tr": 1.0, "volumes": (6, 6), "value": 0.0}
 
 
 @fuzzed(40)
@@ -166,6 +173,10 @@ NUISANCE = [["move", "drift"], *([str(n), str(n * n)] for n in range(VOLUMES))]
     volumes=st.sampled_from([(6, 6), (6, 6), (6, 6), None, (5, 7), (12,), (0, 12), (13, -1)]),
     value=st.sampled_from([0.0, 0.0, 0.0, np.nan, np.inf, 1e300]),
 )
+@example(**HEARING | {"tr": np.nan})
+@example(**HEARING | {"tr": 1e-300})
+@example(**HEARING | {"value": 1e300})
+@example(**HEARING | {"nuisance": changed(NUISANCE, 1, 0, "1e39")})
 def test_time_series(words, units, nuisance, tr, volumes, value, tmp_path):
     values = RESPONSES.copy()
     values[3, 1] += value
@@ -191,6 +202,7 @@ def saved_array(values):
     saved_array(np.empty((VOLUMES, 0))), saved_array(np.empty((0, 2))), saved_array(np.zeros(3)), b"",
     saved_array(RESPONSES + 1j), saved_array(np.array([["a"]])), saved_array(np.array([{}], object)),
 ]))  # fmt: skip
+@example(content=saved_array(np.empty((VOLUMES, 0))))
 def test_arrays_of_volumes(content, tmp_path):
     place, words = put(tmp_path / "bold.npy", content), put(tmp_path / "words.csv", table(HEARD))
     explained(lambda: own_timeseries.load(place, words, 1.0, (6, 6)), place, words)
@@ -212,19 +224,21 @@ KINDS_OF_COORDINATES = st.lists(CELLS, min_size=8, max_size=8) | st.lists(
 
 @fuzzed(12)
 @given(
-    changed=st.dictionaries(st.sampled_from([*COORDINATES]), KINDS_OF_COORDINATES, max_size=2),
+    others=st.dictionaries(st.sampled_from([*COORDINATES]), KINDS_OF_COORDINATES, max_size=2),
     left_out=st.sets(st.sampled_from([*COORDINATES, "subject"]), max_size=2),
     value=st.sampled_from([0.0, 0.0, np.nan, np.inf, -999.0]),
     experiment=st.sampled_from([None, None, "e", "f"]),
     kind=st.sampled_from(["f8", "f8", "f4", "i4", "U3", "bool"]),
 )
-def test_netcdf(changed, left_out, value, experiment, kind, tmp_path):
+@example(others={}, left_out=set(), value=0.0, experiment=None, kind="U3")
+@example(others={}, left_out=set(), value=0.0, experiment=None, kind="bool")
+def test_netcdf(others, left_out, value, experiment, kind, tmp_path):
     values = np.random.default_rng(0).normal(10, 5, size=(8, 3))
     values[2, 1] += value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = xr.DataArray(values.astype(kind), dims=("presentation", "neuroid"), name="data")
-    on_stimulus = {name: cells for name, cells in (COORDINATES | changed).items() if name not in left_out}
+    on_stimulus = {name: cells for name, cells in (COORDINATES | others).items() if name not in left_out}
     data = data.assign_coords({name: ("presentation", np.array(cells)) for name, cells in on_stimulus.items()})
     if "subject" not in left_out:
         data = data.assign_coords(subject=("neuroid", ["x", "x", "y"]))
@@ -233,7 +247,7 @@ def test_netcdf(changed, left_out, value, experiment, kind, tmp_path):
     recording = explained(lambda: own.load_netcdf(path, experiment), path)
     if recording is not None:
         require_order(recording)
-        if not changed and "sentence_number_in_story" not in left_out:
+        if not others and "sentence_number_in_story" not in left_out:
             assert [int(text.split()[1]) for text in recording.stimuli.text] == [2, 1, 3, 0, 6, 5, 7, 4]
 
 
@@ -306,3 +320,16 @@ def test_studies(entries, tmp_path):
 def test_studies_that_are_no_settings(text, tmp_path):
     path = put(tmp_path / "mine.yaml", text)
     assert explained(lambda: studies.load(str(path)), path) is None
+
+
+def test_what_is_damaged_was_whole_before(netcdf, tmp_path):
+    np.save(tmp_path / "bold.npy", RESPONSES)
+    files = {"mine": TABLE, "sheet": SHEET, "times": TIMES, "series": SERIES, "words": HEARD, "units": UNITS}
+    paths = {name: put(tmp_path / f"{name}.csv", table(rows)) for name, rows in (files | {"move": NUISANCE}).items()}
+    assert own.load_table(paths["mine"], paths["sheet"]).shape.startswith("9 stimuli x 2 units")
+    assert own_reading_times.load(paths["times"]).times.shape == (12, 2)
+    assert series.load_one(paths["series"], "series", WORDS).sum() == sum(1.5 + n for n in range(8))
+    sheets = (paths["units"], paths["move"])
+    listened = own_timeseries.load(tmp_path / "bold.npy", paths["words"], 1.0, (6, 6), *sheets)
+    assert listened.responses.shape == (VOLUMES, 2) and len(listened.passages) == 2
+    assert own.load_netcdf(put(tmp_path / "mine.nc", netcdf)).responses.shape == (8, 3)
