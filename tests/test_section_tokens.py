@@ -74,7 +74,7 @@ def test_the_same_tokenizer_reads_the_same(study):
     assert table.text.tolist() == ["natural_stories", "roi"]
     assert table.same.tolist() == ["yes", "yes"] and table.parting.tolist() == ["", ""]
     (number,) = section.numbers_of_model(table)
-    assert number.value == "the same token ids as base"
+    assert number.value == "those of base in every text"
 
 
 def test_a_token_at_the_beginning_parts_them_from_there_on(study):
@@ -89,7 +89,7 @@ def test_an_added_word_parts_them_where_it_first_stands(study):
     assert table.parting["roi"] == "passage b, part 3 (“tree”), on"
     assert table.parting["natural_stories"] == "passage 2, part 38 (“w77”), on"
     assert section.numbers_of_model(table.reset_index())[0].value == (
-        "other token ids than base, from here on: natural_stories: passage 2, part 38 (“w77”), on; "
+        "other than those of base, from here on: natural_stories: passage 2, part 38 (“w77”), on; "
         "roi: passage b, part 3 (“tree”), on"
     )
 

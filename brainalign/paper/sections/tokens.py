@@ -22,15 +22,18 @@ def pairs(study: Study) -> dict[str, str]:
 def compared(study: Study, pairs: Mapping[str, str]) -> pd.DataFrame:
     """Each text of each pair: ``model``, ``vanilla``, ``text``, ``same`` (yes or no) and ``parting``, in words."""
     names = [*pairs, *pairs.values()]
-    tokens, texts = (studies.results(study, analysis, names) for analysis in ("tokens", "texts"))
+    tokens, texts = (_by_model_and_text(studies.results(study, analysis, names)) for analysis in ("tokens", "texts"))
     rows = []
     for model, vanilla in pairs.items():
-        for text, own in tokens[tokens.model == model].groupby("text", sort=False):
-            base = tokens[(tokens.model == vanilla) & (tokens.text == text)]
-            around = [texts[(texts.model == name) & (texts.text == text)] for name in (model, vanilla)]
-            parting = "; ".join([*_parting_around(*around), *_parting_inside(own, base)])
+        for text in [text for name, text in tokens if name == model]:
+            around = _parting_around(texts[model, text], texts[vanilla, text])
+            parting = "; ".join([*around, *_parting_inside(tokens[model, text], tokens[vanilla, text])])
             rows.append((model, vanilla, text, "no" if parting else "yes", parting))
     return pd.DataFrame(rows, columns=["model", "vanilla", "text", "same", "parting"])
+
+
+def _by_model_and_text(results: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    return {} if results.empty else dict(iter(results.groupby(["model", "text"], sort=False)))
 
 
 def _parting_around(own: pd.DataFrame, base: pd.DataFrame) -> list[str]:
@@ -68,7 +71,7 @@ def numbers_of_model(compared: pd.DataFrame) -> list[Live]:
     """Whether a model reads as its vanilla model does, in words; nothing without one."""
     if compared.empty:
         return []
-    other = compared[compared.same == "no"]
+    base, other = compared.vanilla.iloc[0], compared[compared.same == "no"]
     words = "; ".join(f"{row.text}: {row.parting}" for row in other.itertuples())
-    what = f"other token ids than {compared.vanilla.iloc[0]}, from here on: {words}" if words else ""
-    return [Live("tokens", what or f"the same token ids as {compared.vanilla.iloc[0]}", method="in every text")]
+    what = f"other than those of {base}, from here on: {words}" if words else f"those of {base} in every text"
+    return [Live("tokens", what, method="ids of all parts, and special tokens around passages")]
