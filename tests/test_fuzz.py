@@ -79,6 +79,8 @@ TIMES += [
 @given(rows=damaged(TIMES), measure=st.sampled_from(["time", "time", "time", "gaze"]))
 @example(rows=changed(TIMES, 3, 1, "inf"), measure="time")
 @example(rows=changed(TIMES, 3, 3, "-inf"), measure="time")
+@example(rows=changed(TIMES, 3, 4, "inf"), measure="time")
+@example(rows=changed(TIMES, 3, 4, "1e300"), measure="time")
 @example(rows=changed(TIMES, 3, 0, "1" * 4400), measure="time")
 @example(rows=[*TIMES, ["01", "1", "more", "1", "300", "r1"]], measure="time")
 def test_reading_times(rows, measure, tmp_path):

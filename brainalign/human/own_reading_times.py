@@ -14,6 +14,7 @@ from brainalign.human.reading_times import ReadingTimes, by_reader, by_word, let
 
 MEASURE = "time"
 NUMBERS = ("length", "log_frequency", "n_readers", "sd")  # of words, that a table may give
+LONGEST = 1e9  # ms: days
 DIGITS = 18  # of the number of a story
 FREQUENCY = (
     "Add the natural logarithm of each word's frequency, of any corpus, such as that of the package wordfreq: "
@@ -77,8 +78,9 @@ def _rows(cells: pd.DataFrame, measure: str, path: Path) -> pd.DataFrame:
     for name in ("sentence", "reader"):
         if name in cells:
             rows[name] = cells[name]
+    no_time = (rows.time <= 0) | (rows.time > LONGEST)
     for column, broken, problem in (
-        (measure, rows.time <= 0, "is no time. Leave the cell empty where a word was skipped"),
+        (measure, no_time, "is no time. Leave the cell empty where a word was skipped"),
         ("position", ~own.are_whole(rows.position), "is no place in a story. Count its words from 1"),
         ("word", rows.text == "", "is no word. Fill it in, or leave the row out and count anew"),
         *((name, np.isinf(rows[name]), "is infinite. Leave it empty if missing") for name in NUMBERS if name in rows),
