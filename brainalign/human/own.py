@@ -127,7 +127,8 @@ def _coordinates(data, dim: str, names: dict[str, tuple[str, ...]], needed: tupl
 def _order(stimuli: pd.DataFrame, name: str) -> pd.DataFrame:
     """Stimuli in reading order, with every coordinate, and their row in the file."""
     stimuli = trimmed(stimuli).assign(row=range(len(stimuli)), stimulus_id=stimuli.stimulus_id.astype(str))
-    stimuli = filled(stimuli, {"story": stimuli.stimulus_id, "experiment": name}).astype({"story": str})
+    story = name if "index" in stimuli else stimuli.stimulus_id
+    stimuli = filled(stimuli, {"story": story, "experiment": name}).astype({"story": str})
     keys = [key for key in ("index", "sentence", "part") if key in stimuli]
     if "sentence" in keys:
         order = stimuli[["story", *keys]].assign(**({"index": _ranks(stimuli["index"])} if "index" in keys else {}))
