@@ -10,6 +10,8 @@ passage by itself, with all hidden states and the head, as Brain-Score does. It 
 only every so many beginnings, and its seconds are scaled by the tokens that it left out. The bare pass reads the same
 tokens as ours, window by window, and keeps nothing: no extraction that reads one text at a time could be faster.
 
+How long each network is probed before it reads, the same for a text of any length, is timed, too.
+
 Writes benchmarks/results/extraction.json: seconds, ratios, agreement, memory, and the machine.
 """
 
@@ -31,6 +33,7 @@ from machine import machine, peak_memory
 from brainalign import catalog, human, llm, store
 from brainalign.human.download import fetch
 from brainalign.human.recording import Passage
+from brainalign.llm.models import causality
 from brainalign.llm.models.load import LanguageModel, load
 from brainalign.llm.reading.tokens import join
 from brainalign.llm.reading.windows import beginning_windows
@@ -52,8 +55,10 @@ def main():
         os.environ["BRAINALIGN_STORE"] = folder  # so that nothing has been computed before
         Path(folder, "downloads").symlink_to(downloads)
         model = load(settings.model or gpt2_shape(Path(folder, "gpt2")), dtype=settings.dtype, device=settings.device)
+        _, probe_seconds = repeated(lambda: causality.check(model.network), settings.repeats)
         found = {name: measure(model, passages, settings) for name, passages in texts().items()}
     result = {"settings": vars(settings), "model": model.name, "parameters": model.n_parameters, "texts": found}
+    result |= {"probe_seconds": probe_seconds}  # once a model, before its first text
     result |= {"peak_gib": peak_memory(), "device": str(model.device), "machine": machine()}
     with store.writing(RESULTS) as temporary:
         temporary.write_text(json.dumps(result, indent=1))

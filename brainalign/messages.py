@@ -1,11 +1,16 @@
-"""Plain words for errors."""
+"""Plain words for errors, and notes that are said once."""
 
 import difflib
+import re
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
 
 LINE = 120  # characters
 PLURALS = {"entry": "entries", "stimulus": "stimuli"}
+NOTE = "note: "
+MORE = re.compile(r"(\d+) more like “(.*)”")
+NUMBER = re.compile(r"\b\d[\d.,]*")  # of a layer, a fold, a share; not of a name, such as s33
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> str:
@@ -30,3 +35,30 @@ def count(n: int, noun: str) -> str:
 def lines(texts: Iterable[str]) -> str:
     """Texts below each other, each cut where its line ends; those that are empty are left out."""
     return "\n".join(textwrap.shorten(text, LINE, placeholder=" ...") for text in texts if text)
+
+
+class Notes:
+    """Tells the first note of each cause from those that say the same of another layer, fold or model.
+
+    Notes of one cause differ in numbers alone. Those of several processes are counted together by what each of them has
+    summed up.
+    """
+
+    def __init__(self):
+        self.first: dict[str, str] = {}
+        self.more: Counter[str] = Counter()
+
+    def is_first(self, note: str) -> bool:
+        """Whether a note is the first of its cause; if not, it is counted."""
+        summed_up = MORE.fullmatch(note)
+        n, text = (int(summed_up[1]), summed_up[2]) if summed_up else (1, note)
+        cause = NUMBER.sub("#", text)
+        if cause not in self.first and not summed_up:
+            self.first[cause] = text
+            return True
+        self.more[cause] += n
+        return False
+
+    def summary(self) -> list[str]:
+        """Lines that say how many more there were of each cause."""
+        return [f"{NOTE}{n} more like “{self.first.get(cause, cause)}”" for cause, n in self.more.items()]

@@ -117,6 +117,13 @@ def surprisal(like: SimpleNamespace, passages, text: str) -> xr.DataArray:
     return xr.DataArray(bits, dims="part", attrs=notes(n_words) | {"first_word": "after <s>"})
 
 
+def token_ids(like: SimpleNamespace, passages, text: str) -> pd.DataFrame:
+    """A token a part; other ones of encoder-decoders."""
+    rows = [(passage.id, number, part) for passage in passages for number, part in enumerate(passage.parts, 1)]
+    table = pd.DataFrame(rows, columns=["passage", "part", "word"])
+    return table.assign(text=text, ids=[str(number + like.encoder_decoder) for number in range(len(table))])
+
+
 def notes(n_parts: int) -> dict:
     """Of how a text was read."""
     return {"tokens": n_parts, "parts": n_parts, "parts_encoded_anew": 0, "special_tokens": ["<s>"]}
@@ -193,6 +200,7 @@ def put(monkeypatch) -> None:
         (readings, "layer_names", layer_names),
         (measures, "llm", SimpleNamespace(surprisal=surprisal)),
         (readings, "llm", SimpleNamespace(activations=activations, surprisal=surprisal)),
+        (measures, "token_ids", token_ids),
         (measures, "with_yardstick", lambda table, dataset: table),
         (measures, "series_of", lambda member, dataset: np.random.default_rng(0).exponential(8, WORDS)),
         (brains, "ceiling_of", ceiling),

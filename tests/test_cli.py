@@ -15,6 +15,7 @@ import pytest
 from brainalign import catalog, cli, store
 from brainalign import study as studies
 from brainalign.cli import book_command, commands, engine, profiles
+from brainalign.cli.expectation import Expectation
 from brainalign.llm.reading import batches
 from brainalign.paper import claims
 from brainalign.paper.publish import book
@@ -254,11 +255,52 @@ def test_a_model_that_is_not_in_the_study_is_named_before_a_cluster_is_asked(sna
     assert "Did you mean stories260K" in capsys.readouterr().err
 
 
-def test_a_warning_says_what_not_where():
-    given = UserWarning("9 samples were cut"), UserWarning, "tuning.py", 96
+def test_a_warning_says_what_not_where(capsys):
     with commands._plain_warnings():
-        assert warnings.formatwarning(*given) == "note: 9 samples were cut\n"
-    assert "tuning.py" in warnings.formatwarning(*given)
+        warnings.warn("9 samples were cut", stacklevel=1)
+    assert capsys.readouterr().err == "note: 9 samples were cut\n"
+    with pytest.warns(UserWarning, match="samples"):
+        warnings.warn("9 samples were cut", stacklevel=1)
+
+
+def warn_of_layers():
+    for layer in ("0", "1", "encoder.2"):
+        for fold in range(2):
+            with warnings.catch_warnings():  # after which Python shows anew what it has shown
+                warnings.filterwarnings("ignore", "nothing")
+            warnings.warn(f"layer {layer} is silent, {fold / 2:.0%}", stacklevel=1)
+    for participant in ("s33", "s34"):
+        warnings.warn(f"{participant} is left out", stacklevel=1)
+
+
+def test_warnings_of_one_cause_are_printed_once(capsys):
+    with commands._plain_warnings():
+        warn_of_layers()
+    assert capsys.readouterr().err.splitlines() == [
+        "note: layer 0 is silent, 0%",
+        "note: layer encoder.2 is silent, 0%",
+        "note: s33 is left out",
+        "note: s34 is left out",
+        "note: 3 more like “layer 0 is silent, 0%”",
+        "note: 1 more like “layer encoder.2 is silent, 0%”",
+    ]
+
+
+def test_a_build_prints_a_cause_once_for_all_of_its_processes(tmp_path, capsys):
+    lines = ["note: layer 0 is silent", "note: 3 more like “layer 0 is silent”", "ran a (1.0 s)"]
+    lines += ["note: layer 1 is silent", "note: 2 more like “layer 1 is silent”", "note: s33 is left out"]
+    expected = Expectation([("a",), ("b",)], 1, {"a": "x", "b": "x"}, {"a": 1.0, "b": 1.0}, {}, {})
+    with (tmp_path / "log").open("w+") as log:
+        engine._tell(iter(lines), expected, log, tmp_path / "seconds.json")
+        log.seek(0)
+        logged = log.read().splitlines()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == logged
+    assert [line for line in printed if line.startswith("note")] == [
+        "note: layer 0 is silent",
+        "note: s33 is left out",
+        "note: 6 more like “layer 0 is silent”",
+    ]
 
 
 def test_a_second_attempt_reads_batches_in_pieces(monkeypatch):

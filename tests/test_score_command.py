@@ -5,7 +5,10 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import test_causality as kinds
 import tiny
+import transformers as hub
+from test_layouts import EYE, saved
 
 from brainalign import llm, store
 from brainalign.alignment import brain_alignment, ceiling_of, protocols, to_stimuli
@@ -76,6 +79,20 @@ def test_planted_signal_is_found_at_its_layer(score, folder):
 
 def test_noise_is_no_signal(score):
     assert max(map(abs, layers(score("null", "--protocol", "contiguous")[1]).values())) < 0.2
+
+
+def test_a_network_that_sees_too_is_scored(table, tmp_path, capsys):
+    """Gemma 3 with an eye; most of its blocks look back four tokens, and each passage has more."""
+    reads = kinds.HEADS | {"num_hidden_layers": 7, "sliding_window": 4}
+
+    def sees(n):
+        return hub.Gemma3Config(text_config=reads | {"vocab_size": n}, vision_config=EYE | {"num_hidden_layers": 3})
+
+    folder = saved(tmp_path / "sees", sees)
+    place = ["--participants", str(table / "sheet.csv"), "--protocol", "contiguous"]
+    status, printed = main(["score", str(folder), str(table / "null.csv"), *place]), capsys.readouterr()
+    assert status == 0, printed.err
+    assert list(layers(printed.out)) == [str(k) for k in range(8)]
 
 
 def test_a_script_gets_the_same(score, folder, table):

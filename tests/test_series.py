@@ -181,9 +181,15 @@ def test_nats_that_are_called_bits_are_suspected():
 
 
 def test_broken_files_are_named(tmp_path):
-    for name, content in (("a.json", "[1, 2"), ("b.csv", ""), ("c.csv", 'a,b\n1,2,3,4\n"')):
+    for name, content, message in (
+        ("a.json", "[1, 2", "a.json is not laid out"),
+        ("b.csv", "", "b.csv: unknown column 'surprisal'"),
+        ("c.csv", 'a,b\n1,2,3,4\n"', "c.csv: row 2: 4 cells, the header has 2"),
+        # pandas would take the first column for labels, and the second for surprisal.
+        ("d.csv", "surprisal,word\n" + "1.5,2.5,a\n" * 8, "d.csv: row 2: 3 cells, the header has 2"),
+    ):
         (tmp_path / name).write_text(content)
-        with pytest.raises(ValueError, match=f"{name} is not laid out"):
+        with pytest.raises((ValueError, LookupError), match=message):
             series.load_one(tmp_path / name, Path(name).stem, WORDS)
 
 

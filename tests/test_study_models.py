@@ -92,7 +92,7 @@ def test_what_a_model_is_and_how_it_read_is_told(study):
 
 def test_controls_beside_a_model_are_measured_with_it(study):
     found, twin = studies.run(study, "little"), studies.run(study, "little-untrained-1")
-    assert set(found) - set(twin) == {"similarity"}
+    assert set(found) - set(twin) == {"similarity", "tokens"}
     layers = [str(k) for k in range(studies.load_model(study, "little").n_layers + 1)]
     assert found["similarity"].layer.tolist() == found["norms"].layer.tolist() == layers
     assert found["layers"].layer.nunique() ** 2 == len(found["layers"])

@@ -13,7 +13,6 @@ from plain import bits_after
 
 from brainalign.human.recording import Passage
 from brainalign.llm import activations, surprisal
-from brainalign.llm.models import networks
 from brainalign.llm.models.load import load
 from brainalign.llm.reading.loss import loss
 from brainalign.llm.reading.tokens import encode, special_tokens
@@ -179,21 +178,3 @@ def test_there_are_no_bytes_where_tokens_are_unknown(tmp_path):
         table = loss(model, ["Lily saw ", "a 日本 in the 日 ", "park"])
     assert table.bytes.isna().tolist() == [False, True, False]
     assert np.isfinite(table.nats).all() and table.attrs["unknown_tokens"] == 2
-
-
-# Texts that two models read alike
-
-
-def test_digests_tell_the_texts_that_two_tokenizers_read_alike(tmp_path):
-    passages = [Passage("first", WORDS), Passage("second", ("Lily", "saw", "a", "tree"))]
-    folder = tiny.gpt2(tmp_path / "model")
-    digests = [surprisal(load(folder), passages).attrs["token_digests"]]
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    tokenizer.add_tokens(["tree"])
-    tokenizer.save_pretrained(folder)
-    config = json.loads((folder / "config.json").read_text())
-    with networks.quiet():
-        network = networks.fresh(transformers.GPT2Config(**config | {"vocab_size": len(tokenizer)}), 0)
-        network.save_pretrained(folder)
-    digests.append(activations(load(folder), passages).attrs["token_digests"])
-    assert digests[0][0] == digests[1][0] and digests[0][1] != digests[1][1]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from brainalign import warm
+from brainalign import messages, warm
 
 LIBRARY = Path(__file__).parent.parent
 # Whose text says nothing by itself: of errors that are meant to be read, a LookupError is one and no KeyError.
@@ -82,12 +82,20 @@ def timed(what: str) -> Iterator[None]:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Print what a warning says, and not from which line of the code."""
-    before, warnings.formatwarning = warnings.formatwarning, lambda message, *_: f"note: {message}\n"
+    """Print what a warning says, and not from which line of the code; of each cause once, and how many more."""
+    notes, before = messages.Notes(), warnings.showwarning
+
+    def show(message: Warning | str, *_, **__) -> None:
+        if notes.is_first(str(message)):
+            print(f"{messages.NOTE}{message}", file=sys.stderr)
+
+    warnings.showwarning = show
     try:
         yield
     finally:
-        warnings.formatwarning = before
+        warnings.showwarning = before
+        for line in notes.summary():
+            print(line, file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

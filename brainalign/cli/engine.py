@@ -20,7 +20,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from brainalign import store, warm
+from brainalign import messages, store, warm
 from brainalign.cli import profiles
 from brainalign.cli.expectation import Expectation, Job
 from brainalign.cli.profiles import Profile
@@ -202,7 +202,7 @@ def _tell(lines, expected: Expectation, log: TextIO, seconds: Path) -> int:
 
     What steps took here is kept. Returns how many lines that was.
     """
-    n_lines, ended = 0, threading.Event()
+    n_lines, ended, notes = 0, threading.Event(), messages.Notes()
     with tqdm(total=len(expected.job_of), bar_format="{desc} {bar} {elapsed}", disable=None) as bar:
 
         def tick() -> None:
@@ -220,6 +220,8 @@ def _tell(lines, expected: Expectation, log: TextIO, seconds: Path) -> int:
                 expected.begun(job)
                 continue
             n_lines += 1
+            if line.startswith(messages.NOTE) and not notes.is_first(line.removeprefix(messages.NOTE)):
+                continue
             report = DONE.match(line)
             if report:
                 for step in (steps := report[1].split(", ")):  # of a job elsewhere
@@ -232,4 +234,7 @@ def _tell(lines, expected: Expectation, log: TextIO, seconds: Path) -> int:
             tqdm.write(with_progress if bar.disable else line)
             sys.stdout.flush()
         ended.set()
+    for line in notes.summary():
+        print(line, file=log)
+        print(line, flush=True)
     return n_lines

@@ -26,20 +26,31 @@ def opened(path: Path | str, dims: tuple[str, str] = ("presentation", "neuroid")
         raise FileNotFoundError(f"{path} does not exist. Correct the path, or leave it out to fetch the file.")
     try:
         file = xr.open_dataset(path, engine="h5netcdf", cache=False, mask_and_scale=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of any kind: of a damaged file, xarray and HDF5 raise what they run into
         raise ValueError(f"{path}: not a netCDF-4 file: {error}. Fetch it again.") from error
-    with file:
+    with file, _explained(path):
         file_dims = file["data"].dims if "data" in file else "none"
         if file_dims != dims:
             raise ValueError(
                 f"{path}: data: expected the dims {dims}, found {file_dims}. Write the file as Brain-Score does."
             )
+        if file["data"].dtype.kind not in "fiu":
+            raise ValueError(f"{path}: data: expected numbers, found {file['data'].dtype}. Save them as such.")
         attributes = file["data"].attrs
         # Masking copies what it reads. The fill value is NaN nearly always, so that there is nothing to mask.
         plain = np.isnan(attributes.get("_FillValue", np.nan)) and not {"scale_factor", "add_offset"} & set(attributes)
         data = file["data"] if plain else xr.decode_cf(file)["data"]
         data.attrs["path"] = str(path)
         yield data
+
+
+@contextmanager
+def _explained(path: Path | str) -> Iterator[None]:
+    """Name the file of which a part turns out to be damaged when it is read."""
+    try:
+        yield
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: it is damaged: {error}. Fetch it again.") from error
 
 
 def coordinates(data: xr.DataArray, dim: str, names: Mapping[str, str], counted: Iterable[str] = ()) -> pd.DataFrame:

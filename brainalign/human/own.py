@@ -127,7 +127,8 @@ def _coordinates(data, dim: str, names: dict[str, tuple[str, ...]], needed: tupl
 def _order(stimuli: pd.DataFrame, name: str) -> pd.DataFrame:
     """Stimuli in reading order, with every coordinate, and their row in the file."""
     stimuli = trimmed(stimuli).assign(row=range(len(stimuli)), stimulus_id=stimuli.stimulus_id.astype(str))
-    stimuli = filled(stimuli, {"story": stimuli.stimulus_id, "experiment": name}).astype({"story": str})
+    story = name if "index" in stimuli else stimuli.stimulus_id
+    stimuli = filled(stimuli, {"story": story, "experiment": name}).astype({"story": str})
     keys = [key for key in ("index", "sentence", "part") if key in stimuli]
     if "sentence" in keys:
         order = stimuli[["story", *keys]].assign(**({"index": _ranks(stimuli["index"])} if "index" in keys else {}))
@@ -179,11 +180,16 @@ def numbers(cells: pd.Series, path: Path) -> np.ndarray:
     return values
 
 
+def are_whole(values: np.ndarray) -> np.ndarray:
+    """Whether each of some numbers is a whole one, and not so large that it could be another."""
+    return (values == np.rint(values)) & (np.abs(values) < 2**53)
+
+
 def _positions(cells: pd.DataFrame, path: Path) -> np.ndarray:
     """The column `position` as whole numbers, none of them twice in a passage."""
     position = numbers(cells.position, path)
     for broken, problem in (
-        (position != np.rint(position), "is no whole number"),
+        (~are_whole(position), "is no whole number"),
         (cells.duplicated(["passage", "position"]).to_numpy(), "is there twice"),
     ):
         if broken.any():

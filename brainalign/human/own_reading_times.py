@@ -13,6 +13,9 @@ from brainalign.human import own
 from brainalign.human.reading_times import ReadingTimes, by_reader, by_word, letters, sentences
 
 MEASURE = "time"
+NUMBERS = ("length", "log_frequency", "n_readers", "sd")  # of words, that a table may give
+LONGEST = 1e9  # ms: days
+DIGITS = 18  # of the number of a story
 FREQUENCY = (
     "Add the natural logarithm of each word's frequency, of any corpus, such as that of the package wordfreq: "
     "numpy.log(wordfreq.word_frequency(word, 'en', minimum=1e-8))"
@@ -69,16 +72,18 @@ def _rows(cells: pd.DataFrame, measure: str, path: Path) -> pd.DataFrame:
     """Cells as numbers and labels; ``story`` is a number that sorts, from 0 on."""
     rows = pd.DataFrame({"text": cells.word.str.strip(), "time": own.numbers(cells[measure], path)})
     rows["position"] = own.numbers(cells.position, path)
-    for name in ("length", "log_frequency", "n_readers", "sd"):
+    for name in NUMBERS:
         if name in cells:
             rows[name] = own.numbers(cells[name], path)
     for name in ("sentence", "reader"):
         if name in cells:
             rows[name] = cells[name]
+    no_time = (rows.time <= 0) | (rows.time > LONGEST)
     for column, broken, problem in (
-        (measure, rows.time <= 0, "is no time. Leave the cell empty where a word was skipped"),
-        ("position", rows.position != np.rint(rows.position), "is no place in a story. Count its words from 1"),
+        (measure, no_time, "is no time. Leave the cell empty where a word was skipped"),
+        ("position", ~own.are_whole(rows.position), "is no place in a story. Count its words from 1"),
         ("word", rows.text == "", "is no word. Fill it in, or leave the row out and count anew"),
+        *((name, np.isinf(rows[name]), "is infinite. Leave it empty if missing") for name in NUMBERS if name in rows),
     ):
         if broken.any():
             row = int(broken.argmax())
@@ -95,7 +100,9 @@ def _stories(cells: pd.DataFrame) -> list[str]:
 
 
 def _are_numbers(labels: list[str]) -> bool:
-    return all(label.strip().isdecimal() for label in labels)
+    """Whether labels are numbers, each another one."""
+    numbers = {int(label) for label in labels if label.strip().isdecimal() and len(label) <= DIGITS}
+    return len(numbers) == len(labels)
 
 
 def _named(words: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:

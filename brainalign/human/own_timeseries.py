@@ -18,6 +18,7 @@ from brainalign.human.recording import Passage, Recording, chapter, responses
 
 PAUSE, LEAST_PAUSE = 32.0, 16  # between runs: seconds of a hemodynamic response, and volumes where they are long
 NIFTI = (".nii", ".nii.gz")
+SHORTEST, LONGEST = 0.001, 100.0  # seconds between volumes: more are milliseconds
 REGRESSOR = "nuisance."  # begins names of regressors, by which `alignment.volumes` knows what to take out
 NILEARN = "nilearn, which is not installed. Install brainalign with the extra nifti, or save the volumes as .npy"
 
@@ -56,7 +57,7 @@ def load(
         NIfTI file with the voxels to take; needed for NIfTI, and only there.
     """
     place, words = Path(place), Path(words)
-    if tr <= 0:
+    if not SHORTEST <= tr <= LONGEST:
         raise ValueError(f"{place}: tr: {tr:g} s is no time between volumes. Give seconds.")
     values = _responses(place, mask)
     cells = own.read(words, ("word", "onset"))
@@ -91,11 +92,12 @@ def _responses(place: Path, mask: Path | str | None) -> np.ndarray:
     if mask is not None:
         raise ValueError(f"{place}: mask: it is for NIfTI. Leave it out, or give responses as .nii or .nii.gz.")
     values = npy.load(place)
-    if values.ndim != 2 or values.dtype.kind not in "fiu":
+    if values.ndim != 2 or not values.size or values.dtype.kind not in "fiu":
         raise ValueError(
             f"{place}: expected numbers, (volumes, units), found {values.dtype} {values.shape}. Save such an array."
         )
-    return _finite(values, place).astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large is infinite, and refused
+        return _finite(values.astype(np.float32), place)
 
 
 def _finite(values: np.ndarray, place: Path) -> np.ndarray:
@@ -251,7 +253,8 @@ def _nuisance(path: Path, participants: list[str], n_volumes: int) -> xr.DataArr
     names = [name for name in cells if name != "participant"]
     if not names:
         raise ValueError(f"{path}: no column is a regressor. Add some, or leave nuisance out.")
-    table = pd.DataFrame({name: own.numbers(cells[name], path) for name in names})
+    with np.errstate(over="ignore"):
+        table = pd.DataFrame({name: own.numbers(cells[name], path).astype(np.float32) for name in names})
     missing = ~np.isfinite(table.to_numpy())
     if missing.any():
         row, column = np.argwhere(missing)[0]

@@ -143,7 +143,9 @@ def responses(values: np.ndarray, stimuli: pd.DataFrame, units: pd.DataFrame) ->
         for dim, table in (("stimulus", stimuli), ("unit", units))
         for name in table
     }
-    return xr.DataArray(np.asarray(values, np.float32), dims=("stimulus", "unit"), coords=coordinates)
+    with np.errstate(over="ignore"):  # what is too large is infinite, and refused
+        values = np.asarray(values, np.float32)
+    return xr.DataArray(values, dims=("stimulus", "unit"), coords=coordinates)
 
 
 def trimmed(stimuli: pd.DataFrame) -> pd.DataFrame:

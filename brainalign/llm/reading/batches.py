@@ -11,7 +11,7 @@ import numpy as np
 
 from brainalign import store
 from brainalign.human.recording import Passage
-from brainalign.llm.reading.tokens import spelled_out, token_digests
+from brainalign.llm.reading.tokens import spelled_out
 from brainalign.llm.reading.windows import Window
 
 if TYPE_CHECKING:
@@ -75,7 +75,6 @@ def record(
         "parts": sum(len(window.parts) for window in windows),
         "parts_encoded_anew": n_anew,
         "special_tokens": model.tokenizer.convert_ids_to_tokens(list(special)),
-        "token_digests": token_digests(model.tokenizer, passages),
     }
 
 

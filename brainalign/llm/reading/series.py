@@ -13,7 +13,6 @@ order), or without ``story`` and ``position`` (one row a word, in order); or JSO
 object with, for each story, a list of numbers or a list of sentences that are lists of numbers.
 """
 
-import io
 import json
 import warnings
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from brainalign import catalog, messages
-from brainalign.human import plain_text
+from brainalign.human import own, plain_text
 from brainalign.human.download import fetch, find
 
 GPT3 = "probs/all_stories_gpt3.csv"  # in the repository of Natural Stories
@@ -193,22 +192,7 @@ def _file(source: str | Path) -> Path:
 
 def _read(path: Path, value: str) -> pd.DataFrame:
     """Read a row per value: the column ``value``, with ``story`` and ``position`` if the file has them."""
-    text = plain_text.read(path)
-    try:
-        if path.suffix == ".csv":
-            # As text: a word may read "NA", and a value that is no number gets a message of our own.
-            table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-        else:
-            content = json.loads(text)
-            by_story = isinstance(content, dict)
-            stories = content.items() if by_story else [("", content)]
-            # A story's values may come in sentences.
-            flat = {s: chain.from_iterable(x if isinstance(x, list) else [x] for x in xs) for s, xs in stories}
-            rows = [(story, n, x) for story, values in flat.items() for n, x in enumerate(values, start=1)]
-            table = pd.DataFrame(rows, columns=["story", "position", value], dtype=object)
-            table = table if by_story else table[[value]]
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not laid out as brainalign.llm.reading.series says: {error}") from error
+    table = own.read(path, ()) if path.suffix == ".csv" else _read_json(path, value)
     key_columns = {"story", "position"} & set(table)
     for name in (value, "story", "position") if key_columns else (value,):
         if name not in table:
@@ -216,10 +200,25 @@ def _read(path: Path, value: str) -> pd.DataFrame:
     return table
 
 
+def _read_json(path: Path, value: str) -> pd.DataFrame:
+    text = plain_text.read(path)
+    try:
+        content = json.loads(text)
+        by_story = isinstance(content, dict)
+        stories = content.items() if by_story else [("", content)]
+        # A story's values may come in sentences.
+        flat = {s: chain.from_iterable(x if isinstance(x, list) else [x] for x in xs) for s, xs in stories}
+        rows = [(story, n, x) for story, values in flat.items() for n, x in enumerate(values, start=1)]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is not laid out as brainalign.llm.reading.series says: {error}.") from error
+    table = pd.DataFrame(rows, columns=["story", "position", value], dtype=object)
+    return table if by_story else table[[value]]
+
+
 def _number(value) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return np.nan
 
 

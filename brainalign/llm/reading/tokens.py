@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from brainalign import store
 from brainalign.human.recording import Passage
 
 if TYPE_CHECKING:
@@ -168,9 +168,13 @@ def missing_where_unknown(tokenizer: PreTrainedTokenizerFast, texts: Sequence[st
     return {"unknown_tokens": "missing"} if lacking else {}
 
 
-def token_digests(tokenizer: PreTrainedTokenizerFast, passages: Sequence[Passage]) -> list[str]:
-    """Of each passage what tells its token ids from others: two models read it alike where these are equal."""
-    return [store.digest(encoded.ids)[:12] for encoded in encode(tokenizer, [join(p.parts).text for p in passages])]
+def ids_of_parts(tokenizer: PreTrainedTokenizerFast, passages: Sequence[Passage]) -> list[list[int]]:
+    """Token ids of each part of all passages, as the whole passage is tokenized, without special tokens."""
+    ids = []
+    for passage in passages:
+        tokens = tokenize(tokenizer, join(passage.parts))
+        ids += [tokens.ids[start:stop] for start, stop in itertools.pairwise([0, *tokens.stops])]
+    return ids
 
 
 def coordinates(passages: Sequence[Passage]) -> dict[str, tuple[str, np.ndarray]]:

@@ -56,8 +56,8 @@ def load(name: str) -> Study:
     path = path_of(name)
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
+    except Exception as error:  # of any kind: of what is no date or number, yaml raises what it runs into
+        raise ValueError(f"{path}: not valid YAML: {str(error) or type(error).__name__}") from error
     if not isinstance(settings, dict):
         raise ValueError(f"{path}: expected settings (`key: value`), found {type(settings).__name__}")
     if isinstance(settings.get("recordings"), list) and (folder := os.environ.get(WEHBE_FOLDER)):

@@ -34,6 +34,7 @@ from brainalign.study.measurement.readings import (
     record,
     series_of,
     states_of,
+    token_ids,
     with_yardstick,
     words,
 )
@@ -47,6 +48,7 @@ TEXT_SETTINGS = {"recordings", "reading_times", "layers"}
 ANALYSES = {
     "model": set(),
     "texts": TEXT_SETTINGS,
+    "tokens": {"recordings", "reading_times"},
     "norms": TEXT_SETTINGS,
     "layers": TEXT_SETTINGS,
     "words": {"reading_times"},
@@ -63,7 +65,8 @@ ANALYSES = {
     "reading": {"reading_times", "alignments"},
     "readers": {"reading_times"},
 }
-NOT_OF_TWINS = {"similarity"}  # the paper's table has trained models only
+# The paper's table of similarity has trained models only; a twin reads the tokens of its model.
+NOT_OF_TWINS = {"similarity", "tokens"}
 
 
 def analyses(study: Study, member: Member) -> list[str]:
@@ -81,7 +84,7 @@ def analyses(study: Study, member: Member) -> list[str]:
         return []
     if origin == "tuning":
         return ["tuning"]
-    text_analyses = ["texts", "norms", "layers"] if study.recordings or study.reading_times else []
+    text_analyses = ["texts", "tokens", "norms", "layers"] if study.recordings or study.reading_times else []
     brain_analyses = ["brain", "one-width", "unique", "similarity"] if study.recordings else []
     capability_analyses = ["capability"] if study.benchmarks or study.reading_times else []
     left_out = NOT_OF_TWINS if member.about["kind"] == "untrained" else set()
@@ -149,6 +152,7 @@ def _model_measurements(study: Study, model: LanguageModel, device: str | None) 
     yield "model", lambda: description(model)
     recordings = load_recordings(study)
     for dataset in study.reading_times:
+        yield "tokens", lambda dataset=dataset: token_ids(model, load_reading_times(dataset).passages, name_of(dataset))
         yield from _reading_measurements(study, model, dataset)
         if not recordings:
             states = cache(lambda dataset=dataset: states_of(study, model, dataset))
@@ -159,6 +163,7 @@ def _model_measurements(study: Study, model: LanguageModel, device: str | None) 
         features = cache(lambda states=states: features_of(states(), device))
         yield from _feature_measurements(study, features, recording, counts)
         if counts:
+            yield "tokens", lambda name=name, recording=recording: token_ids(model, recording.passages, name)
             yield from _state_measurements(states, name)
     if study.benchmarks:
         yield "capability", lambda: examined(study, model)

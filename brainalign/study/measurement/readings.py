@@ -12,10 +12,11 @@ from brainalign import llm
 from brainalign.alignment import protocols
 from brainalign.alignment.behavior import behavioral_alignment, reading_time_correlation
 from brainalign.human.reading_times import ReadingTimes
-from brainalign.human.recording import Recording
+from brainalign.human.recording import Passage, Recording
 from brainalign.llm.models.load import LanguageModel
 from brainalign.llm.reading import series
 from brainalign.llm.reading.activations import layer_names
+from brainalign.llm.reading.tokens import ids_of_parts
 from brainalign.study.description.loading import alignments, load_checkpoints, load_reading_times, load_recordings
 from brainalign.study.description.members import Member
 from brainalign.study.description.settings import LoadedModel, OwnReadingTimes, SeriesFile, Study, Tuning, name_of
@@ -25,7 +26,7 @@ from brainalign.study.measurement.capability import examined
 
 NATURAL_STORIES = "natural_stories"  # was released with GPT-3's surprisal
 # Of how a text was read.
-RECORD = ("tokens", "parts", "parts_encoded_anew", "special_tokens", "read_as", "first_word", "token_digests")
+RECORD = ("tokens", "parts", "parts_encoded_anew", "special_tokens", "read_as", "first_word")
 
 
 def states_of(study: Study, model: LanguageModel, source: Recording | str | OwnReadingTimes) -> xr.DataArray:
@@ -79,9 +80,16 @@ def description(model: LanguageModel) -> pd.DataFrame:
 def record(reading: xr.DataArray, text: str) -> pd.DataFrame:
     """How a text was read: a row, with ``what`` was read off it, states or surprisal."""
     notes = {key: reading.attrs[key] for key in RECORD if key in reading.attrs}
-    notes |= {key: " ".join(notes[key]) for key in ("special_tokens", "token_digests") if key in notes}
+    notes |= {"special_tokens": " ".join(notes["special_tokens"])}
     row = {"text": text, "what": "states" if "layer" in reading.dims else "surprisal", **notes}
     return pd.DataFrame([row], columns=["text", "what", *RECORD])
+
+
+def token_ids(model: LanguageModel, passages: Sequence[Passage], text: str) -> pd.DataFrame:
+    """Token ids of each part of a text, in one string: a row a part, counted in its passage from 1."""
+    where = [(passage.id, number, part) for passage in passages for number, part in enumerate(passage.parts, 1)]
+    ids = [" ".join(map(str, part)) for part in ids_of_parts(model.tokenizer, passages)]
+    return pd.DataFrame(where, columns=["passage", "part", "word"]).assign(text=text, ids=ids)
 
 
 def words(surprisal: np.ndarray, dataset: str | OwnReadingTimes) -> pd.DataFrame:

@@ -61,10 +61,11 @@ def run(study: Study, model: str) -> dict[str, pd.DataFrame]:
     -------
     dict of DataFrame
         By analysis, each with ``model`` and columns of its own (`measures.ANALYSES`): ``model``, what it is;
-        ``texts``, how it read them; ``norms`` and ``layers`` of its states; ``words``, the surprisal of each;
-        ``behavior``, rows of `behavioral_alignment`; ``brain``, of `brain_alignment`; ``one-width``, ``unique`` and
-        ``similarity`` (`brains`); ``capability``, as `capability.examined`; and of a model while it is tuned
-        ``tuning``: ``step``, ``condition``, ``tuned``, ``tuning_seed``, ``measure``, ``protocol``, ``value``.
+        ``texts``, how it read them, and ``tokens``, the ids of each part; ``norms`` and ``layers`` of its states;
+        ``words``, the surprisal of each; ``behavior``, rows of `behavioral_alignment`; ``brain``, of `brain_alignment`;
+        ``one-width``, ``unique`` and ``similarity`` (`brains`); ``capability``, as `capability.examined`; and of a
+        model while it is tuned ``tuning``: ``step``, ``condition``, ``tuned``, ``tuning_seed``, ``measure``,
+        ``protocol``, ``value``.
 
     Raises
     ------
