@@ -94,3 +94,20 @@ def test_a_benchmark_that_was_not_run_is_named(tmp_path, monkeypatch):
         section.read("encoding")
     (tmp_path / "encoding.json").write_text(json.dumps(ENCODING))
     assert section.read("encoding") == ENCODING
+
+
+def test_a_gpu_has_numbers_where_it_was_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(section, "RESULTS", tmp_path)
+    assert section.numbers_of_gpu() == []
+    seconds = {"activations": {"seconds": 3.0}, "bare": {"seconds": 2.5}}
+    solvers = {"ridge": {"seconds": 2.0}, "himalaya, one layer": {"seconds": 0.5}}
+    measured = {
+        "card": "A100",
+        "extraction": {"LLaMA-7B": seconds},
+        "encoding": {"shape": {"n_layers": 33}, "solvers": solvers},
+        "tuning": {"seconds": 4.0, "examples": 16, "gpu_gib": 20.0},
+    }
+    (tmp_path / "gpu.json").write_text(json.dumps(measured))
+    values = {live.key: live.value for live in section.numbers_of_gpu()}
+    assert values["gpu.llama-7b.bare"] == 1.2 and values["gpu.himalaya"] == 33 * 0.5 / 2.0
+    assert (values["gpu.card"], values["gpu.step.seconds"], values["gpu.step.peak"]) == ("A100", 4.0, 20.0)

@@ -147,6 +147,28 @@ def finding_of_extraction(measured: dict) -> Finding:
     return Finding(numbers, f"One pass takes {'about as long as' if as_long else 'longer than'} a bare forward pass")
 
 
+def numbers_of_gpu() -> list[Live]:
+    """What ``benchmarks/gpu.py`` measured on a graphics card; nothing where it was not run."""
+    if not (RESULTS / "gpu.json").is_file():
+        return []
+    measured = read("gpu")
+    solvers = {name: solver["seconds"] for name, solver in measured["encoding"]["solvers"].items()}
+    n_layers, tuning = measured["encoding"]["shape"]["n_layers"], measured["tuning"]
+    himalaya = n_layers * solvers["himalaya, one layer"] / solvers["ridge"]
+    memory = "most memory of the card in a step of LoRA"
+    numbers = [
+        Live("gpu.card", measured["card"], method="where benchmarks/gpu.py ran"),
+        Live("gpu.ridge.seconds", solvers["ridge"], ".1f", " s", method=f"ridge, {n_layers} layers, ten folds"),
+        Live("gpu.himalaya", himalaya, ".1f", method="times as long as ours: himalaya, on the same card"),
+        Live("gpu.step.seconds", tuning["seconds"], ".1f", " s", method=f"LoRA, {tuning['examples']} samples a step"),
+        Live("gpu.step.peak", tuning["gpu_gib"], ".1f", " GiB", method=memory),
+    ]
+    for shape, ways in measured["extraction"].items():
+        ratio = ways["activations"]["seconds"] / ways["bare"]["seconds"]
+        numbers.append(Live(f"gpu.{shape.lower()}.bare", ratio, ".2f", method="ours, times the bare pass"))
+    return numbers
+
+
 def bars_of_extraction(extraction: pd.DataFrame) -> pd.DataFrame:
     """Ways to read each text as rows of `figures.bars`."""
     rows = extraction.melt("text", list(WAYS), "way", "seconds")
