@@ -80,6 +80,12 @@ def test_texts_are_rows_with_medians():
     assert (row.ours, row.bare, row.loop, row.times_faster) == (2.0, 2.0, 80.0, 80.0)
 
 
+def test_another_model_has_rows_of_its_own():
+    measured = {"texts": {"blank like": text(1.0)}, "models": {"smollm2": {"texts": {"blank like": text(1.1)}}}}
+    table = section.extraction(measured)
+    assert table.text.tolist() == ["blank like", "blank like, smollm2"] and table.times_bare.tolist() == [1.0, 1.1]
+
+
 def test_bars_are_as_long_as_they_say():
     table = section.encoding(ENCODING).iloc[[0, 3]].assign(label=lambda rows: rows.solver)
     (ax,) = figures.bars(table).axes

@@ -61,12 +61,17 @@ def encoding(measured: dict) -> pd.DataFrame:
 
 
 def extraction(measured: dict) -> pd.DataFrame:
-    """Ways to read a text, a row a text, of ``read("extraction")``.
+    """Ways to read a text, a row a text and model, of ``read("extraction")``.
 
     ``text``, ``parts``, ``tokens``; seconds ``ours``, ``bare`` (one forward pass of the same tokens) and ``loop``
     (every beginning by itself); ``times_faster`` than the loop, ``times_bare``, ``largest_difference`` of a state,
     relative to the largest.
     """
+    texts = measured["texts"] | {
+        f"{text}, {model}": results
+        for model, of_model in measured.get("models", {}).items()
+        for text, results in of_model["texts"].items()
+    }
     return pd.DataFrame(
         {
             "text": text,
@@ -79,7 +84,7 @@ def extraction(measured: dict) -> pd.DataFrame:
             "times_bare": results["times_bare_pass"],
             "largest_difference": results["largest_difference"],
         }
-        for text, results in measured["texts"].items()
+        for text, results in texts.items()
     )
 
 
