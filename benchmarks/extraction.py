@@ -3,16 +3,20 @@
     python benchmarks/extraction.py                            # GPT-2 small's shape, random weights
     python benchmarks/extraction.py --model EleutherAI/pythia-70m --device cuda
     python benchmarks/extraction.py --every 1                  # the loop over every beginning: half an hour and more
+    python benchmarks/extraction.py --model model.gguf --stories 10 --every 400 --repeats 3
 
 Three texts, all from the Natural Stories: passages of three or four sentences of twelve words as in Pereira2018's
 243, one story in 150 parts as in Blank2014, and the words of two stories. The plain loop reads every beginning of a
 passage by itself, with all hidden states and the head, as Brain-Score does. It takes minutes to hours, so it reads
 only every so many beginnings, and its seconds are scaled by the tokens that it left out. The bare pass reads the same
-tokens as ours, window by window, and keeps nothing: no extraction that reads one text at a time could be faster.
+tokens as ours, window by window, and keeps nothing: no extraction that reads one text at a time could be faster. It is
+made with and without the head, and as transformers gives all hidden states. The loop of surprisal reads each word's
+beginning as minicons does, which is timed too where it is installed.
 
 How long each network is probed before it reads, the same for a text of any length, is timed, too.
 
-Writes benchmarks/results/extraction.json: seconds, ratios, agreement, memory, and the machine.
+Writes benchmarks/results/extraction.json: seconds, ratios, agreement, memory, and the machine; what is said of another
+model than GPT-2's shape is added to it, under the model's name.
 """
 
 import argparse
@@ -47,6 +51,8 @@ def main():
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device")
     parser.add_argument("--every", type=int, default=12, help="beginnings that the plain loop leaves out, and one")
+    parser.add_argument("--stories", type=int, default=2, help="stories of which the words are read")
+    parser.add_argument("--texts", nargs="*", help="names of texts; all if left out")
     parser.add_argument("--repeats", type=int, default=5)
     settings = parser.parse_args()
 
@@ -56,10 +62,19 @@ def main():
         Path(folder, "downloads").symlink_to(downloads)
         model = load(settings.model or gpt2_shape(Path(folder, "gpt2")), dtype=settings.dtype, device=settings.device)
         _, probe_seconds = repeated(lambda: causality.check(model.network), settings.repeats)
-        found = {name: measure(model, passages, settings) for name, passages in texts().items()}
-    result = {"settings": vars(settings), "model": model.name, "parameters": model.n_parameters, "texts": found}
+        measured = {
+            name: measure(model, passages, settings)
+            for name, passages in texts(settings.stories).items()
+            if not settings.texts or name in settings.texts
+        }
+    result = {"settings": vars(settings), "model": model.name, "parameters": model.n_parameters, "texts": measured}
     result |= {"probe_seconds": probe_seconds}  # once a model, before its first text
     result |= {"peak_gib": peak_memory(), "device": str(model.device), "machine": machine()}
+    before = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    if settings.model:
+        result = before | {"models": before.get("models", {}) | {model.name: result}}
+    else:
+        result["models"] = before.get("models", {})
     with store.writing(RESULTS) as temporary:
         temporary.write_text(json.dumps(result, indent=1))
     print(json.dumps(result, indent=1))
@@ -81,7 +96,7 @@ def gpt2_shape(folder: Path) -> Path:
     return folder
 
 
-def texts() -> dict[str, list[Passage]]:
+def texts(n_stories: int) -> dict[str, list[Passage]]:
     """Passages of sentences, a story in short parts, and stories in words."""
     stories = [passage.parts for passage in human.load("natural_stories").passages]
     words = [word for story in stories for word in story]
@@ -92,7 +107,7 @@ def texts() -> dict[str, list[Passage]]:
     return {
         "pereira-like": [Passage(str(number), parts) for number, parts in enumerate(passages)],
         "blank-like": [Passage("story", tuple(story))],
-        "natural stories": [Passage(str(number), parts) for number, parts in enumerate(stories[:2])],
+        "natural stories": [Passage(str(number), parts) for number, parts in enumerate(stories[:n_stories])],
     }
 
 
@@ -106,11 +121,16 @@ def measure(model: LanguageModel, passages: Sequence[Passage], settings: argpars
     activations, seconds = repeated(ours(llm.activations), settings.repeats)
     _, surprisal_seconds = repeated(ours(llm.surprisal), settings.repeats)
     windows, _ = beginning_windows(model.tokenizer, passages, model.n_positions)
-    _, bare_seconds = repeated(lambda: bare(model, [window.tokens for window in windows]), settings.repeats)
+    ids = [window.tokens for window in windows]
+    _, bare_seconds = repeated(lambda: bare(model.network.base_model, ids), settings.repeats)
+    _, head_seconds = repeated(lambda: bare(model.network, ids), settings.repeats)
+    hidden = {"output_hidden_states": True}
+    _, hidden_seconds = repeated(lambda: bare(model.network.base_model, ids, **hidden), settings.repeats)
     loop = plain_loop(model, passages, settings.every)
     # What is longer than the positions is cut otherwise, and the loop's last layer has the final norm applied.
     ours_too, plain = activations.to_numpy()[:-1, loop["parts"]], loop["states"][:-1]
-    middle = {name: statistics.median(some) for name, some in (("ours", seconds), ("bare", bare_seconds))}
+    ways = {"ours": seconds, "bare": bare_seconds, "surprisal": surprisal_seconds, "head": head_seconds}
+    middle = {name: statistics.median(runs) for name, runs in ways.items()}
     return {
         "passages": len(passages),
         "parts": activations.sizes["part"],
@@ -121,11 +141,16 @@ def measure(model: LanguageModel, passages: Sequence[Passage], settings: argpars
         "activations_seconds": seconds,
         "surprisal_seconds": surprisal_seconds,
         "bare_seconds": bare_seconds,
+        "bare_with_head_seconds": head_seconds,
+        "hidden_states_seconds": hidden_seconds,
+        "minicons_seconds": minicons_seconds(model, passages, settings.every),
         "loop_seconds": loop["seconds"],
         "loop_seconds_measured": loop["measured"],
         "loop_share_of_tokens": loop["share"],
         "times_faster_than_loop": loop["seconds"] / middle["ours"],
         "times_bare_pass": middle["ours"] / middle["bare"],
+        "surprisal_times_bare_pass": middle["surprisal"] / middle["head"],
+        "surprisal_times_faster_than_loop": loop["seconds"] / middle["surprisal"],
         "largest_difference": float(np.abs(ours_too - plain).max() / np.abs(plain).max()),
         "parts_compared": len(loop["parts"]),
         "parts_encoded_anew": activations.attrs["parts_encoded_anew"],
@@ -154,10 +179,26 @@ def synchronize() -> None:
 
 
 @torch.inference_mode()
-def bare(model: LanguageModel, windows: Sequence[list[int]]) -> None:
-    """Read tokens without the head, and keep nothing."""
+def bare(network: torch.nn.Module, windows: Sequence[list[int]], **options) -> None:
+    """Read tokens by a network, or by its blocks, and keep nothing."""
     for ids in windows:
-        model.network.base_model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
+        network(input_ids=torch.tensor([ids], device=network.device), use_cache=False, **options)
+
+
+def minicons_seconds(model: LanguageModel, passages: Sequence[Passage], every: int) -> float | None:
+    """Seconds that minicons takes for the surprisal of every word, scaled from some; None where it is not installed."""
+    try:
+        from minicons.scorer import IncrementalLMScorer
+    except ImportError:
+        return None
+    scorer = IncrementalLMScorer(model.network, tokenizer=model.tokenizer, device=str(model.device))
+    pairs = [(join(p.parts[:n]).text, p.parts[n]) for p in passages for n in range(1, len(p.parts))]
+    chosen = pairs[every // 2 :: every]
+    start = time.perf_counter()
+    for beginning, word in chosen:
+        scorer.conditional_score(beginning, word)
+    letters = [sum(len(beginning) for beginning, _ in group) for group in (chosen, pairs)]
+    return (time.perf_counter() - start) * letters[1] / letters[0]
 
 
 @torch.inference_mode()

@@ -192,6 +192,13 @@ def test_what_is_tuned_has_a_row_and_asks_for_cards_that_hold_it(planned):
     assert plan_command.fetched(table) == plan_command.fetched(table.drop(index=names))  # the base is fetched once
 
 
+def test_a_measured_rate_counts_instead_of_an_assumed_share(tmp_path, monkeypatch):
+    assumed = plan.speed_of("A100", "bfloat16")
+    monkeypatch.setattr(plan, "GPU_RESULTS", tmp_path / "gpu.json")
+    plan.GPU_RESULTS.write_text(json.dumps({"card": "H100", "rates": {"half": 1e14}}))
+    assert plan.speed_of("H100", "float16") == 1e14 and plan.speed_of("A100", "bfloat16") == assumed
+
+
 def test_adapters_take_less_than_weights(write, tmp_path):
     tiny.llama(tmp_path / "mine")
     samples = [{"instruction": "Say it.", "input": "", "output": "It."}] * 10

@@ -80,6 +80,12 @@ def test_texts_are_rows_with_medians():
     assert (row.ours, row.bare, row.loop, row.times_faster) == (2.0, 2.0, 80.0, 80.0)
 
 
+def test_another_model_has_rows_of_its_own():
+    measured = {"texts": {"blank like": text(1.0)}, "models": {"smollm2": {"texts": {"blank like": text(1.1)}}}}
+    table = section.extraction(measured)
+    assert table.text.tolist() == ["blank like", "blank like, smollm2"] and table.times_bare.tolist() == [1.0, 1.1]
+
+
 def test_bars_are_as_long_as_they_say():
     table = section.encoding(ENCODING).iloc[[0, 3]].assign(label=lambda rows: rows.solver)
     (ax,) = figures.bars(table).axes
@@ -94,3 +100,20 @@ def test_a_benchmark_that_was_not_run_is_named(tmp_path, monkeypatch):
         section.read("encoding")
     (tmp_path / "encoding.json").write_text(json.dumps(ENCODING))
     assert section.read("encoding") == ENCODING
+
+
+def test_a_gpu_has_numbers_where_it_was_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(section, "RESULTS", tmp_path)
+    assert section.numbers_of_gpu() == []
+    seconds = {"activations": {"seconds": 3.0}, "bare": {"seconds": 2.5}}
+    solvers = {"ridge": {"seconds": 2.0}, "himalaya, one layer": {"seconds": 0.5}}
+    measured = {
+        "card": "A100",
+        "extraction": {"LLaMA-7B": seconds},
+        "encoding": {"shape": {"n_layers": 33}, "solvers": solvers},
+        "tuning": {"seconds": 4.0, "examples": 16, "gpu_gib": 20.0},
+    }
+    (tmp_path / "gpu.json").write_text(json.dumps(measured))
+    values = {live.key: live.value for live in section.numbers_of_gpu()}
+    assert values["gpu.llama-7b.bare"] == 1.2 and values["gpu.himalaya"] == 33 * 0.5 / 2.0
+    assert (values["gpu.card"], values["gpu.step.seconds"], values["gpu.step.peak"]) == ("A100", 4.0, 20.0)

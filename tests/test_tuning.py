@@ -21,7 +21,8 @@ from brainalign.llm import tuning
 from brainalign.llm.models.load import load
 from brainalign.llm.tuning import Tuning, checkpoints, instruction, samples, training
 from brainalign.llm.tuning.adapters import Lora
-from brainalign.llm.tuning.training import IGNORED, Example, Recipe
+from brainalign.llm.tuning.objective import IGNORED, losses_of
+from brainalign.llm.tuning.training import Example, Recipe
 
 SAMPLES = [
     {"instruction": "Name a color.", "input": "", "output": "Red is a color."},
@@ -197,7 +198,8 @@ def test_loss_and_gradients_are_those_of_the_models_own_loss(folders, kind):
     batch = encoded(ours)[:4]
     ours.network.eval()
     theirs.network.eval()
-    loss = training._backward(ours.network, batch, 3)
+    with losses_of(ours.network):
+        loss = training._backward(ours.network, batch, 3)
     n_tokens, total = 0, 0.0
     for source, target in batch:  # one by one: no padding
         if kind == "causal":
@@ -220,7 +222,8 @@ def test_of_a_text_without_source_all_tokens_but_the_first_count(folders):
 
     loaded = model(folders["causal"])
     texts = [Example([], [1, 300, 301, 302, 2]), Example([], [1, 310, 2])]
-    found = training._backward(loaded.network.eval(), texts, 2)
+    with losses_of(loaded.network.eval()):
+        found = training._backward(loaded.network, texts, 2)
     with torch.no_grad():
         each = [loaded.network(input_ids=torch.tensor([t]), labels=torch.tensor([t])).loss.item() for _, t in texts]
     assert found == pytest.approx((4 * each[0] + 2 * each[1]) / 6, rel=1e-5)

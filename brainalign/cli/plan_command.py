@@ -101,6 +101,8 @@ def notes(table: pd.DataFrame, accelerator: str, rate: float | None, memory: flo
         speed = f"at {rate:.3g} operations a second, as given"
     elif accelerator == plans.CPU:
         speed = f"at {plans.CPU_RATE:.3g} operations a second: two cores, as benchmarks/extraction.py measured them"
+    elif rates := plans.measured_rates(accelerator):
+        speed = f"on one {accelerator} at {rates['half']:.3g} operations a second, as benchmarks/gpu.py measured it"
     else:
         source = accelerators["cards"][accelerator]["source"]
         speed = f"on one {accelerator} at {accelerators['share']:.0%} of its peak ({source})"

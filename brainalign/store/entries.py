@@ -94,7 +94,7 @@ def fingerprint(values: np.ndarray) -> list:
 
 
 def resumed(
-    kind: str, identity: dict, n_steps: int, work: Callable[[int], dict[str, np.ndarray]], every: float = 20.0
+    kind: str, identity: dict, n_steps: int, work: Callable[[int], dict[str, np.ndarray]], every: float = 60.0
 ) -> list[dict[str, np.ndarray]]:
     """Results of ``work(0)`` to ``work(n_steps - 1)``, arrays by name as in `get`, where a killed run left off.
 

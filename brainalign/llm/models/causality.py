@@ -30,7 +30,7 @@ def check(network: PreTrainedModel) -> None:
     """
     import torch
 
-    n, first, other = _texts(network)
+    n, first, other = texts(network)
     padded = torch.cat([first, torch.zeros_like(other)])
     continued = torch.cat([first[:-1], other[:1], other])
     with torch.inference_mode():
@@ -52,8 +52,8 @@ def check(network: PreTrainedModel) -> None:
         _require_equal(network, values[0, :n], together[name][0, :n], what)
 
 
-def _texts(network: PreTrainedModel) -> tuple[int, torch.Tensor, torch.Tensor]:
-    """Number of tokens, and two texts of so many, without tokens that the network's settings single out."""
+def texts(network: PreTrainedModel) -> tuple[int, torch.Tensor, torch.Tensor]:
+    """Number of tokens, and two texts of so many for a probe, without tokens that the network's settings single out."""
     import torch
 
     settings = network.config.to_dict() | network.config.get_text_config().to_dict()

@@ -19,6 +19,7 @@ from brainalign.store.entries import locked
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers.utils import ModelOutput
 
     from brainalign.llm.models.sources import Source
 
@@ -209,14 +210,17 @@ def run_without_head(
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor | None = None,
     decoder_input_ids: torch.Tensor | None = None,
-) -> None:
-    """Compute the states of all blocks, which hooks may read, and no probabilities over the vocabulary."""
+) -> ModelOutput:
+    """Compute the states of all blocks, which hooks may read, and no probabilities over the vocabulary.
+
+    Gives what the decoder gives: first of all the states that the head would take, window x token x feature.
+    """
     options = {"input_ids": input_ids}
     if network.config.is_encoder_decoder:
         encoded = network.get_encoder()(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         options = {"input_ids": decoder_input_ids, "encoder_hidden_states": encoded}
         options |= {"encoder_attention_mask": attention_mask}
-    network.get_decoder()(**options, use_cache=False)
+    return network.get_decoder()(**options, use_cache=False)
 
 
 def precision(folder: Path, config: PreTrainedConfig) -> str:

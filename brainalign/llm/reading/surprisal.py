@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ import xarray as xr
 
 from brainalign import messages, store
 from brainalign.human.recording import Passage
+from brainalign.llm.models.heads import Head
 from brainalign.llm.reading import windows as reading
 from brainalign.llm.reading.batches import Arrays, Batch, batched, identity, inputs, not_finite, read_all, record
 from brainalign.llm.reading.tokens import (
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 REVISION = 1  # of what is computed here and in `windows`; a new one leaves cached surprisal behind
 MODES = ("copy", "continuation")
 NAMED = 10  # words outside the vocabulary that are named
-ROWS = 512  # tokens whose probabilities over the vocabulary are taken at once
 
 
 def surprisal(
@@ -153,15 +154,15 @@ def bits_of(
 ) -> list[tuple[list[int], np.ndarray]]:
     """Parts of each batch of windows and their surprisal, summed over the tokens of each: (n_parts,) bits."""
     prefix, suffix = surrounding_tokens(model)
-    batches = batched(model, windows, values_per_token=2 * model.n_vocabulary)
+    batches, head = batched(model, windows), cache(lambda: Head(model.network))
 
     def work(batch: Batch) -> Arrays:
-        return {"bits": _bits(model, batch, prefix, suffix)}
+        return {"bits": _bits(model, head(), batch, prefix, suffix)}
 
     return [(parts, arrays["bits"]) for parts, arrays in read_all(kind, key, batches, work, title)]
 
 
-def _bits(model: LanguageModel, batch: Batch, prefix: list[int], suffix: list[int]) -> np.ndarray:
+def _bits(model: LanguageModel, head: Head, batch: Batch, prefix: list[int], suffix: list[int]) -> np.ndarray:
     """Surprisal of a batch's parts."""
     import torch
 
@@ -170,18 +171,16 @@ def _bits(model: LanguageModel, batch: Batch, prefix: list[int], suffix: list[in
     ids = arguments["decoder_input_ids" if model.encoder_decoder else "input_ids"]
     # The place of a token among the ids; its probability is in the output one place before.
     place = token + len(prefix) + model.encoder_decoder
+    rows = torch.from_numpy(np.flatnonzero(place > 0))
+    nats = torch.full([len(place)], torch.nan)
     with torch.inference_mode():
-        logits = model.network(**arguments, use_cache=False).logits
-        nats = np.full(len(place), np.nan)
-        rows = np.flatnonzero(place > 0)
-        for subset in np.array_split(rows, max(1, len(rows) // ROWS)):
-            window_rows, positions = (torch.from_numpy(index[subset]).to(logits.device) for index in (window, place))
+        states = head.states(**arguments)
+        for subset in rows.split(head.n_at_once()):
+            window_rows, positions = torch.from_numpy(window)[subset], torch.from_numpy(place)[subset]
+            logits = head.logits(states[window_rows.to(states.device), positions.to(states.device) - 1])
             target = ids[window_rows.to(ids.device), positions.to(ids.device)].to(logits.device)
-            losses = torch.nn.functional.cross_entropy(
-                logits[window_rows, positions - 1].float(), target, reduction="none"
-            )
-            nats[subset] = losses.cpu().numpy()
-    return np.bincount(part, nats, minlength=len(batch.parts)) / np.log(2)
+            nats[subset] = torch.nn.functional.cross_entropy(logits.float(), target, reduction="none").cpu()
+    return np.bincount(part, nats.numpy(), minlength=len(batch.parts)) / np.log(2)
 
 
 def _require_numbers(bits: np.ndarray, passages: Sequence[Passage], model: LanguageModel, scored: bool) -> None:

@@ -22,12 +22,12 @@ import numpy as np
 from brainalign import store
 from brainalign.llm.reading.batches import masked, padded
 from brainalign.llm.tuning import checkpoints, distributed
+from brainalign.llm.tuning.objective import IGNORED, losses_of
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-IGNORED = -100  # label of a token that no loss is taken of
 SMALL = 10_000_000  # parameters: with fewer, matrices gain nothing from a second thread
 
 
@@ -98,8 +98,9 @@ def train(
     crew, n_steps = distributed.current(), recipe.n_steps(len(examples))
     if gradient_checkpointing:
         network.activation_checkpointing_enable({"use_reentrant": False})
-    wrapped, run = _prepared(network, examples, recipe, folder, crew)
-    with torch.random.fork_rng(), tqdm(total=n_steps, desc=title, unit=" steps", disable=crew.rank > 0 or None) as bar:
+    progress = tqdm(total=n_steps, desc=title, unit=" steps", disable=crew.rank > 0 or None)
+    with losses_of(network), torch.random.fork_rng(), progress as bar:
+        wrapped, run = _prepared(network, examples, recipe, folder, crew)
         torch.manual_seed(recipe.seed + crew.rank)
         losses, last_save = run.begin(), time.monotonic()
         bar.n = bar.initial = len(losses)
@@ -193,8 +194,6 @@ def _backward(
     Each process takes its share of as many examples as go through all networks at once. Gradients are averaged over
     processes after each share: kept back until the last, as could be, they would be whole in each instead of sharded.
     """
-    import torch
-
     wrapped, crew = wrapped or network, crew or distributed.current()
     # A causal model predicts no first token.
     causal = not network.config.is_encoder_decoder
@@ -207,15 +206,9 @@ def _backward(
         # All processes must take part, also one that has nothing to do.
         arguments, labels = _inputs(network, share or group[:1])
         with crew.precision(network):
-            logits = wrapped(**arguments).logits
-        logits, labels = (logits[:, :-1], labels[:, 1:]) if causal else (logits, labels)
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        if not share:
-            loss = loss * 0.0
-        (loss * crew.n / n_tokens).backward()
-        total += loss.item()
+            objective, nats = wrapped(**arguments, labels=labels)
+        (objective * (bool(share) * crew.n / n_tokens)).backward()
+        total += nats if share else 0.0
     return crew.total(total) / n_tokens
 
 
@@ -229,6 +222,5 @@ def _inputs(network: PreTrainedModel, examples: list[Example]) -> tuple[dict[str
         labels = [target for _, target in examples]
     else:
         arguments = {"input_ids": padded([source + target for source, target in examples], device)}
-        arguments |= {"use_cache": False}
         labels = [[IGNORED] * len(source) + target for source, target in examples]
     return arguments, padded(labels, device, IGNORED)

@@ -61,12 +61,17 @@ def encoding(measured: dict) -> pd.DataFrame:
 
 
 def extraction(measured: dict) -> pd.DataFrame:
-    """Ways to read a text, a row a text, of ``read("extraction")``.
+    """Ways to read a text, a row a text and model, of ``read("extraction")``.
 
     ``text``, ``parts``, ``tokens``; seconds ``ours``, ``bare`` (one forward pass of the same tokens) and ``loop``
     (every beginning by itself); ``times_faster`` than the loop, ``times_bare``, ``largest_difference`` of a state,
     relative to the largest.
     """
+    texts = measured["texts"] | {
+        f"{text}, {model}": results
+        for model, of_model in measured.get("models", {}).items()
+        for text, results in of_model["texts"].items()
+    }
     return pd.DataFrame(
         {
             "text": text,
@@ -79,7 +84,7 @@ def extraction(measured: dict) -> pd.DataFrame:
             "times_bare": results["times_bare_pass"],
             "largest_difference": results["largest_difference"],
         }
-        for text, results in measured["texts"].items()
+        for text, results in texts.items()
     )
 
 
@@ -145,6 +150,28 @@ def finding_of_extraction(measured: dict) -> Finding:
         *lives(table, "extraction.{text}.bare", value="times_bare", method=bare),
     ]
     return Finding(numbers, f"One pass takes {'about as long as' if as_long else 'longer than'} a bare forward pass")
+
+
+def numbers_of_gpu() -> list[Live]:
+    """What ``benchmarks/gpu.py`` measured on a graphics card; nothing where it was not run."""
+    if not (RESULTS / "gpu.json").is_file():
+        return []
+    measured = read("gpu")
+    solvers = {name: solver["seconds"] for name, solver in measured["encoding"]["solvers"].items()}
+    n_layers, tuning = measured["encoding"]["shape"]["n_layers"], measured["tuning"]
+    himalaya = n_layers * solvers["himalaya, one layer"] / solvers["ridge"]
+    memory = "most memory of the card in a step of LoRA"
+    numbers = [
+        Live("gpu.card", measured["card"], method="where benchmarks/gpu.py ran"),
+        Live("gpu.ridge.seconds", solvers["ridge"], ".1f", " s", method=f"ridge, {n_layers} layers, ten folds"),
+        Live("gpu.himalaya", himalaya, ".1f", method="times as long as ours: himalaya, on the same card"),
+        Live("gpu.step.seconds", tuning["seconds"], ".1f", " s", method=f"LoRA, {tuning['examples']} samples a step"),
+        Live("gpu.step.peak", tuning["gpu_gib"], ".1f", " GiB", method=memory),
+    ]
+    for shape, ways in measured["extraction"].items():
+        ratio = ways["activations"]["seconds"] / ways["bare"]["seconds"]
+        numbers.append(Live(f"gpu.{shape.lower()}.bare", ratio, ".2f", method="ours, times the bare pass"))
+    return numbers
 
 
 def bars_of_extraction(extraction: pd.DataFrame) -> pd.DataFrame:

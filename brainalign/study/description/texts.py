@@ -111,7 +111,7 @@ def flops(network: Architecture, text: Text, window_lengths: tuple[int, ...], de
     """Operations of all passes over windows of these lengths, each batch filled up to its longest."""
     place = SimpleNamespace(type=device)
     reader = SimpleNamespace(width=network.width, n_parameters=network.parameters, device=place)
-    batches = batched(reader, list(map(range, window_lengths)), 2 * network.vocabulary if text.scored else 0)
+    batches = batched(reader, list(map(range, window_lengths)))
     return sum(network.flops(len(batch.windows), max(map(len, batch.windows)), text.scored) for batch in batches)
 
 

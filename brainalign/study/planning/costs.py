@@ -14,7 +14,7 @@ import pandas as pd
 
 from brainalign import catalog
 from brainalign.llm import tuning
-from brainalign.llm.models import architectures, sources
+from brainalign.llm.models import architectures, heads, sources
 from brainalign.llm.models.architectures import Architecture
 from brainalign.llm.models.load import tokenizer_of
 from brainalign.llm.reading.batches import MEMORY, WIDTHS
@@ -164,8 +164,8 @@ def reading(
     for text in study_texts:
         lengths = texts.lengths(text, network, tokenizer)
         flops += texts.flops(network, text, lengths, device)
-        values_per_token = WIDTHS * network.width + (2 * network.vocabulary if text.scored else 0)
-        batch = max(batch, 4 * values_per_token * max(lengths))  # a window at least
+        logits = 2 * min(4 * network.vocabulary * max(lengths), heads.MEMORY) if text.scored else 0
+        batch = max(batch, 4 * WIDTHS * network.width * max(lengths) + logits)  # a window at least
         if not text.scored:
             # numpy has no bfloat16: such states are kept in float32.
             states = sum(network.widths) * text.parts * (2 if dtype == "float16" else 4)
@@ -201,7 +201,9 @@ def _tuned(cost: Cost, tune: Tune, n_read: int) -> Cost:
     recipe, passes = settings.recipe, (FROZEN_STEP if settings.lora else STEP) + settings.gradient_checkpointing
     forward = network.flops(1, recipe.max_length, head=True)
     states_kept = (network.layers if settings.gradient_checkpointing else network.layers * WIDTHS) + WIDTHS
-    batch = 4 * recipe.at_once * recipe.max_length * (states_kept * network.width + 2 * network.vocabulary)
+    n_tokens = recipe.at_once * recipe.max_length
+    logits = 3 * min(4 * n_tokens * network.vocabulary, heads.MEMORY)  # their softmax and their gradients, too
+    batch = 4 * n_tokens * states_kept * network.width + logits
     weights = (FROZEN if settings.lora else TRAINING) * network.parameters
     return replace(
         cost,

@@ -8,12 +8,13 @@ Nothing is loaded but texts and tokenizers that are here. What is estimated is m
 
 from __future__ import annotations
 
+import json
 import math
 from typing import NamedTuple
 
 import pandas as pd
 
-from brainalign import catalog, messages
+from brainalign import catalog, messages, store
 from brainalign.llm.models import sources
 from brainalign.microworld import learners as trained_here
 from brainalign.study.description.members import Member, members, models
@@ -24,6 +25,7 @@ from brainalign.study.running.runs import measured, up_to_date
 
 CARD = "A100"  # for which time is asked of a scheduler: what is newer is faster
 CPU = "cpu"
+GPU_RESULTS = store.PROJECT / "benchmarks" / "results" / "gpu.json"
 CPU_RATE = 1e11  # operations a second of two cores in float32: benchmarks/results/extraction.json has 1.3e11
 CPU_SECONDS = 600  # what a CPU does in this time needs no card
 IN_TRAINING = "bfloat16"  # in which a model of float32 computes on a card while it is tuned
@@ -157,7 +159,16 @@ def speed_of(accelerator: str, dtype: str) -> float:
         return CPU_RATE
     accelerators = catalog.accelerators()
     precision = "half" if dtype in ("float16", "bfloat16") else "float32"
-    return accelerators["share"] * accelerators["cards"][accelerator][precision]
+    assumed = accelerators["share"] * accelerators["cards"][accelerator][precision]
+    return measured_rates(accelerator).get(precision, assumed)
+
+
+def measured_rates(accelerator: str) -> dict[str, float]:
+    """Operations a second by precision, of an accelerator on which ``benchmarks/gpu.py`` has run here."""
+    if not GPU_RESULTS.is_file():
+        return {}
+    results = json.loads(GPU_RESULTS.read_text(encoding="utf-8"))
+    return results["rates"] if results["card"] == accelerator else {}
 
 
 def _memory(accelerator: str, memory: float | None) -> float:
