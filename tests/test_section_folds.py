@@ -57,3 +57,8 @@ def test_one_protocol_has_one_end():
     table = folds.table(brain)
     assert table.end.tolist() == ["strict"]
     assert folds.finding(table).title == "base scores 0.13 contiguous"
+
+
+def test_a_mean_of_people_counts_by_itself():
+    values = {live.key: live.value for live in folds.numbers_of_single(scores())}
+    assert values == {"few.oasm": 0.5, "few.twins": 0.1, "few.best": 0.2, "few.best.model": "base"}

@@ -122,3 +122,23 @@ def test_series_of_ones_own_are_not_called_published(collections, context, whose
     shown = texts(section.numbers_of_people(readers(words(), pd.concat(rows))))
     assert shown["series.whose"] == whose
     assert shown["series.context"].startswith(read)
+
+
+def test_models_stand_beside_the_mean_of_their_untrained_twins():
+    members = {"large": (0.5, None, 2e6), "small": (0.4, None, 1e6), "alone": (0.3, None, 3e6)}
+    members |= {"large-0": (0.1, "large", 2e6), "large-1": (0.3, "large", 2e6), "small-0": (0.2, "small", 1e6)}
+    shared = {"measure": "r", "story": "all", "origin": "model", "dataset": "stories", "alignment": "original"}
+    rows = pd.DataFrame(
+        [
+            shared | {"model": name, "value": r, "low": r - 0.1, "high": r + 0.1, "twin_of": twin, "parameters": n}
+            for name, (r, twin, n) in members.items()
+        ]
+    )
+    table = section.against_twins(rows)
+    assert table.model.tolist() == ["large", "small"]
+    assert table.untrained.tolist() == pytest.approx([0.2, 0.2]) and table.trained.tolist() == [0.5, 0.4]
+    numbers = {live.key: live for live in section.numbers_of_twins(table)}
+    assert numbers["twins.model"].value == "large" and numbers["twins.stories.original.trained"].low == 0.4
+    assert numbers["twins.stories.original.untrained"].value == pytest.approx(0.2)
+    assert numbers["twins.stories.original.untrained"].low is None
+    assert section.numbers_of_twins(table.iloc[:0]) == []
