@@ -28,6 +28,7 @@ ORIGINS = {
     "laptop": {"model": 30, "control": 5},
     "microworld": {"model": 15, "tuning": 6, "control": 5},
     "paper": {"model": 57, "tuning": 9, "control": 5},
+    "tuning-270m": {"model": 2, "tuning": 3, "control": 5},
 }
 MINIMAL = "title: Mine\nevidence: people\n"
 

@@ -89,8 +89,8 @@ def averaged(scores: pd.DataFrame) -> list[str]:
     unless there are no others. ``scores`` have ``dataset`` and ``participant``.
     """
     people = scores[scores.participant != POOLED].groupby("dataset", sort=False).participant.nunique()
-    names = informative(people.index)
-    return [name for name in names if people[name] > 1] or names
+    names = informative(scores.dataset.dropna())
+    return [name for name in names if people.get(name, 0) > 1] or names
 
 
 def simulated_people(recording: str) -> People:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -14,7 +14,7 @@ from brainalign.llm.models import sources
 from brainalign.messages import count
 from brainalign.study.description import texts
 from brainalign.study.description.files import WEHBE_FOLDER, absent_files
-from brainalign.study.description.members import NO_SERIES, members
+from brainalign.study.description.members import NO_SERIES, Member, members
 from brainalign.study.description.settings import (
     MICROWORLD,
     MICROWORLD_PREFIX,
@@ -46,28 +46,31 @@ def missing(study: Study, models: Collection[str] | None = None, gpu: bool = Tru
     gpu : bool
         Whether models must fit this machine's cards; not where they run on others, as on a cluster.
     """
-    names, published = _needed(study, models)
-    if not names and not published:
+    if not (chosen_members := _chosen(study, models)):
         return []
+    names, published = _needed(study, chosen_members)
     files = [f"{file}: it does not exist. Paths are relative to the study's file." for file in absent_files(study)]
     return [*files, *_data(names), *_models(published), *(_cards(study, published) if gpu else ())]
 
 
 def downloads(study: Study, models: Collection[str] | None = None) -> dict[str, int]:
     """Bytes of each data set and model that is fetched first, by its name; those of the hub are the plan's to count."""
-    names, published = _needed(study, models)
+    names, published = _needed(study, _chosen(study, models))
     data = {data.name: data for name in names for data in texts.needed(name)}
     data |= {data.name: data for entry in published.values() if (data := sources.in_catalog(entry.load))}
     sizes = {name: sum(file.bytes or 0 for file in texts.absent(dataset)) for name, dataset in data.items()}
     return {name: size for name, size in sizes.items() if size}
 
 
-def _needed(study: Study, models: Collection[str] | None) -> tuple[list[str], dict[str, LoadedModel]]:
-    """Published data sets that models of a study need, and the models that are loaded; those to be run, or all."""
-    if _is_simulated(study):
-        return [], {}
-    members_by_name = members(study)
-    chosen_members = [members_by_name[name] for name in measured(study) if models is None or name in models]
+def _chosen(study: Study, models: Collection[str] | None) -> list[Member]:
+    """Members of a study that are to be run, or all; none of a study that is made on the spot."""
+    members_by_name = {} if _is_simulated(study) else members(study)
+    names = [name for name in members_by_name if name in measured(study)]
+    return [members_by_name[name] for name in names if models is None or name in models]
+
+
+def _needed(study: Study, chosen_members: Sequence[Member]) -> tuple[list[str], dict[str, LoadedModel]]:
+    """Published data sets that members of a study need, and the models that are loaded."""
     if not chosen_members:
         return [], {}
     published = {
