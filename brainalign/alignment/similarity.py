@@ -9,7 +9,6 @@ mean over random subsets of the stimuli.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy  # scipy loads scipy.stats when it is first used; that takes half a second
 
 from brainalign.alignment.encoding.splits import shuffled
 
@@ -34,17 +33,7 @@ def linear_cka(features: np.ndarray, responses: np.ndarray, subsets: Sequence[np
         The two differ in their stimuli, a value is not finite, a subset has fewer than three stimuli, or all of its
         stimuli are the same to one side.
     """
-    x, y = checked(features, "features"), checked(responses, "responses", len(features))
-    # The mean says nothing here, but rounding of products grows with it.
-    grams = [z @ z.T for z in (x - x.mean(axis=0), y - y.mean(axis=0))]
-
-    def alignment(subset: np.ndarray) -> float:
-        for z in (x, y):
-            _vary(np.ptp(z[subset], axis=0).max() > 0)
-        first, second = (_centered(gram[np.ix_(subset, subset)]) for gram in grams)
-        return np.vdot(first, second) / (np.linalg.norm(first) * np.linalg.norm(second))
-
-    return _mean_over(subsets, len(x), alignment)
+    return _compared(cka_patterns, features, responses, subsets)
 
 
 def rsa(features: np.ndarray, responses: np.ndarray, subsets: Sequence[np.ndarray] | None = None) -> float:
@@ -53,17 +42,42 @@ def rsa(features: np.ndarray, responses: np.ndarray, subsets: Sequence[np.ndarra
     Kriegeskorte et al. 2008, doi 10.3389/neuro.06.004.2008; as `linear_cka`, of two dimensions or more. Also raises
     where a stimulus has the same value in all dimensions, which correlates with nothing.
     """
-    x, y = checked(features, "features"), checked(responses, "responses", len(features))
-    distances = [rdm(x, "features"), rdm(y, "responses")]
+    return _compared(rsa_patterns, features, responses, subsets)
 
-    def correlation(subset: np.ndarray) -> float:
-        triangle = np.triu_indices(len(subset), 1)
-        pairs = [distance[np.ix_(subset, subset)][triangle] for distance in distances]
-        for pair in pairs:
-            _vary(np.ptp(pair) > 1e-12)  # of numbers up to 2, what rounding leaves
-        return np.corrcoef(*map(scipy.stats.rankdata, pairs))[0, 1]
 
-    return _mean_over(subsets, len(x), correlation)
+def cka_patterns(values: np.ndarray, name: str, subsets: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+    """HKH of each subset as a vector of length 1: `linear_cka` is the `agreement` of two sides' patterns."""
+    x = checked(values, name)
+    # The mean says nothing here, but rounding of products grows with it.
+    gram = (x - x.mean(axis=0)) @ (x - x.mean(axis=0)).T
+    patterns = []
+    for subset in _subsets(subsets, len(x)):
+        first, rest = x[subset[0]], x[subset[1:]]
+        _vary((rest[:, 0] != first[0]).any() or (rest != first).any())
+        pattern = _centered(gram[np.ix_(subset, subset)]).ravel()
+        patterns.append(pattern / np.linalg.norm(pattern))
+    return patterns
+
+
+def rsa_patterns(values: np.ndarray, name: str, subsets: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
+    """Ranks of each subset's distances, centered, as a vector of length 1: `rsa` is the `agreement` of two of them."""
+    distances, patterns = rdm(checked(values, name), name), []
+    # Sorted once: ranks within a subset follow from how often each distance is there.
+    order = np.unique(distances, return_inverse=True)[1].reshape(distances.shape)
+    for subset in _subsets(subsets, len(distances)):
+        above = np.triu_indices(len(subset), 1)
+        place = order[np.ix_(subset, subset)][above]
+        _vary(np.ptp(distances[np.ix_(subset, subset)][above]) > 1e-12)  # of numbers up to 2, what rounding leaves
+        counts = np.bincount(place)
+        ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+        ranks -= ranks.mean()
+        patterns.append(ranks / np.linalg.norm(ranks))
+    return patterns
+
+
+def agreement(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> float:
+    """Mean over subsets of the inner products of two sides' patterns."""
+    return float(np.mean([np.dot(a, b) for a, b in zip(first, second, strict=True)]))
 
 
 def rdm(values: np.ndarray, name: str = "values") -> np.ndarray:
@@ -109,13 +123,19 @@ def checked(values: np.ndarray, name: str, n_stimuli: int | None = None) -> np.n
     return values
 
 
-def _mean_over(subsets: Sequence[np.ndarray] | None, n_stimuli: int, compare: Callable[[np.ndarray], float]) -> float:
-    """Compare on each subset, or on everything."""
+def _compared(patterns: Callable, features: np.ndarray, responses: np.ndarray, subsets) -> float:
+    x = checked(features, "features")
+    y = checked(responses, "responses", len(x))
+    return agreement(patterns(x, "features", subsets), patterns(y, "responses", subsets))
+
+
+def _subsets(subsets: Sequence[np.ndarray] | None, n_stimuli: int) -> Sequence[np.ndarray]:
+    """Those that are given, or one of everything."""
     subsets = [np.arange(n_stimuli)] if subsets is None else subsets
     for number, subset in enumerate(subsets):
         if len(subset) < 3:
             raise ValueError(f"subset {number} has {len(subset)} stimuli, too few to compare. Give three or more.")
-    return float(np.mean([compare(subset) for subset in subsets]))
+    return subsets
 
 
 def _vary(varies: bool) -> None:

@@ -127,17 +127,18 @@ def similarities(features: Features, recording: Recording) -> pd.DataFrame:
     """
     responses = _responses(protocols.AW2024.name, recording)
     subsets = similarity.brainscore_subsets(len(responses))
+    metrics = {"cka": similarity.cka_patterns, "rsa": similarity.rsa_patterns}
+    of_responses = {name: patterns(responses, "responses", subsets) for name, patterns in metrics.items()}
 
-    def similarity_score(compare, x: np.ndarray) -> float:
-        is_constant = (np.ptp(x, axis=0) == 0).all() or (compare is similarity.rsa and (np.ptp(x, axis=1) == 0).any())
-        return np.nan if is_constant else compare(x, responses, subsets)
+    def similarity_score(name: str, x: np.ndarray) -> float:
+        is_constant = (np.ptp(x, axis=0) == 0).all() or (name == "rsa" and (np.ptp(x, axis=1) == 0).any())
+        return np.nan if is_constant else similarity.agreement(metrics[name](x, layer, subsets), of_responses[name])
 
     rows = []
     for layer, x in features.layers.items():
         # As they are, also where the protocol would fit components of them in each training set.
         at_stimuli = volumes.parts_to_stimuli(x, recording)
-        cka, rsa = (similarity_score(compare, at_stimuli) for compare in (similarity.linear_cka, similarity.rsa))
-        rows.append({"layer": layer, "cka": cka, "rsa": rsa})
+        rows.append({"layer": layer} | {name: similarity_score(name, at_stimuli) for name in metrics})
     return pd.DataFrame(rows).assign(dataset=recording.name)
 
 

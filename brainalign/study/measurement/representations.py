@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from brainalign.alignment.similarity import linear_cka
+from brainalign.alignment.similarity import cka_patterns
 
 PARTS = 500  # that similarity is computed on; inner products of more take long and change little
 STACK = r"^(?:(?P<stack>\w+)\.)?(?P<depth>\d+)$"  # as `activations.layer_names` has them
@@ -50,9 +50,8 @@ def layer_similarity(states: xr.DataArray) -> pd.DataFrame:
     subset = states[:, np.unique(np.linspace(0, n_parts - 1, min(PARTS, n_parts)).astype(int))].to_numpy()
     varies = (subset != subset[:, :1]).any(axis=(1, 2))
     names, subset = states.layer.to_numpy().astype(str)[varies], subset[varies]
-    values = np.eye(len(names))
-    for row in range(len(names)):
-        for column in range(row):
-            values[row, column] = values[column, row] = linear_cka(subset[row], subset[column])
+    patterns = np.array([cka_patterns(layer, name)[0] for name, layer in zip(names, subset, strict=True)])
+    values = patterns @ patterns.T if len(patterns) else np.eye(0)
+    np.fill_diagonal(values, 1)  # but for rounding
     pairs = pd.MultiIndex.from_product([names, names], names=["layer", "other"])
     return pd.Series(values.ravel(), pairs, name="cka").reset_index()
