@@ -115,3 +115,12 @@ def test_gains_are_counted_by_each_metric():
     numbers = {"metrics.linear.gains": "2 of 2", "metrics.cka.gains": "1 of 2", "metrics.rsa.gains": "0 of 2"}
     assert texts(section.numbers_of_metrics(table)) == numbers
     assert section.numbers_of_metrics(table[:1]) == []
+
+
+def test_a_tuned_model_without_its_base_is_in_no_pair():
+    models = MODELS | {"alone": ("instruction-tuned", None, None)}
+    brain = planted({"contiguous": {"blank2014": RISING | {"alone": [0.9, 0.9, 0.9]}}}, models=models)
+    assert "alone" in brain.trained and "alone" not in brain.pairs.index
+    expected = planted({"contiguous": {"blank2014": RISING}}, models=MODELS)
+    pairs = section.pairs(brain)["contiguous"]
+    pd.testing.assert_frame_equal(pairs, section.pairs(expected)["contiguous"])

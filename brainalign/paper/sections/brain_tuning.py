@@ -25,7 +25,7 @@ COLUMNS_OF_METRICS = (
 
 def pairs(brain: Scores) -> dict[str, pd.DataFrame]:
     """Tuned models beside their vanilla ones under each protocol (`pairs.make_pairs`); nothing if none is tuned."""
-    models = brain.headline[brain.headline.origin == "model"]
+    models = brain.headline[brain.headline.model.isin(brain.pairs.index) | (brain.headline.kind == "vanilla")]
     protocols = brain.protocols if len(brain.pairs) else []
     return {protocol: make_pairs(models[models.protocol == protocol], "r") for protocol in protocols}
 

@@ -214,8 +214,9 @@ class Scores:
 
     @property
     def pairs(self) -> pd.DataFrame:
-        """Rows of the tuned models."""
-        return self.models[(self.models.kind == "instruction-tuned") & (self.models.origin == "model")]
+        """Rows of the tuned models whose vanilla model is here too."""
+        tuned = (self.models.kind == "instruction-tuned") & (self.models.origin == "model")
+        return self.models[tuned & self.models.vanilla.isin(self.models.index)]
 
     @property
     def members(self) -> dict[str, str]:
