@@ -44,7 +44,8 @@ def test_logits_of_some_states_are_those_of_the_network(network):
 
 @pytest.mark.parametrize("network", sorted({*KINDS, *MORE} - {"rwkv"}), indirect=True)  # its own code has no gradients
 @pytest.mark.parametrize("frozen", [False, True])
-def test_losses_and_gradients_are_those_of_whole_logits(network, frozen, monkeypatch):
+@pytest.mark.parametrize("chunked", [False, True])
+def test_losses_and_gradients_are_those_of_whole_logits(network, frozen, chunked, monkeypatch):
     arguments, labels = _inputs(network, EXAMPLES)
     weights = [weight.requires_grad_() for weight in network.parameters()]
     if frozen:
@@ -58,7 +59,7 @@ def test_losses_and_gradients_are_those_of_whole_logits(network, frozen, monkeyp
     expected = [weight.grad for weight in weights]
     network.zero_grad()
     monkeypatch.setattr(heads, "MEMORY", 4 * network.config.get_text_config().vocab_size * 3)  # three tokens at once
-    with losses_of(network):
+    with losses_of(network, chunked):
         objective, nats = network(**arguments, labels=labels)
     objective.backward()
     assert nats == pytest.approx(loss.item(), rel=1e-5)

@@ -24,30 +24,50 @@ IGNORED = -100  # label of a token that no loss is taken of
 
 
 @contextmanager
-def losses_of(network: PreTrainedModel) -> Iterator[None]:
+def losses_of(network: PreTrainedModel, chunked: bool = True) -> Iterator[None]:
     """Have a network take labels of all tokens, too, and give the loss of those that are not `IGNORED`.
 
     It gives a tensor with the gradients of the loss, and the loss, in nats, summed over tokens. It does so within its
-    own forward pass, which is where several processes put the shards of a network together.
+    own forward pass, which is where several processes put the shards of a network together. None of theirs may end a
+    backward pass there, as then they give shards back: their losses are not chunked, but of all such tokens at once.
     """
-    head = Head(network)
-    with in_place_of(network, lambda labels, **arguments: _objective(head, labels, arguments)):
+    head, objective = Head(network), _chunked if chunked else _at_once
+
+    def forward(labels: torch.Tensor, **arguments: torch.Tensor) -> tuple[torch.Tensor, float]:
+        return objective(head, *_counted(head, labels, arguments))
+
+    with in_place_of(network, forward):
         yield
 
 
-def _objective(head: Head, labels: torch.Tensor, arguments: dict[str, torch.Tensor]) -> tuple[torch.Tensor, float]:
-    import torch
-
+def _counted(head: Head, labels: torch.Tensor, arguments: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """States of the tokens that count, and their labels."""
     states = head.states(**arguments)
     if not head.network.config.is_encoder_decoder:  # a causal model predicts the token that follows
         states, labels = states[:, :-1], labels[:, 1:]
     labels = labels.to(states.device)
-    states, labels = states[labels != IGNORED], labels[labels != IGNORED]
+    return states[labels != IGNORED], labels[labels != IGNORED]
+
+
+def _at_once(head: Head, states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, float]:
+    loss = _loss(head, states, labels)
+    return loss, loss.item()
+
+
+def _loss(head: Head, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    logits = head.logits(states).float()
+    return torch.nn.functional.cross_entropy(logits, labels.to(logits.device), reduction="sum")
+
+
+def _chunked(head: Head, states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, float]:
+    import torch
+
     weights = [weight for weight in head.network.parameters() if weight.requires_grad]
     nats, of_states, of_weights = 0.0, [], {}
     for rows, row_labels in zip(states.detach().split(head.n_at_once()), labels.split(head.n_at_once()), strict=True):
-        logits = head.logits(rows.requires_grad_()).float()
-        loss = torch.nn.functional.cross_entropy(logits, row_labels.to(logits.device), reduction="sum")
+        loss = _loss(head, rows.requires_grad_(), row_labels)
         of_rows, *gradients = torch.autograd.grad(loss, [rows, *weights], allow_unused=True)
         nats += loss.item()
         of_states.append(of_rows)

@@ -99,7 +99,7 @@ def train(
     if gradient_checkpointing:
         network.activation_checkpointing_enable({"use_reentrant": False})
     progress = tqdm(total=n_steps, desc=title, unit=" steps", disable=crew.rank > 0 or None)
-    with losses_of(network), torch.random.fork_rng(), progress as bar:
+    with losses_of(network, chunked=crew.n == 1), torch.random.fork_rng(), progress as bar:
         wrapped, run = _prepared(network, examples, recipe, folder, crew)
         torch.manual_seed(recipe.seed + crew.rank)
         losses, last_save = run.begin(), time.monotonic()
