@@ -58,14 +58,19 @@ def models(study: Study) -> pd.DataFrame:
 
 
 def bases(study: Study) -> dict[str, str]:
-    """Model that another is tuned from, or an untrained twin of, where the study runs both: it is run first."""
+    """Model from which another is made here, tuned or as its twin in the microworld, if the study has both.
+
+    It is run first. What is published waits for nothing.
+    """
     elsewhere = ("series", PEOPLE)
     run_here = {name: member for name, member in members(study).items() if member.about["origin"] not in elsewhere}
     base_names = {}
     for name, member in run_here.items():
         source, about = member.source, member.about
-        tuned = base_of(study, source.model).member_name if isinstance(source, Tuning) else about.get("vanilla")
-        base_names[name] = tuned or about.get("twin_of")
+        if isinstance(source, Tuning):
+            base_names[name] = base_of(study, source.model).member_name
+        elif isinstance(source, LoadedModel) and (source.tuned or source.microworld_name):
+            base_names[name] = about.get("vanilla") or about.get("twin_of")
     return {name: base for name, base in base_names.items() if base in run_here}
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from brainalign import catalog, messages, store
 from brainalign.llm.models import sources
 from brainalign.microworld import learners as trained_here
-from brainalign.study.description.members import Member, members, models
+from brainalign.study.description.members import Member, bases, members, models
 from brainalign.study.description.settings import LoadedModel, Study, Tuning, base_of
 from brainalign.study.planning import costs
 from brainalign.study.planning.costs import GIB, LIBRARIES, Cost
@@ -35,7 +35,7 @@ DAY = 24 * 60  # minutes that are asked for where nothing is expected
 # Rules of thumb for what nobody has timed: short notebooks in which a model reads the microworld, or texts that people
 # read, and is scored; such readings in which one is trained on the spot, is tuned, and is tuned with its checkpoints
 # scored; parameters that double a reading.
-READ, READ_LONG, TRAINED, TUNED, FOLLOWED, LITTLE = 3.0, 12.0, 9.0, 2.0, 3.0, 1e8
+READ, READ_LONG, TRAINED, TUNED, FOLLOWED, LITTLE = 3.0, 24.0, 9.0, 1.0, 3.0, 27e6
 COLUMNS = ["parameters", "dtype", "files", "download", "disk", "store", "memory", "host", "cards", "flops", "hours",
            "training", "scoring", "tokens", "state", "why"]  # fmt: skip
 
@@ -200,6 +200,7 @@ def weights(study: Study) -> dict[str, float]:
         if isinstance(source, Tuning):
             table.loc[name, "parameters"] = catalog.checkpoints().parameters.get(base_of(study, source.model).load)
     sizes = table.parameters.fillna(table.groupby(["origin", "kind"]).parameters.transform("mean")).fillna(0)
+    sizes.update({name: sizes[base] for name, base in bases(study).items()})  # what is tuned here has its base's size
     return {
         name: _weight(study, members_by_name[name]) * (1 + float(sizes.get(name, 0)) / LITTLE)
         for name in measured(study)
