@@ -8,9 +8,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
+from brainalign import store
 from brainalign.paper import begin
 from brainalign.paper.publish import assets, sphinx_extension
+from brainalign.paper.publish.asset_directives import toggle
 from brainalign.paper.publish.numbers import EVIDENCE
 
 TEXTS = {"notebook": "published", "title": "It rises", "evidence": "printed"}
@@ -261,3 +264,15 @@ def test_examples_in_docstrings_of_modules_are_code():
     lines = ["Reads it.", "", "a = read()"]
     sphinx_extension.show_examples(None, "module", "m", None, None, lines)
     assert lines == ["Reads it.", "", "::", "", "    a = read()"]
+
+
+def test_a_reader_can_see_either_end_of_a_figure_alone():
+    buttons = BeautifulSoup(toggle("controls/folds"), "lxml").fieldset
+    assert [button["value"] for button in buttons.select("input")] == ["lenient", "strict", "both"]
+    assert [button["value"] for button in buttons.select("input[checked]")] == ["both"]
+    # By the style sheet, which hides what the drawing marks as the other end.
+    style = (store.PROJECT / "book" / "_static" / "brainalign.css").read_text(encoding="utf-8")
+    for end, other in (("lenient", "strict"), ("strict", "lenient")):
+        hidden = f'[data-end="{other}"], [data-end="both"]'
+        assert f'figure.result:has(input[value="{end}"]:checked) svg :is({hidden})' in style
+    assert "toggle" not in buttons["class"]  # which the theme folds

@@ -111,7 +111,7 @@ def toggle(name: str) -> str:
         f"<span>{words}</span></label>"
         for end, words in ENDS.items()
     )
-    return f'<fieldset class="toggle"><legend>Folds</legend>{buttons}</fieldset>'
+    return f'<fieldset class="ends"><legend>Folds</legend>{buttons}</fieldset>'
 
 
 class ResultTable(Asset):
