@@ -202,5 +202,5 @@ def test_what_is_fetched_first_is_said_with_its_size(tmp_path, monkeypatch):
     files = catalog.dataset("smollm2-135m-instruct-q4_1").files.values()
     assert sizes["smollm2-135m-instruct-q4_1"] == sum(file.bytes for file in files) == 98_362_432
     assert {"tuckute2024", "brennan2016", "natural_stories", "natural_stories.maze", "kuribayashi2024"} <= set(sizes)
-    assert 110e6 < sum(sizes.values()) < 120e6  # about 115 MB, as the pages say
+    assert 110e6 < sum(sizes.values()) < 120e6  # about 115 MB, as the study says
     assert needs.downloads(studies.load("microworld")) == {} == needs.downloads(studies.load("sample"), ["oasm"][:0])

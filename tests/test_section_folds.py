@@ -62,3 +62,15 @@ def test_one_protocol_has_one_end():
 def test_a_mean_of_people_counts_by_itself():
     values = {live.key: live.value for live in folds.numbers_of_single(scores())}
     assert values == {"few.oasm": 0.5, "few.twins": 0.1, "few.best": 0.2, "few.best.model": "base"}
+
+
+def test_a_data_set_that_one_protocol_does_not_suit_is_not_shown():
+    brain = planted({"aw2024": {"few": ALONE, "many": LENIENT}, "contiguous": {"few": ALONE}}, models=MODELS)
+    assert folds.dataset(brain) == "few"
+    assert set(folds.table(brain).protocol) == {"aw2024", "contiguous"}
+
+
+def test_a_study_of_one_mean_has_its_numbers():
+    brain = planted({"contiguous": {"few": {"base": ALONE["base"]}}}, models=MODELS)
+    assert {live.key for live in folds.numbers_of_single(brain)} >= {"few.best", "few.best.model"}
+    assert folds.finding(folds.table(brain)).title == "base scores 0.20 contiguous"

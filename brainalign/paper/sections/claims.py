@@ -4,12 +4,12 @@ import pandas as pd
 
 from brainalign.paper import claims
 from brainalign.paper.claims import display
-from brainalign.paper.figures import FAMILIES, GRAY
+from brainalign.paper.figures import GRAY
 from brainalign.paper.publish.numbers import Live
 from brainalign.paper.sections import columns
 
 SUMMARY = ("change-average", "behavior-no-gain", "r-size-tuned", "r-mmlu-overall")  # the paper's, on the first page
-TINTS = {"matches": FAMILIES["GPT2"], "differs": FAMILIES["LLaMA"], "not testable": GRAY}
+TINTS = {"matches": "#1b7f4d", "differs": "#b3401f", "not testable": GRAY}  # no color of a family
 PANELS = [("log_size", "average", "All printed models"), ("mmlu", "average", "Those with MMLU")]
 COLUMNS = columns.named("section", "claim", "printed", "recomputed", "verdict") | {
     "study_value": "This study",

@@ -23,9 +23,10 @@ FOLDS = {"shuffled": "shuffled", "stories": "stories kept whole", "neighbors": "
 
 
 def dataset(scores: Scores) -> str:
-    """Data set with the most participants."""
-    people = scores.chosen.reset_index().groupby("dataset").participant.nunique()
-    return people[informative(people.index)].idxmax()
+    """Data set with the most participants, of those that both protocols suit."""
+    people = scores.people(scores.lenient).groupby("dataset", sort=False).size()
+    both = people.index.intersection(scores.people(scores.strict).index.unique("dataset"), sort=False)
+    return people[informative(both)].idxmax()
 
 
 def table(scores: Scores) -> pd.DataFrame:
@@ -58,14 +59,14 @@ def _names(scores: Scores, people: pd.DataFrame) -> list[str]:
 
 
 def numbers_of_single(scores: Scores) -> list[Live]:
-    """Scores on data sets that are in no average, such as the mean of several people, as ``DATASET.NAME``.
+    """Scores on data sets with one participant, such as the mean of several people, as ``DATASET.NAME``.
 
     Under the strictest protocol; the best trained model is ``DATASET.best``.
     """
     numbers, people = [], scores.under(scores.strict)
     for name in informative(people.index.unique("dataset")):
         rows = people.xs(name, level="dataset")
-        if name in scores.datasets or len(rows) > 1:
+        if len(rows) > 1:
             continue
         best = rows[scores.trained].iloc[0].idxmax()
         values = {
