@@ -64,8 +64,7 @@ def downloads(study: Study, models: Collection[str] | None = None) -> dict[str, 
 
 def _chosen(study: Study, models: Collection[str] | None) -> list[Member]:
     """Members of a study that are to be run, or all; none of a study that is made on the spot."""
-    members_by_name = {} if _is_simulated(study) else members(study)
-    names = [name for name in members_by_name if name in measured(study)]
+    members_by_name, names = members(study), [] if _is_simulated(study) else measured(study)
     return [members_by_name[name] for name in names if models is None or name in models]
 
 
