@@ -112,11 +112,13 @@ def test_what_is_marked_is_marked_in_the_page(tmp_path):
     for _ in range(2):
         figure, ax = plt.subplots()
         ax.axvline(0).set_gid("data-end=strict")
+        ax.bar(0, 1)[0].set_url("claims.html?verdict=differs")
         drawn.append(figure)
     options = {"notebook": "n", "title": "It rises", "evidence": "printed", "narrow": drawn[1]}
     assets.save_figure(tmp_path / "f", drawn[0], pd.DataFrame({"a": [1]}), **options)
     for name in ("f.svg", "f.narrow.svg"):
-        assert '<g data-end="strict">' in (tmp_path / name).read_text(encoding="utf-8")
+        svg = (tmp_path / name).read_text(encoding="utf-8")
+        assert '<g data-end="strict">' in svg and '<a xlink:href="claims.html?verdict=differs">' in svg
     assert json.loads((tmp_path / "f.json").read_text(encoding="utf-8"))["narrow"] is True
 
 

@@ -96,7 +96,10 @@ def counts(table: pd.DataFrame, link: str, narrow: bool = False) -> plt.Figure:
     for part, row in zip(drawn, table.itertuples(), strict=True):
         part.set_url(link.format(row.verdict))
         words = f"{row.n}\n{row.verdict}".replace("not ", "not\n") if narrow else f"{row.n} {row.verdict}"
-        ax.annotate(words, (part.get_x(), 0.3), va="bottom", fontsize=9)
+        # The first name begins where its part does; the others, of narrow parts, end where theirs do.
+        is_first = row.Index == table.index[0]
+        x = part.get_x() if is_first else part.get_x() + part.get_width()
+        ax.annotate(words, (x, 0.3), ha="left" if is_first else "right", va="bottom", fontsize=8 if narrow else 9)
     ax.spines[["left", "bottom"]].set_visible(False)
     ax.set(xticks=[], yticks=[], ylim=(-0.3, 1.6 if narrow else 0.8), xlabel="Claims")
     return figure

@@ -137,6 +137,7 @@ def _for_the_page(svg: str, title: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r' id="data-([\w-]+)=([^"]*)"', r' data-\1="\2"', svg)
+    svg = svg.replace(' target="_blank"', "")  # links stay in the book
     # matplotlib names every group, in every figure alike; only what is referred to needs its name, which is salted.
     referred = set(re.findall(r"#([\w-]+)", svg))
     svg = re.sub(r' id="([^"]*)"', lambda name: name[0] if name[1] in referred else "", svg)
